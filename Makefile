@@ -1,0 +1,62 @@
+# One verb each. `make check test` is what CI runs. Everything is installed into .venv, nothing outside it (but `peers`).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.PHONY: help demo test check bench docs peers install develop format clean
+
+help:
+	@echo "demo    start the node with a loopback archive, send a generated study, print the findings (STUDY=folder, DEMO_EXIT=1)"
+	@echo "test    the whole test suite"
+	@echo "check   ruff, mypy, import-linter"
+	@echo "bench   measure receiving and reading side by side with Orthanc and DCMTK"
+	@echo "docs    write the generated pages of docs/ and README.md again"
+	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL; Debian, as root)"
+	@echo "format  format the code"
+
+demo: install
+	STUDY="$(STUDY)" DEMO_EXIT="$(DEMO_EXIT)" $(BIN)/python -m server.demo
+
+test: develop
+	$(BIN)/python -m pytest
+
+check: develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: develop
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+docs: develop
+	$(BIN)/python -m docs.generate
+
+format: develop
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+peers:
+	apt-get update
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+		dcmtk orthanc orthanc-dicomweb postgresql
+
+install: $(VENV)/.installed
+develop: $(VENV)/.developed
+
+# What the node needs to serve: no torch.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# torch goes in first and by its exact version: where a CPU build is offered, pip then takes that one.
+$(VENV)/.developed: $(VENV)/.installed
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,train,postgresql]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,38 @@
+"""``python -m benchmarks``: run everything, print the tables, write the JSON."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.ingest import measure_ingest
+from benchmarks.latency import measure_latency
+from benchmarks.report import as_json, show
+
+
+def main(
+    *,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path("build/bench.json"),
+    folder: Annotated[Path | None, typer.Option(help="Work on the disk of this folder.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10, help="Times that each case is run.")] = 3,
+    studies: Annotated[int, typer.Option(min=0, max=10, help="Studies of the latency measurement.")] = 3,
+) -> None:
+    """Measure the node beside Orthanc and storescp, on loopback, in a few minutes."""
+    console = Console()
+    with tempfile.TemporaryDirectory(dir=folder, prefix="spine-bench-") as name, console.status("") as status:
+        ingest = measure_ingest(Path(name), rounds=rounds, say=status.update)
+        latency_s = measure_latency(Path(name) / "latency", studies=studies, say=status.update) if studies else []
+    results = as_json(ingest, latency_s)
+    show(results, console)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=2) + "\n")
+    console.print(f"written: {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

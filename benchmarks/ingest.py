@@ -1,0 +1,143 @@
+"""C-STORE images per second: the same files, sent by DCMTK's ``storescu``, to each receiver in turn."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.receivers import AE_TITLE, RECEIVERS, Receiver, Started
+from builders.dicom import AXIAL, SAGITTAL, SeriesPlan, write_series
+from builders.peers import LOOPBACK, peer_environment, program
+
+SEND_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is sent."""
+
+    modality: str
+    side: int
+    """Rows and columns; 16 bits a pixel."""
+    associations: int
+    images: int
+    """In all associations together."""
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        plural = "s" if self.associations > 1 else ""
+        return f"{self.modality} {self.side} x {self.side}, {self.associations} association{plural}"
+
+
+CASES = (
+    Case(modality="CT", side=512, associations=1, images=300),
+    Case(modality="CT", side=512, associations=4, images=400),
+    Case(modality="MR", side=256, associations=1, images=600),
+    Case(modality="MR", side=256, associations=4, images=800),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestResult:
+    """Images per second of one receiver in one case, each round; and its start-up and memory."""
+
+    case: Case
+    receiver: str
+    images_per_s: tuple[float, ...]
+    start_s: tuple[float, ...]
+    resident_mib_idle: tuple[float, ...]
+    resident_mib_after: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Median images per second of the rounds."""
+        return statistics.median(self.images_per_s)
+
+
+def measure_ingest(folder: Path, *, rounds: int, say: Callable[[str], None]) -> list[IngestResult]:
+    """Run every case against every receiver `rounds` times; the receivers take turns within a round."""
+    results = []
+    for case in CASES:
+        files = _write_files(folder / "send", case)
+        measured: dict[str, list[tuple[float, ...]]] = {receiver.name: [] for receiver in RECEIVERS}
+        for number in range(rounds):
+            for receiver in RECEIVERS[number % len(RECEIVERS) :] + RECEIVERS[: number % len(RECEIVERS)]:
+                say(f"{case.name}: {receiver.name}, round {number + 1} of {rounds}")
+                measured[receiver.name].append(_measure(receiver, case, files, folder / "receive"))
+        results += [_result(case, name, rows) for name, rows in measured.items()]
+        shutil.rmtree(folder / "send")
+    return results
+
+
+def _measure(receiver: Receiver, case: Case, files: list[list[Path]], folder: Path) -> tuple[float, ...]:
+    with receiver.started(folder) as started:
+        idle = started.resident_mib()
+        seconds = _send(files, started)
+        kept = receiver.kept(folder)
+        if kept != case.images:
+            raise RuntimeError(f"{receiver.name} kept {kept} of {case.images} images in {case.name}")
+        after = started.resident_mib()
+    shutil.rmtree(folder)
+    return case.images / seconds, started.seconds, idle, after
+
+
+def _send(files: list[list[Path]], started: Started) -> float:
+    """Send each list over an association of its own, all at once; returns the seconds until the last one is done."""
+    executable = program("storescu")
+    if executable is None:
+        raise FileNotFoundError("storescu is not installed: make peers")
+    command = [str(executable), "-aet", "BENCH", "-aec", AE_TITLE, LOOPBACK, str(started.port)]
+    begun = time.monotonic()
+    senders = [
+        subprocess.Popen(
+            [*command, *map(str, paths)],
+            env=peer_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for paths in files
+    ]
+    codes = [sender.wait(SEND_TIMEOUT_S) for sender in senders]
+    seconds = time.monotonic() - begun
+    if any(codes):
+        raise RuntimeError(f"storescu ended with {codes}")
+    return seconds
+
+
+def _write_files(folder: Path, case: Case) -> list[list[Path]]:
+    """One list of files for each association, each with noise of its own in the pixels."""
+    generator = np.random.default_rng(1)
+    each = case.images // case.associations
+    files = []
+    for association in range(case.associations):
+        voxels = generator.integers(0, 4096, (each, case.side, case.side), dtype=np.uint16)
+        plan = SeriesPlan(
+            voxels=voxels,
+            study=f"bench {case.name} {association}",
+            modality=case.modality,
+            orientation=AXIAL if case.modality == "CT" else SAGITTAL,
+            number=association + 1,
+        )
+        files.append(write_series(folder / str(association), plan))
+    return files
+
+
+def _result(case: Case, name: str, rows: list[tuple[float, ...]]) -> IngestResult:
+    rates, starts, idle, after = zip(*rows, strict=True)
+    return IngestResult(
+        case=case,
+        receiver=name,
+        images_per_s=rates,
+        start_s=starts,
+        resident_mib_idle=idle,
+        resident_mib_after=after,
+    )

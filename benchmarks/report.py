@@ -1,0 +1,70 @@
+"""The results as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.ingest import CASES, IngestResult
+from benchmarks.receivers import ORTHANC, OURS, RECEIVERS, STORESCP
+
+
+def as_json(ingest: Sequence[IngestResult], latency_s: Sequence[float]) -> dict[str, Any]:
+    """Every figure of the run; ratios are of medians."""
+    return {
+        "schema": "spine-bench/1",
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "ingest": [_case(ingest, case.name) for case in CASES],
+        "receivers": {
+            receiver.name: {
+                "durable": receiver.durable,
+                "start_s": _median(ingest, receiver.name, "start_s"),
+                "resident_mib_idle": _median(ingest, receiver.name, "resident_mib_idle"),
+                "resident_mib_after": _median(ingest, receiver.name, "resident_mib_after"),
+            }
+            for receiver in RECEIVERS
+        },
+        "latency_s": [round(seconds, 2) for seconds in latency_s],
+    }
+
+
+def _case(ingest: Sequence[IngestResult], name: str) -> dict[str, Any]:
+    rates = {result.receiver: result for result in ingest if result.case.name == name}
+    ours = rates[OURS.name].median
+    return {
+        "case": name,
+        "images": rates[OURS.name].case.images,
+        "images_per_s": {receiver: round(result.median, 1) for receiver, result in rates.items()},
+        "rounds": {receiver: [round(rate, 1) for rate in result.images_per_s] for receiver, result in rates.items()},
+        "ratio_to_orthanc": round(ours / rates[ORTHANC.name].median, 2),
+        "ratio_to_storescp": round(ours / rates[STORESCP.name].median, 2),
+    }
+
+
+def _median(ingest: Sequence[IngestResult], receiver: str, name: str) -> float:
+    values = [value for result in ingest if result.receiver == receiver for value in getattr(result, name)]
+    return round(statistics.median(values), 2)
+
+
+def show(results: dict[str, Any], console: Console) -> None:
+    """Print the tables."""
+    names = [receiver.name for receiver in RECEIVERS]
+    table = Table("C-STORE, images/s (median)", *names, "to Orthanc", "to storescp")
+    for row in results["ingest"]:
+        rates = [f"{row['images_per_s'][name]:.0f}" for name in names]
+        table.add_row(row["case"], *rates, f"{row['ratio_to_orthanc']:.2f} x", f"{row['ratio_to_storescp']:.2f} x")
+    console.print(table)
+    table = Table("receiver", "synced before the acknowledgement", "start-up, s", "memory idle, MiB", "after, MiB")
+    for name, row in results["receivers"].items():
+        figures = (f"{row['start_s']:.2f}", f"{row['resident_mib_idle']:.0f}", f"{row['resident_mib_after']:.0f}")
+        table.add_row(name, row["durable"], *figures)
+    console.print(table)
+    if results["latency_s"]:
+        seconds = ", ".join(f"{value:.1f}" for value in results["latency_s"])
+        console.print(f"30-slice MR: seconds from the end of the quiet period to the SR at the peer: {seconds}")

@@ -1,0 +1,1 @@
+"""DICOM in and out: receive, keep, read, encode, send. Knows no model."""

@@ -1,0 +1,214 @@
+"""One association from the first byte to the last, in one blocking thread: negotiate, serve C-ECHO and C-STORE, end.
+
+Whatever ends an association (release, abort, silence, a broken protocol, our own stop), what was acknowledged stays,
+and what was not is forgotten: the sender still has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pynetdicom.presentation import PresentationContext
+
+from dicom_node.dimse import MAX_COMMAND_BYTES, Command, CommandField, decode_command, encode_response
+from dicom_node.inbox import Arrival, Inbox, StoreRequest
+from dicom_node.negotiation import (
+    LOCAL_LIMIT_EXCEEDED,
+    AcceptedAssociation,
+    AcceptedContext,
+    AssociationPolicy,
+    Rejection,
+    negotiate,
+)
+from dicom_node.pdu import AbortReason, DataValue, PduStream, PduType, PeerGone, ProtocolFault, data_values
+from dicom_node.storage_classes import VERIFICATION_SOP_CLASS_UID
+from dicom_node.verdicts import RESPONSES, Verdict
+
+SUCCESS = 0x0000
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+"""PS3.7 C.5.10."""
+CLOSE_TIMEOUT_S = 5.0
+"""How long the peer may take to close after our last unit; then we close."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationSetting:
+    """What every association of a receiver shares."""
+
+    policy: AssociationPolicy
+    contexts: list[PresentationContext]
+    inbox: Inbox
+    is_stopping: Callable[[], bool]
+    """Whether the receiver is about to stop: the current instance is finished, then the association aborted."""
+    request_timeout_s: float
+    """From connection to association request (ARTIM, PS3.8 9.1.5)."""
+    network_timeout_s: float
+    """Longest silence afterwards, and longest time for one unit."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Transfer:
+    """A C-STORE whose data set is arriving."""
+
+    context_id: int
+    command: Command
+    arrival: Arrival
+
+
+@dataclass(slots=True, kw_only=True)
+class Association:
+    """The server's side of one association."""
+
+    stream: PduStream
+    setting: AssociationSetting
+    has_place: bool
+    """False: over the limit of associations; answered with a rejection."""
+    current_study_uid: str | None = None
+    """Study of the last instance that was stored on this association."""
+    _agreed: AcceptedAssociation | None = None
+    _command: bytearray = field(default_factory=bytearray)
+    _transfer: _Transfer | None = None
+
+    @property
+    def arriving_study_uid(self) -> str | None:
+        """The study that an instance is arriving for right now, as far as can be known: that of the one before it."""
+        return self.current_study_uid if self._transfer is not None else None
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing is half received."""
+        return self._transfer is None
+
+    def run(self) -> None:
+        """Serve until the association is over; the socket is closed when this returns."""
+        name = threading.current_thread().name
+        try:
+            ending = self._serve() if self._negotiate() else "rejected"
+        except ProtocolFault as fault:
+            log.warning("association_fault", extra={"association": name, "fault": str(fault)})
+            self.stream.abort(fault.reason)
+            ending = "faulty"
+        except PeerGone as gone:
+            if gone.timed_out or self.setting.is_stopping():
+                self.stream.abort(AbortReason.NOT_SPECIFIED)
+            ending = "timed_out" if gone.timed_out else "broken"
+        finally:
+            if self._transfer is not None:
+                self._transfer.arrival.abandon()
+            self._transfer = None
+            self.stream.await_close(CLOSE_TIMEOUT_S)
+            self.stream.close()
+        self.setting.inbox.metrics.count(f"associations_{ending}")
+        log.info("association_ended", extra={"association": name, "ending": ending})
+
+    def _negotiate(self) -> bool:
+        self.stream.set_timeout(self.setting.request_timeout_s)
+        pdu_type, body = self.stream.read()
+        if pdu_type is not PduType.ASSOCIATE_RQ:
+            raise ProtocolFault(f"{pdu_type.name} before an association", AbortReason.UNEXPECTED_PDU)
+        answer = negotiate(bytes(body), self.setting.policy, self.setting.contexts)
+        if not self.has_place:
+            answer = LOCAL_LIMIT_EXCEEDED
+        if isinstance(answer, Rejection):
+            log.warning("association_rejected", extra={"reason": answer.word})
+            self.setting.inbox.metrics.count(f"associations_rejected_{answer.word}")
+            self.stream.send(PduType.ASSOCIATE_RJ, answer.encode())
+            return False
+        self._agreed = answer
+        self.stream.send(PduType.ASSOCIATE_AC, answer.response)
+        self.stream.set_timeout(self.setting.network_timeout_s)
+        self.setting.inbox.metrics.count("associations_accepted")
+        return True
+
+    def _serve(self) -> str:
+        """Serve until the peer releases or aborts; how it ended."""
+        while True:
+            pdu_type, body = self.stream.read()
+            match pdu_type:
+                case PduType.DATA:
+                    for value in data_values(body):
+                        self._take(value)
+                case PduType.RELEASE_RQ:
+                    self.stream.send(PduType.RELEASE_RP, bytes(4))
+                    return "released"
+                case PduType.ABORT:
+                    return "aborted"
+                case _:
+                    raise ProtocolFault(f"{pdu_type.name} inside an association", AbortReason.UNEXPECTED_PDU)
+            if self.setting.is_stopping() and self.is_between_messages:
+                self.stream.abort(AbortReason.NOT_SPECIFIED)
+                return "stopped"
+
+    def _take(self, value: DataValue) -> None:
+        if value.is_command:
+            self._take_command(value)
+            return
+        transfer = self._transfer
+        if transfer is None or value.context_id != transfer.context_id:
+            raise ProtocolFault("a data set fragment without its command", AbortReason.UNEXPECTED_PDU)
+        transfer.arrival.write(value.data)
+        if value.is_last:
+            self._finish(transfer)
+
+    def _take_command(self, value: DataValue) -> None:
+        if self._transfer is not None:
+            raise ProtocolFault("a command inside a data set", AbortReason.UNEXPECTED_PDU)
+        self._command += value.data
+        if len(self._command) > MAX_COMMAND_BYTES:
+            raise ProtocolFault("a command set without end", AbortReason.INVALID_PARAMETER_VALUE)
+        if not value.is_last:
+            return
+        command = decode_command(bytes(self._command))
+        self._command.clear()
+        context = self._agreement.contexts.get(value.context_id)
+        if context is None:
+            sentence = f"presentation context {value.context_id} was not accepted"
+            raise ProtocolFault(sentence, AbortReason.INVALID_PARAMETER_VALUE)
+        self._begin(value.context_id, context, command)
+
+    def _begin(self, context_id: int, context: AcceptedContext, command: Command) -> None:
+        match command.field:
+            case CommandField.C_ECHO_RQ if not command.has_data_set:
+                is_verification = context.abstract_syntax_uid == VERIFICATION_SOP_CLASS_UID
+                self._respond(context_id, command, SUCCESS if is_verification else SOP_CLASS_NOT_SUPPORTED)
+                self.setting.inbox.metrics.count("echoes")
+            case CommandField.C_STORE_RQ if command.has_data_set:
+                request = StoreRequest(
+                    sop_class_uid=command.sop_class_uid,
+                    sop_instance_uid=command.sop_instance_uid,
+                    transfer_syntax_uid=context.transfer_syntax_uid,
+                    negotiated_sop_class_uid=context.abstract_syntax_uid,
+                    calling_ae_title=self._agreement.calling_ae_title,
+                )
+                arrival = self.setting.inbox.begin(request)
+                self._transfer = _Transfer(context_id=context_id, command=command, arrival=arrival)
+            case CommandField.C_STORE_RQ:
+                response = RESPONSES[Verdict.NO_DATA_SET]
+                self._respond(context_id, command, response.status, response.comment)
+            case CommandField.C_CANCEL_RQ:
+                return  # nothing that we do can be cancelled (PS3.7 9.3.2.3 is for queries)
+            case _:
+                raise ProtocolFault(f"{command.field.name} is no request", AbortReason.UNEXPECTED_PDU)
+
+    def _finish(self, transfer: _Transfer) -> None:
+        verdict = transfer.arrival.finish()
+        self.current_study_uid = transfer.arrival.study_instance_uid or self.current_study_uid
+        self._transfer = None
+        response = RESPONSES[verdict]
+        if response.status != SUCCESS:
+            log.warning("instance_not_accepted", extra={"verdict": str(verdict), "status": f"{response.status:#06x}"})
+        self._respond(transfer.context_id, transfer.command, response.status, response.comment)
+
+    def _respond(self, context_id: int, command: Command, status: int, comment: str = "") -> None:
+        encoded = encode_response(command, status, comment)
+        self.stream.send_data(context_id, encoded, self._agreement.peer_max_pdu_bytes)
+
+    @property
+    def _agreement(self) -> AcceptedAssociation:
+        assert self._agreed is not None, "data is served after negotiation only"  # noqa: S101 - states the invariant
+        return self._agreed

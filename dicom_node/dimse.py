@@ -1,0 +1,127 @@
+"""Command sets of the DIMSE services that this node provides: C-STORE and C-ECHO (PS3.7 9.3.1, 9.3.5, Annex E).
+
+A command set is always implicit VR little endian (PS3.7 6.3.1).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dicom_node.pdu import AbortReason, ProtocolFault
+from dicom_node.verdicts import ERROR_COMMENT_MAX_CHARACTERS
+
+AFFECTED_SOP_CLASS_UID = 0x0002
+COMMAND_FIELD = 0x0100
+MESSAGE_ID = 0x0110
+MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+COMMAND_DATA_SET_TYPE = 0x0800
+STATUS = 0x0900
+ERROR_COMMENT = 0x0902
+AFFECTED_SOP_INSTANCE_UID = 0x1000
+NO_DATA_SET = 0x0101
+"""Value of (0000,0800) when no data set follows (PS3.7 E.1)."""
+MAX_COMMAND_BYTES = 1 << 16
+"""Longest command set that is read: one C-STORE-RQ needs less than 400 bytes."""
+
+
+class CommandField(IntEnum):
+    """PS3.7 E.1."""
+
+    C_STORE_RQ = 0x0001
+    C_ECHO_RQ = 0x0030
+    C_CANCEL_RQ = 0x0FFF
+    C_STORE_RSP = 0x8001
+    C_ECHO_RSP = 0x8030
+
+
+RESPONSE_OF: Mapping[CommandField, CommandField] = {
+    CommandField.C_STORE_RQ: CommandField.C_STORE_RSP,
+    CommandField.C_ECHO_RQ: CommandField.C_ECHO_RSP,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A request. UIDs are empty when the peer left them out."""
+
+    field: CommandField
+    message_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    has_data_set: bool
+
+
+def decode_command(encoded: bytes) -> Command:
+    """Read a command set.
+
+    Raises:
+        ProtocolFault: it cannot be read, or is a command that this node does not provide.
+    """
+    elements = _elements(encoded)
+    code = _unsigned(elements, COMMAND_FIELD)
+    try:
+        field = CommandField(code)
+    except ValueError:
+        raise ProtocolFault(f"command {code:#06x} is not provided", AbortReason.UNEXPECTED_PDU) from None
+    is_cancel = field is CommandField.C_CANCEL_RQ  # has no Message ID of its own (PS3.7 9.3.2.3)
+    return Command(
+        field=field,
+        message_id=0 if is_cancel else _unsigned(elements, MESSAGE_ID),
+        sop_class_uid=_uid(elements, AFFECTED_SOP_CLASS_UID),
+        sop_instance_uid=_uid(elements, AFFECTED_SOP_INSTANCE_UID),
+        has_data_set=_unsigned(elements, COMMAND_DATA_SET_TYPE) != NO_DATA_SET,
+    )
+
+
+def encode_response(request: Command, status: int, comment: str = "") -> bytes:
+    """The response to a request, with an Error Comment when there is something to say."""
+    elements = [
+        _element(AFFECTED_SOP_CLASS_UID, _even(request.sop_class_uid, "\0")),
+        _element(COMMAND_FIELD, struct.pack("<H", RESPONSE_OF[request.field])),
+        _element(MESSAGE_ID_BEING_RESPONDED_TO, struct.pack("<H", request.message_id)),
+        _element(COMMAND_DATA_SET_TYPE, struct.pack("<H", NO_DATA_SET)),
+        _element(STATUS, struct.pack("<H", status)),
+    ]
+    if comment:
+        elements.append(_element(ERROR_COMMENT, _even(comment[:ERROR_COMMENT_MAX_CHARACTERS], " ")))
+    if request.sop_instance_uid:
+        elements.append(_element(AFFECTED_SOP_INSTANCE_UID, _even(request.sop_instance_uid, "\0")))
+    body = b"".join(elements)
+    return _element(0x0000, struct.pack("<I", len(body))) + body
+
+
+def _elements(encoded: bytes) -> dict[int, bytes]:
+    found = {}
+    offset = 0
+    while offset < len(encoded):
+        if len(encoded) - offset < 8:  # noqa: PLR2004 - tag and length of an implicit VR element (PS3.5 7.1.3)
+            raise ProtocolFault("a command set ends inside an element", AbortReason.INVALID_PARAMETER_VALUE)
+        group, element, length = struct.unpack_from("<HHI", encoded, offset)
+        value = encoded[offset + 8 : offset + 8 + length]
+        if group != 0 or len(value) < length:
+            raise ProtocolFault("a command set holds what is no command element", AbortReason.INVALID_PARAMETER_VALUE)
+        found[element] = value
+        offset += 8 + length
+    return found
+
+
+def _unsigned(elements: Mapping[int, bytes], element: int) -> int:
+    value = elements.get(element, b"")
+    if len(value) != 2:  # noqa: PLR2004 - US is two bytes (PS3.5 6.2)
+        raise ProtocolFault(f"command element (0000,{element:04X}) is missing", AbortReason.INVALID_PARAMETER_VALUE)
+    return int.from_bytes(value, "little")
+
+
+def _uid(elements: Mapping[int, bytes], element: int) -> str:
+    return elements.get(element, b"").strip(b" \0").decode("latin-1")
+
+
+def _even(value: str, padding: str) -> bytes:
+    return (value + padding * (len(value) % 2)).encode("latin-1")
+
+
+def _element(element: int, value: bytes) -> bytes:
+    return struct.pack("<HHI", 0, element, len(value)) + value

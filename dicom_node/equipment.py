@@ -1,0 +1,92 @@
+"""Who computed what: algorithm identifications, the device observer and the contributing equipment.
+
+A model and our own arithmetic have different identifications, so that a reader can tell a network's output from a
+length between two points (TID 4019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import highdicom as hd
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    DeviceObserverIdentifyingAttributes,
+    ObservationContext,
+    ObserverContext,
+)
+from pydicom.dataset import Dataset
+
+from dicom_node import code_table as table
+from dicom_node.derived import ReportContext, plain
+from dicom_node.uids import device_uid
+from inference.provenance import MANUFACTURER, RESEARCH_USE, SOFTWARE_NAME, ModelIdentity
+
+ARITHMETIC_NAME = "spine-node geometry"
+"""Lengths between points and what follows from them by formula; no learned part."""
+LONG_TEXT = 64
+"""VR LO."""
+
+
+def model_algorithm(model: ModelIdentity, parameters: Sequence[str] = ()) -> AlgorithmIdentification:
+    """Identification of a learned model, with the digest of its weights."""
+    return AlgorithmIdentification(
+        name=plain(model.name),
+        version=plain(model.version),
+        parameters=[f"weights sha256 {model.sha256}", *(plain(p) for p in parameters)],
+        family=table.DCM["123110"].code,
+        manufacturer=MANUFACTURER,
+    )
+
+
+def arithmetic_algorithm(software_version: str) -> AlgorithmIdentification:
+    """Identification of our own measurement arithmetic."""
+    return AlgorithmIdentification(name=ARITHMETIC_NAME, version=plain(software_version), manufacturer=MANUFACTURER)
+
+
+def device_observer(context: ReportContext) -> ObservationContext:
+    """The server as the observer (TID 1002, 1004)."""
+    attributes = DeviceObserverIdentifyingAttributes(
+        uid=context.server_uid,
+        name=plain(context.device_name),
+        manufacturer_name=MANUFACTURER,
+        model_name=SOFTWARE_NAME,
+        serial_number=plain(context.device_name),
+        role_in_procedure=table.DCM["121094"].code,
+    )
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=CodedConcept.from_code(table.DCM["121007"].code), observer_identifying_attributes=attributes
+        )
+    )
+
+
+def contributing_equipment(models: Iterable[ModelIdentity], context: ReportContext) -> list[hd.ContributingEquipment]:
+    """One item per model and one for the server, each with its Device UID (IHE AIR 6.5.3.1).
+
+    The purpose is (109102, DCM, Processing Equipment): AIR's own code for a processing algorithm is a placeholder.
+    """
+    items = [_equipment(m.name, m.version, device_uid(m), f"AI model. {RESEARCH_USE}") for m in models]
+    items.append(
+        _equipment(SOFTWARE_NAME, context.software_version, context.server_uid, "Server: measurement and encoding")
+    )
+    return items
+
+
+def _equipment(name: str, version: str, uid: str, description: str) -> hd.ContributingEquipment:
+    item = hd.ContributingEquipment(
+        manufacturer=MANUFACTURER,
+        purpose_of_reference=table.DCM["109102"].code,
+        manufacturer_model_name=plain(name)[:LONG_TEXT],
+        software_versions=plain(version)[:LONG_TEXT],
+        contribution_description=description,
+    )
+    item.DeviceUID = uid
+    return item
+
+
+def fix_times(dataset: Dataset) -> None:
+    """Take the clock out of the items that highdicom adds for itself: the same input gives the same bytes."""
+    for item in dataset.ContributingEquipmentSequence:
+        item.pop("ContributionDateTime", None)

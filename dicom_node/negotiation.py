@@ -1,0 +1,171 @@
+"""Whether an association is accepted, and with which presentation contexts (PS3.8 9.3, PS3.7 Annex D).
+
+The codec of the association units and the choice of a transfer syntax are pynetdicom's; this module adds the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+)
+from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
+
+from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.pdu import HEADER_BYTES, AbortReason, PduType, ProtocolFault
+from dicom_node.storage_classes import STORAGE_CLASSES, VERIFICATION_SOP_CLASS_UID
+
+APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
+"""DICOM Application Context (PS3.7 A.2.1)."""
+PROTOCOL_VERSION_BIT = 0x0001
+"""Bit 0 is version 1; the other bits are not tested (PS3.8 Table 9-11)."""
+ACCEPTED = 0
+"""Result of a presentation context (PS3.8 Table 9-18)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """The three values of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and what they mean."""
+
+    result: int
+    source: int
+    diagnostic: int
+    word: str
+
+    def encode(self) -> bytes:
+        """The body of the unit."""
+        return bytes((0, self.result, self.source, self.diagnostic))
+
+
+APPLICATION_CONTEXT_NOT_SUPPORTED = Rejection(result=1, source=1, diagnostic=2, word="application_context")
+CALLING_AE_TITLE_NOT_RECOGNIZED = Rejection(result=1, source=1, diagnostic=3, word="calling_ae_title")
+CALLED_AE_TITLE_NOT_RECOGNIZED = Rejection(result=1, source=1, diagnostic=7, word="called_ae_title")
+PROTOCOL_VERSION_NOT_SUPPORTED = Rejection(result=1, source=2, diagnostic=2, word="protocol_version")
+LOCAL_LIMIT_EXCEEDED = Rejection(result=2, source=3, diagnostic=2, word="local_limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationPolicy:
+    """Who may associate."""
+
+    ae_title: str
+    """Ours; the called AE title must be this one."""
+    calling_ae_titles: frozenset[str]
+    """Who may call; empty: anybody."""
+    max_pdu_bytes: int
+    """Maximum Length Received that we announce."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedContext:
+    """One accepted presentation context."""
+
+    abstract_syntax_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedAssociation:
+    """What was agreed."""
+
+    calling_ae_title: str
+    contexts: Mapping[int, AcceptedContext]
+    peer_max_pdu_bytes: int
+    """Maximum Length Received of the peer; 0: no limit."""
+    response: bytes
+    """Body of the A-ASSOCIATE-AC."""
+
+
+def supported_contexts() -> list[PresentationContext]:
+    """A presentation context for each accepted SOP class, and verification."""
+    contexts = [build_context(entry.uid, list(entry.transfer_syntaxes)) for entry in STORAGE_CLASSES.values()]
+    return [*contexts, build_context(VERIFICATION_SOP_CLASS_UID, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
+
+
+def negotiate(
+    body: bytes, policy: AssociationPolicy, contexts: list[PresentationContext]
+) -> AcceptedAssociation | Rejection:
+    """Decide about an association request.
+
+    Args:
+        body: body of the A-ASSOCIATE-RQ.
+        policy: who may associate.
+        contexts: from `supported_contexts`.
+
+    Raises:
+        ProtocolFault: the request cannot be read.
+    """
+    version, request = _decode(body)
+    rejection = _rejection(version, request, policy)
+    if rejection is not None:
+        return rejection
+    answered, _ = negotiate_as_acceptor(request.presentation_context_definition_list, contexts)
+    agreed = {
+        int(context.context_id or 0): AcceptedContext(
+            abstract_syntax_uid=str(context.abstract_syntax), transfer_syntax_uid=str(context.transfer_syntax[0])
+        )
+        for context in answered
+        if context.result == ACCEPTED
+    }
+    return AcceptedAssociation(
+        calling_ae_title=request.calling_ae_title.strip(),
+        contexts=agreed,
+        peer_max_pdu_bytes=_peer_max_pdu_bytes(request),
+        response=_encode_acceptance(request, answered, policy),
+    )
+
+
+def _decode(body: bytes) -> tuple[int, A_ASSOCIATE]:
+    unit = A_ASSOCIATE_RQ()
+    whole = bytes((PduType.ASSOCIATE_RQ, 0)) + len(body).to_bytes(4, "big") + body
+    try:
+        unit.decode(whole)
+        return unit.protocol_version, unit.to_primitive()
+    except Exception as error:  # pynetdicom's parsers raise whatever the bytes make them raise
+        sentence = f"the association request cannot be read ({type(error).__name__})"
+        raise ProtocolFault(sentence, AbortReason.INVALID_PARAMETER_VALUE) from error
+
+
+def _rejection(version: int, request: A_ASSOCIATE, policy: AssociationPolicy) -> Rejection | None:
+    if not version & PROTOCOL_VERSION_BIT:
+        return PROTOCOL_VERSION_NOT_SUPPORTED
+    if request.application_context_name != APPLICATION_CONTEXT_NAME:
+        return APPLICATION_CONTEXT_NOT_SUPPORTED
+    if request.called_ae_title.strip() != policy.ae_title:
+        return CALLED_AE_TITLE_NOT_RECOGNIZED
+    if policy.calling_ae_titles and request.calling_ae_title.strip() not in policy.calling_ae_titles:
+        return CALLING_AE_TITLE_NOT_RECOGNIZED
+    return None
+
+
+def _peer_max_pdu_bytes(request: A_ASSOCIATE) -> int:
+    for item in request.user_information:
+        if isinstance(item, MaximumLengthNotification):
+            return int(item.maximum_length_received or 0)
+    return 0
+
+
+def _encode_acceptance(request: A_ASSOCIATE, answered: list[PresentationContext], policy: AssociationPolicy) -> bytes:
+    length = MaximumLengthNotification()
+    length.maximum_length_received = policy.max_pdu_bytes
+    class_uid = ImplementationClassUIDNotification()
+    class_uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    version_name = ImplementationVersionNameNotification()
+    version_name.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    acceptance = A_ASSOCIATE()
+    acceptance.application_context_name = UID(APPLICATION_CONTEXT_NAME)
+    acceptance.calling_ae_title = request.calling_ae_title
+    acceptance.called_ae_title = request.called_ae_title
+    acceptance.result, acceptance.result_source = 0x00, 0x01
+    acceptance.presentation_context_definition_results_list = answered
+    acceptance.user_information = [length, class_uid, version_name]
+    unit = A_ASSOCIATE_AC()
+    unit.from_primitive(acceptance)
+    return unit.encode()[HEADER_BYTES:]

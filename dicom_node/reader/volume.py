@@ -1,0 +1,59 @@
+"""A series as a Volume, and its source headers."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from dicom_node.reader.index import IndexedSeries
+from dicom_node.reader.pixels import read_pixels
+from dicom_node.reader.stack import Stack
+from inference.errors import ReasonCode, SeriesRefusal
+from inference.geometry import FrameReference, Volume
+
+
+def read_volume(series: IndexedSeries) -> Volume:
+    """The stack of a series in modality values (CT: Hounsfield units), float32, in the slice order of reader.stack.
+
+    ``frame_of_reference_uid`` is None where the instances name several or none.
+
+    Raises:
+        SeriesRefusal: the series is no stack, or its pixels cannot be read.
+    """
+    stack = _stack_of(series)
+    first = stack.frames[0]
+    voxels = np.empty((len(stack.frames), first.rows or 0, first.columns or 0), dtype=np.float32)
+    read_pixels(stack.frames, voxels)
+    references = series.facts.frame_of_reference_uids
+    return Volume(
+        voxels=voxels,
+        affine=stack.affine,
+        sources=tuple(
+            FrameReference(
+                sop_class_uid=frame.header.sop_class_uid,
+                sop_instance_uid=frame.header.sop_instance_uid,
+                frame=frame.number,
+            )
+            for frame in stack.frames
+        ),
+        series_instance_uid=series.facts.series_instance_uid,
+        frame_of_reference_uid=references[0] if len(references) == 1 else None,
+    )
+
+
+def source_headers(series: IndexedSeries) -> list[Dataset]:
+    """The whole headers, without pixel data, of the instances in the Volume: each once, in the order of its sources.
+
+    Raises:
+        SeriesRefusal: the series is no stack.
+    """
+    paths = dict.fromkeys(frame.header.path for frame in _stack_of(series).frames)
+    return [dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+
+
+def _stack_of(series: IndexedSeries) -> Stack:
+    if series.stack is None:
+        code, sentence = series.facts.fault or (ReasonCode.GEOMETRY, "the slices do not form a stack")
+        raise SeriesRefusal(sentence, code=code)
+    return series.stack

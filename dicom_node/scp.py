@@ -1,0 +1,220 @@
+"""The listener: accepts connections, one thread each, and stops without losing what it acknowledged.
+
+It imports no model runtime and decodes no pixels; a test keeps it so.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from dicom_node.association import Association, AssociationSetting
+from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
+from dicom_node.negotiation import AssociationPolicy, supported_contexts
+from dicom_node.pdu import PduStream
+from dicom_node.recorder import Recorder
+from dicom_node.recovery import recover
+from dicom_node.spool import Spool
+from inference.errors import SettingRefusal
+
+AE_TITLE_MAX_CHARACTERS = 16
+"""PS3.5 6.2, AE."""
+WAITING_CONNECTIONS = 16
+"""Connections over the limit of associations that are still heard, to be told so; further ones are closed at once."""
+STOP_GRACE_S = 10.0
+"""How long an instance that is being received may take to arrive after `stop` was called."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverSettings:
+    """How to listen. Times in seconds."""
+
+    ae_title: str = "SPINEAI"
+    """Ours: an association that calls another is rejected."""
+    host: str = ""
+    """Address to listen on; empty: every IPv4 address."""
+    port: int = 11112
+    """TCP port (IANA: 11112 dicom); 0 lets the system choose."""
+    calling_ae_titles: frozenset[str] = field(default_factory=frozenset)
+    """AE titles that may send; empty: any. An AE title is a name, not a proof of identity (standards.md 3.4)."""
+    max_associations: int = 20
+    max_pdu_bytes: int = 256 * 1024
+    """Maximum Length Received that we announce (PS3.8 D.1)."""
+    request_timeout_s: float = 30.0
+    network_timeout_s: float = 60.0
+    record_deadline_s: float = 15.0
+    """How long a sender waits for a database that does not answer, before it is told 0x0110."""
+    rules: InboxRules = field(default_factory=InboxRules)
+
+    def __post_init__(self) -> None:
+        """Refuse values that DICOM or common sense forbid."""
+        for title in (self.ae_title, *self.calling_ae_titles):
+            if not (0 < len(title.strip()) <= AE_TITLE_MAX_CHARACTERS and title.isascii() and title.isprintable()):
+                raise SettingRefusal(f"an AE title has 1 to 16 printable ASCII characters, got {title!r}")
+        positive = ("max_associations", "request_timeout_s", "network_timeout_s", "record_deadline_s")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise SettingRefusal(f"{name} must be greater than 0, got {getattr(self, name)}")
+
+
+class Receiver:
+    """The node's C-ECHO and C-STORE provider, for one process."""
+
+    def __init__(
+        self, settings: ReceiverSettings, engine: Engine, spool: Spool, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Bring the parts together; nothing listens yet."""
+        self.metrics = ReceiverMetrics()
+        self._settings = settings
+        self._engine = engine
+        self._spool = spool
+        self._clock = clock
+        self._recorder = Recorder(engine, deadline_s=settings.record_deadline_s)
+        self._listener: socket.socket | None = None
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._live: dict[threading.Thread, tuple[socket.socket, Association]] = {}
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is listened on."""
+        return int(self._listener.getsockname()[1]) if self._listener else self._settings.port
+
+    def arriving_studies(self) -> frozenset[str]:
+        """Studies that an instance is arriving for right now; they are not complete, however quiet the database is."""
+        with self._lock:
+            uids = [association.arriving_study_uid for _, association in self._live.values()]
+        return frozenset(uid for uid in uids if uid is not None)
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address is taken or not ours, or the spool cannot be read.
+        """
+        self._spool.sweep()
+        address = (self._settings.host, self._settings.port)
+        self._listener = socket.create_server(address, backlog=64)
+        self._recorder.start()
+        for target in (self._accept, self._recover):
+            thread = threading.Thread(target=target, name=f"receiver-{target.__name__.strip('_')}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        log.info("receiver_listening", extra={"port": self.port, "ae_title": self._settings.ae_title})
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """Stop listening, let instances that are arriving finish within the grace time, then abort what is left."""
+        self._stopping.set()
+        if self._listener is not None:
+            # shutdown wakes the thread that waits in accept; close alone does not.
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        self._hang_up(only_idle=True)
+        deadline = time.monotonic() + grace_s
+        while self._live and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._hang_up(only_idle=False)
+        with self._lock:
+            threads = [*self._live, *self._threads]
+        for thread in threads:
+            thread.join(grace_s)
+        self._recorder.stop(grace_s)
+        self._spool.close()
+        log.info("receiver_stopped")
+
+    def _hang_up(self, *, only_idle: bool) -> None:
+        """Wake associations by ending their incoming side; they tell their peer and close."""
+        with self._lock:
+            live = list(self._live.values())
+        for connection, association in live:
+            if only_idle and not association.is_between_messages:
+                continue
+            try:
+                connection.shutdown(socket.SHUT_RD)
+            except OSError:
+                continue  # closed meanwhile
+
+    def _recover(self) -> None:
+        try:
+            recovered = recover(self._engine, self._spool, clock=self._clock, should_stop=self._stopping.is_set)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("recovery_failed", extra={"error": type(error).__name__})  # the next start tries again
+            return
+        self.metrics.count("recovered_instances", recovered.adopted)
+
+    def _accept(self) -> None:
+        assert self._listener is not None, "started first"  # noqa: S101 - states the invariant
+        setting = self._setting()
+        number = 0
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                if self._stopping.is_set():
+                    return
+                time.sleep(0.1)  # out of file descriptors: others will end
+                continue
+            number += 1
+            self._welcome(connection, setting, number)
+
+    def _welcome(self, connection: socket.socket, setting: AssociationSetting, number: int) -> None:
+        with self._lock:
+            count = len(self._live)
+            if count >= self._settings.max_associations + WAITING_CONNECTIONS or self._stopping.is_set():
+                connection.close()
+                self.metrics.count("connections_refused")
+                return
+            try:
+                stream = PduStream(
+                    connection,
+                    max_pdu_bytes=self._settings.max_pdu_bytes,
+                    timeout_s=self._settings.request_timeout_s,
+                )
+            except OSError:
+                connection.close()  # reset before it was begun
+                return
+            has_place = count < self._settings.max_associations
+            association = Association(stream=stream, setting=setting, has_place=has_place)
+            thread = threading.Thread(target=self._run, args=(association,), name=f"association-{number}", daemon=True)
+            self._live[thread] = (connection, association)
+        thread.start()
+
+    def _run(self, association: Association) -> None:
+        try:
+            association.run()
+        finally:
+            with self._lock:
+                self._live.pop(threading.current_thread(), None)
+
+    def _setting(self) -> AssociationSetting:
+        settings = self._settings
+        inbox = Inbox(
+            self._spool,
+            self._recorder,
+            self._engine,
+            rules=settings.rules,
+            metrics=self.metrics,
+            clock=self._clock,
+        )
+        return AssociationSetting(
+            policy=AssociationPolicy(
+                ae_title=settings.ae_title.strip(),
+                calling_ae_titles=frozenset(title.strip() for title in settings.calling_ae_titles),
+                max_pdu_bytes=settings.max_pdu_bytes,
+            ),
+            contexts=supported_contexts(),
+            inbox=inbox,
+            is_stopping=self._stopping.is_set,
+            request_timeout_s=settings.request_timeout_s,
+            network_timeout_s=settings.network_timeout_s,
+        )

@@ -1,0 +1,294 @@
+"""Where bytes live: what was received, what was set aside, our own results. Paths in the database are below the root.
+
+    received/<aa>/<Study Instance UID>/<SOP Instance UID>-<content key>.dcm     aa: two digits of the study's digest
+    quarantine/<content key>.dcm                                                set aside, with a row that says why
+    results/...                                                                 what this node made
+    tmp/<token>/, tmp/<token>.lock                                              one process's unfinished files
+
+The content key is a digest of transfer syntax and data set bytes. So a file never replaces one with other content, and
+a file that is found without a row (the process died between rename and commit) can be told from a torn one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import mmap
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dicom_node.durable import DurableTree
+from dicom_node.file_meta import FileMeta, encode_file_meta
+
+RECEIVED, QUARANTINE, RESULTS, TMP = "received", "quarantine", "results", "tmp"
+CONTENT_KEY_CHARACTERS = 40
+"""160 bits of SHA-256: two contents with one key cannot be constructed (birthday bound 2^80)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeSpace:
+    """What is left on the spool's file system for this process, in bytes."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+def content_key(transfer_syntax_uid: str, sha256: str) -> str:
+    """The part of a file name that stands for the content: the same bytes in the same encoding, the same key."""
+    return hashlib.sha256(f"{transfer_syntax_uid}|{sha256}".encode()).hexdigest()[:CONTENT_KEY_CHARACTERS]
+
+
+def received_path(study_instance_uid: str, sop_instance_uid: str, key: str) -> str:
+    """Relative path of a received instance; both UIDs must be UIDs (dicom_node.header.is_uid)."""
+    fan_out = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]
+    return f"{RECEIVED}/{fan_out}/{study_instance_uid}/{sop_instance_uid}-{key}.dcm"
+
+
+def quarantine_path(key: str) -> str:
+    """Relative path of an instance that is set aside."""
+    return f"{QUARANTINE}/{key}.dcm"
+
+
+class Spool:
+    """One directory tree on a local or shared file system. Nothing is written by making this object."""
+
+    def __init__(self, root: Path) -> None:
+        """Name the root; it is created when something is first written."""
+        self.root = root.absolute()
+        self._tree = DurableTree(self.root)
+        self._tmp: _TmpArea | None = None
+        self._lock = threading.Lock()
+
+    def path(self, relative: str) -> Path:
+        """Absolute path of a relative one.
+
+        Raises:
+            ValueError: the path is absolute or leaves the root.
+        """
+        parts = PurePosixPath(relative).parts
+        if not parts or parts[0] == "/" or ".." in parts:
+            raise ValueError(f"a spool path is relative and stays below the root, got {relative!r}")
+        return self.root.joinpath(*parts)
+
+    def free_space(self) -> FreeSpace:
+        """Free and total space of the file system that holds the spool.
+
+        Raises:
+            OSError: the spool is not reachable.
+        """
+        status = os.statvfs(self.root if self.root.exists() else self.root.parent)
+        return FreeSpace(free_bytes=status.f_bavail * status.f_frsize, total_bytes=status.f_blocks * status.f_frsize)
+
+    def receive(self, meta: FileMeta) -> IncomingFile:
+        """Begin a file for the data set of one instance; it is nowhere until it is published.
+
+        Raises:
+            OSError: the spool cannot be written.
+        """
+        return IncomingFile(self._tree, self._tmp_area().new_path(), meta)
+
+    def write_result(self, relative: str, data: bytes) -> None:
+        """Write one of our own objects; when this returns, it survives a power cut. Writing it again is harmless.
+
+        Raises:
+            OSError: the bytes could not be made durable; nothing is at `relative` that was not there before.
+        """
+        target = self.path(relative)
+        tmp = self._tmp_area().new_path()
+        try:
+            with tmp.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._tree.rename(tmp, target)
+        finally:
+            tmp.unlink(missing_ok=True)
+
+    def move_to_quarantine(self, relative: str, key: str) -> str:
+        """Move a published file that turned out not to be wanted; returns its new relative path.
+
+        Raises:
+            OSError: it could not be moved; it is no error when somebody else has moved it there already.
+        """
+        target = quarantine_path(key)
+        try:
+            self._tree.rename(self.path(relative), self.path(target))
+        except FileNotFoundError:
+            if not self.path(target).exists():
+                raise
+        return target
+
+    def remove(self, relative: str) -> None:
+        """Remove a file that no row names; missing is fine."""
+        self.path(relative).unlink(missing_ok=True)
+
+    def sweep(self) -> int:
+        """Remove the unfinished files of processes that are gone; returns how many.
+
+        What is below tmp/ was never published, its row never committed, so it was never acknowledged: the sender still
+        has it and sends it again. A process holds a lock on its folder, so that a live one beside us is left alone.
+        """
+        removed = 0
+        for lock in sorted(self.path(TMP).glob("*.lock")):
+            with _locked(lock) as is_free:
+                if is_free:
+                    folder = lock.with_suffix("")
+                    removed += sum(1 for _ in folder.glob("*"))
+                    shutil.rmtree(folder, ignore_errors=True)
+                    lock.unlink(missing_ok=True)
+        return removed
+
+    def files(self, top: str) -> Iterator[str]:
+        """Relative paths of all files below received/ or quarantine/, folder by folder."""
+        for folder, _, names in os.walk(self.path(top)):
+            for name in sorted(names):
+                yield str((Path(folder) / name).relative_to(self.root))
+
+    def close(self) -> None:
+        """Give up this process's tmp folder; unfinished files in it go."""
+        with self._lock:
+            if self._tmp is not None:
+                self._tmp.close()
+            self._tmp = None
+
+    def _tmp_area(self) -> _TmpArea:
+        with self._lock:
+            if self._tmp is None:
+                self._tree.ensure(self.path(TMP))
+                self._tmp = _TmpArea.open(self.path(TMP))
+            return self._tmp
+
+
+class IncomingFile:
+    """The file meta group and the data set of one instance, while it arrives. Used by one thread."""
+
+    def __init__(self, tree: DurableTree, tmp: Path, meta: FileMeta) -> None:
+        """Create the file and write what goes in front of the data set."""
+        self.meta = meta
+        self.size_bytes = 0
+        """Length of the data set so far."""
+        self._tree = tree
+        self._tmp = tmp
+        self._digest = hashlib.sha256()
+        self._file = tmp.open("x+b", buffering=0)
+        prefix = encode_file_meta(meta)
+        self._data_set_offset = len(prefix)
+        try:
+            self._write_all(memoryview(prefix))
+        except OSError:
+            self.discard()
+            raise
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the data set bytes so far, without the file meta group."""
+        return self._digest.hexdigest()
+
+    @property
+    def key(self) -> str:
+        """The content key of what has arrived so far."""
+        return content_key(self.meta.transfer_syntax_uid, self.sha256)
+
+    def write(self, fragment: memoryview) -> None:
+        """Append data set bytes as they were received.
+
+        Raises:
+            OSError: the disk did not take them.
+        """
+        self._write_all(fragment)
+        self._digest.update(fragment)
+        self.size_bytes += len(fragment)
+
+    @contextmanager
+    def data_set(self) -> Iterator[memoryview]:
+        """The data set bytes, mapped, not read."""
+        if self.size_bytes == 0:
+            yield memoryview(b"")
+            return
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            view = memoryview(mapped)
+            data_set = view[self._data_set_offset :]
+            try:
+                yield data_set
+            finally:
+                data_set.release()
+                view.release()
+
+    def publish(self, target: Path) -> None:
+        """Make the file durable at its place below the spool's root.
+
+        Raises:
+            OSError: it is not durable; the unfinished file is gone.
+        """
+        try:
+            os.fdatasync(self._file.fileno())
+            self._tree.rename(self._tmp, target)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Close and forget the unfinished file; harmless after `publish`."""
+        self._file.close()
+        self._tmp.unlink(missing_ok=True)
+
+    def _write_all(self, data: memoryview) -> None:
+        while data:
+            written = self._file.write(data)
+            if not written:
+                raise OSError(errno.EIO, "the file took no bytes")
+            data = data[written:]
+
+
+class _TmpArea:
+    """One process's folder for unfinished files, and the lock that says that the process lives."""
+
+    def __init__(self, folder: Path, lock_descriptor: int) -> None:
+        self._folder = folder
+        self._lock_descriptor = lock_descriptor
+
+    @classmethod
+    def open(cls, parent: Path) -> _TmpArea:
+        while True:
+            folder = parent / uuid.uuid4().hex
+            lock = folder.with_suffix(".lock")
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # A sweep may have locked and removed the file between the two calls: then this lock protects nothing.
+            if lock.exists() and lock.stat().st_ino == os.fstat(descriptor).st_ino:
+                folder.mkdir(mode=0o700)
+                return cls(folder, descriptor)
+            os.close(descriptor)
+
+    def new_path(self) -> Path:
+        return self._folder / uuid.uuid4().hex
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.with_suffix(".lock").unlink(missing_ok=True)
+        os.close(self._lock_descriptor)
+
+
+@contextmanager
+def _locked(lock: Path) -> Iterator[bool]:
+    """Whether the lock file was free; held while the block runs."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,183 @@
+"""Measurement groups under Imaging Measurements (126010): what a viewer draws.
+
+Only what was found has groups, each in the shape that OHIF draws *and* turns into a measurement: a Cornerstone
+tracking identifier, a tracking UID of its own, one 2-D shape, the first number inferred from that very shape, and a
+Comment as label. A number that is drawn is computed from the emitted points, because OHIF computes it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import hypot
+
+import numpy as np
+from highdicom.sr import (
+    ContainerContentItem,
+    ContentSequence,
+    CoordinatesForMeasurement,
+    GraphicTypeValues,
+    ImageRegion,
+    MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    SourceImageForRegion,
+    TrackingIdentifier,
+)
+from highdicom.sr import Measurement as NumericMeasurement
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_node import codes
+from dicom_node.equipment import arithmetic_algorithm, model_algorithm
+from dicom_node.frames import pixel_spacing
+from dicom_node.sr.items import comment, finding_site
+from dicom_node.sr.words import SHORT_WORDS, label, measurement_label, place_words
+from dicom_node.uids import measurement_tracking_uid
+from inference.findings import Evidence, Finding, GeometryType, Measurement, Present, StudyFindings
+
+CORNERSTONE = "Cornerstone3DTools@^0.1.0"
+"""OHIF restores a group to an annotation tool by this prefix of its Tracking Identifier; text may follow."""
+LINE_POINTS = 2
+
+
+def measurement_groups(
+    findings: StudyFindings, instances: Mapping[str, Dataset], software_version: str
+) -> list[ContainerContentItem]:
+    """The groups of every finding that is present, in document order; empty when nothing can be drawn.
+
+    Args:
+        findings: The document.
+        instances: Source headers by SOP Instance UID.
+        software_version: Version of the arithmetic.
+    """
+    groups = []
+    for finding in findings.findings:
+        if isinstance(finding.assessment, Present):
+            groups += list(_GroupMaker(finding, findings, instances, software_version).groups())
+    return groups
+
+
+class _GroupMaker:
+    """Makes the groups of one finding."""
+
+    def __init__(
+        self, finding: Finding, document: StudyFindings, instances: Mapping[str, Dataset], software_version: str
+    ) -> None:
+        self.finding = finding
+        self.instances = instances
+        self.arithmetic = arithmetic_algorithm(software_version)
+        model = next((m for m in document.models if m.name == finding.model), None)
+        parameters = [f"operating point: {finding.operating_point}"] if finding.operating_point else []
+        self.algorithm = self.arithmetic if model is None else model_algorithm(model, parameters)
+
+    def groups(self) -> Iterator[ContainerContentItem]:
+        """An arrow at the finding, then one length per measurement that has a line."""
+        marks = [e for e in self.finding.evidence if e.measurement is None and e.geometry.type is GeometryType.POINT]
+        if marks:
+            yield self._arrow(marks[0])
+        for evidence in self.finding.evidence:
+            measurement = self.finding.measurement(evidence.measurement or "")
+            if measurement is not None and _is_line(evidence):
+                yield from self._length(evidence, measurement)
+
+    def _arrow(self, mark: Evidence) -> ContainerContentItem:
+        """A point with the finding's own numbers, the first inferred from it; a bare point where it has none."""
+        finding = self.finding
+        tracking = _tracking("ArrowAnnotate", f"{place_words(finding)} {SHORT_WORDS[finding.question]}", finding.id)
+        drawn = {e.measurement for e in finding.evidence}
+        numbers = [m for m in finding.measurements if m.name not in drawn]
+        evaluations = [QualitativeEvaluation(name=n, value=v) for n, v in map(codes.grade_codes, finding.grades)]
+        if not numbers:
+            return _labelled(self._bare_point(tracking, mark, evaluations), label(finding))
+        shape = _coordinates(mark, GraphicTypeValues.POINT)
+        measured = [self._number(m, m.value, shape if m is numbers[0] else None) for m in numbers]
+        return _labelled(self._group(tracking, measured, evaluations), label(finding))
+
+    def _length(self, line: Evidence, measurement: Measurement) -> Iterator[ContainerContentItem]:
+        """A line with its length; nothing where the image has no pixel spacing to compute the length with."""
+        spacing = pixel_spacing(self.instances[line.source.sop_instance_uid], line.source.frame)
+        if spacing is None:
+            return
+        finding = self.finding
+        what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
+        tracking = _tracking("Length", what, measurement_tracking_uid(finding.id, measurement.name))
+        shape = _coordinates(line, GraphicTypeValues.POLYLINE)
+        number = self._number(measurement, length_mm(line.geometry.points, spacing), shape)
+        yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+
+    def _number(
+        self, measurement: Measurement, value: float, shape: CoordinatesForMeasurement | None
+    ) -> NumericMeasurement:
+        return NumericMeasurement(
+            name=codes.measurement_code(measurement.name),
+            value=value,
+            unit=codes.unit_code(measurement.unit),
+            algorithm_id=self.arithmetic,
+            referenced_coordinates=None if shape is None else [shape],
+        )
+
+    def _group(
+        self,
+        tracking: TrackingIdentifier,
+        numbers: Sequence[NumericMeasurement],
+        evaluations: Sequence[QualitativeEvaluation],
+    ) -> ContentSequence:
+        return MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracking,
+            finding_type=codes.QUESTIONS[self.finding.question],
+            finding_sites=[finding_site(self.finding.site)],
+            algorithm_id=self.algorithm,
+            qualitative_evaluations=evaluations,
+            measurements=numbers,
+        )
+
+    def _bare_point(
+        self, tracking: TrackingIdentifier, mark: Evidence, evaluations: Sequence[QualitativeEvaluation]
+    ) -> ContentSequence:
+        return PlanarROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracking,
+            referenced_region=ImageRegion(
+                graphic_type=GraphicTypeValues.POINT, graphic_data=_points(mark), source_image=_image(mark)
+            ),
+            finding_type=codes.QUESTIONS[self.finding.question],
+            finding_sites=[finding_site(self.finding.site)],
+            algorithm_id=self.algorithm,
+            qualitative_evaluations=evaluations,
+        )
+
+
+def length_mm(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
+    """Length of a two-point line, to 0.01 mm: (column, row) points, spacing (between rows, between columns)."""
+    (column0, row0), (column1, row1) = points
+    return round(hypot((column1 - column0) * spacing_mm[1], (row1 - row0) * spacing_mm[0]), 2)
+
+
+def _is_line(evidence: Evidence) -> bool:
+    return evidence.geometry.type is GeometryType.POLYLINE and len(evidence.geometry.points) == LINE_POINTS
+
+
+def _tracking(tool: str, what: str, uid: str) -> TrackingIdentifier:
+    return TrackingIdentifier(identifier=f"{CORNERSTONE}:{tool}:{what}", uid=uid)
+
+
+def _labelled(group: ContentSequence, text: str) -> ContainerContentItem:
+    item = group[0]
+    assert isinstance(item, ContainerContentItem)  # noqa: S101 - TID 1410 and 1501 are one container each
+    item.ContentSequence.append(comment(text))
+    return item
+
+
+def _points(evidence: Evidence) -> NDArray[np.float64]:
+    return np.asarray(evidence.geometry.points, dtype=np.float64)
+
+
+def _image(evidence: Evidence) -> SourceImageForRegion:
+    source = evidence.source
+    frames = None if source.frame is None else [source.frame]
+    return SourceImageForRegion(source.sop_class_uid, source.sop_instance_uid, frames)
+
+
+def _coordinates(evidence: Evidence, graphic_type: GraphicTypeValues) -> CoordinatesForMeasurement:
+    return CoordinatesForMeasurement(
+        graphic_type=graphic_type, graphic_data=_points(evidence), source_image=_image(evidence)
+    )

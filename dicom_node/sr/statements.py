@@ -1,0 +1,94 @@
+"""Every answer as a coded statement, in the Qualitative Evaluations container at the root (TID 1500 rows 12-14).
+
+There, items without coordinates break no viewer, and it makes a report complete that has nothing to draw: TID 1500 asks
+for at least one of its three containers. One CODE item per finding: question = answer, with site, tracking UID,
+algorithm, grades and numbers below it. Silence never reads as normal: absent and not assessed are said.
+
+A number that could not be had is a CODE item: the measurement = its CID 42 qualifier. A NUM item without value would be
+the standard's own form (PS3.3 C.18.1), but highdicom 0.28 cannot read a report that holds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from highdicom.sr import ContainerContentItem, ContentItem, NumContentItem
+
+from dicom_node import code_table as table
+from dicom_node import codes
+from dicom_node.equipment import arithmetic_algorithm, model_algorithm
+from dicom_node.sr.items import (
+    CONTAINS,
+    HAS_PROPERTIES,
+    code_item,
+    comment,
+    container,
+    finding_site,
+    grade_item,
+    nested,
+    number,
+    text_item,
+    tracking_item,
+    uncertainty_items,
+)
+from dicom_node.sr.words import statement
+from inference.anatomy import Numbering
+from inference.findings import Calibration, Finding, Measurement, NotAssessed, StudyFindings
+from inference.provenance import RESEARCH_USE
+
+
+def evaluations(findings: StudyFindings) -> ContainerContentItem:
+    """The container: the research-use sentence, the level numbering, then every finding in document order."""
+    items: list[ContentItem] = [comment(RESEARCH_USE), _numbering(findings.numbering)]
+    items += [_statement(finding, findings) for finding in findings.findings]
+    return container(table.OTHERS["C0034375"].code, items)
+
+
+def _numbering(numbering: Numbering) -> ContentItem:
+    """Whether the levels can be trusted: a wrong level is the worst error that this software can make."""
+    value = "NUMB_AMBIGUOUS" if numbering.ambiguous else "NUMB_CLEAR"
+    if numbering.method == "none":
+        value = "NUMB_NONE"
+    item = code_item(table.OWN_EVALUATIONS["NUMBERING"].code, table.OWN_EVALUATIONS[value].code, CONTAINS)
+    return nested(item, [comment(f"{numbering.method.replace('_', ' ')}: {numbering.note}", HAS_PROPERTIES)])
+
+
+def _statement(finding: Finding, findings: StudyFindings) -> ContentItem:
+    item = code_item(codes.QUESTIONS[finding.question], codes.answer_code(finding.assessment), CONTAINS)
+    return nested(item, _properties(finding, findings))
+
+
+def _properties(finding: Finding, findings: StudyFindings) -> Iterator[ContentItem]:
+    yield tracking_item(finding.id)
+    yield finding_site(finding.site)
+    model = next((m for m in findings.models if m.name == finding.model), None)
+    if model is not None:
+        yield from model_algorithm(model)
+    yield comment(statement(finding), HAS_PROPERTIES)
+    if isinstance(finding.assessment, NotAssessed):
+        why = table.OWN_EVALUATIONS["NOT_ASSESSED_WHY"].code
+        yield code_item(why, codes.reason_code(finding.assessment.reason), HAS_PROPERTIES)
+    if finding.operating_point is not None:
+        yield text_item(table.OWN_EVALUATIONS["OPERATING_POINT"].code, finding.operating_point, HAS_PROPERTIES)
+    yield from (grade_item(grade, HAS_PROPERTIES) for grade in finding.grades)
+    yield from _numbers(finding, findings)
+
+
+def _numbers(finding: Finding, findings: StudyFindings) -> Iterator[ContentItem]:
+    """What was measured, what could not be, and the probability."""
+    yield from (_measured(m, findings.software_version) for m in finding.measurements)
+    name = codes.MAIN_MEASUREMENT.get(finding.question)
+    if name and isinstance(finding.assessment, NotAssessed) and finding.measurement(name) is None:
+        yield code_item(codes.measurement_code(name), codes.QUALIFIERS[finding.assessment.reason], HAS_PROPERTIES)
+    if finding.probability is not None:
+        calibrated = finding.calibration is Calibration.REAL
+        concept = table.DCM["122157"] if calibrated else table.OWN_MEASUREMENTS["SCORE"]
+        yield number(concept.code, finding.probability, "1", HAS_PROPERTIES)
+
+
+def _measured(measurement: Measurement, software_version: str) -> NumContentItem:
+    """A number with its uncertainty, its method in words, and our arithmetic as its algorithm."""
+    item = number(codes.measurement_code(measurement.name), measurement.value, measurement.unit, HAS_PROPERTIES)
+    method = text_item(table.OWN_EVALUATIONS["METHOD"].code, measurement.method, HAS_PROPERTIES)
+    nested(item, [*arithmetic_algorithm(software_version), *uncertainty_items(measurement), method])
+    return item

@@ -1,0 +1,67 @@
+"""How the report says things to a person: one English phrase per question, answer, grade and measurement."""
+
+from __future__ import annotations
+
+from inference.findings import Absent, Assessment, Finding, Measurement, NotAssessed, Present, Question
+
+QUESTION_WORDS: dict[Question, str] = {
+    Question.COMPRESSION_FRACTURE: "vertebral compression fracture",
+    Question.MODIC: "Modic change",
+    Question.STENOSIS: "spinal stenosis",
+    Question.NEEDLE_PLACEMENT: "needle placement",
+    Question.HARDWARE_LOOSENING: "hardware loosening",
+    Question.DISC_DEGENERATION: "disc degeneration",
+    Question.SPONDYLOLISTHESIS: "spondylolisthesis",
+}
+
+SHORT_WORDS: dict[Question, str] = {**QUESTION_WORDS, Question.COMPRESSION_FRACTURE: "compression fracture"}
+"""For labels that are drawn on the image."""
+
+
+def answer_words(assessment: Assessment) -> str:
+    """``present``, ``absent`` or ``not assessed``."""
+    match assessment:
+        case Present():
+            return "present"
+        case Absent():
+            return "absent"
+        case NotAssessed():
+            return "not assessed"
+
+
+def statement(finding: Finding) -> str:
+    """The whole answer in one or two sentences."""
+    place = f"{place_words(finding)}: " if finding.site.level else ""
+    text = f"{place}{QUESTION_WORDS[finding.question]}: {answer_words(finding.assessment)}."
+    if isinstance(finding.assessment, NotAssessed):
+        text += f" {finding.assessment.sentence}"
+    if finding.note:
+        text += f" {finding.note}"
+    return text
+
+
+def label(finding: Finding) -> str:
+    """What is drawn beside the arrow: level, finding, grades and the main number."""
+    parts = [SHORT_WORDS[finding.question], *(_grade_words(g.scale, g.value) for g in finding.grades)]
+    if (loss := finding.measurement("height_loss")) is not None:
+        parts.append(f"height loss {loss.value:g} %")
+    return f"{place_words(finding)}: {', '.join(parts)}"
+
+
+def measurement_label(finding: Finding, measurement: Measurement) -> str:
+    """What is listed beside a drawn length: level, name, value and uncertainty."""
+    text = f"{place_words(finding)} {measurement.name.replace('_', ' ')}, {measurement.value:g}"
+    if measurement.uncertainty is not None:
+        text += f" +/- {measurement.uncertainty:g}"
+    return f"{text} {measurement.unit}"
+
+
+def place_words(finding: Finding) -> str:
+    """``L1``, ``L4-L5 left``, ``L1 superior``; ``spine`` for the study as a whole."""
+    site = finding.site
+    words = [site.level or "spine", *(w.value for w in (site.endplate, site.side) if w is not None)]
+    return " ".join(words)
+
+
+def _grade_words(scale: str, value: str) -> str:
+    return f"Genant {value}" if scale == "genant" else value

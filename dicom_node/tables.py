@@ -1,0 +1,100 @@
+"""The DICOM node's own tables: what was received, what became of it, and what was sent.
+
+A *study* row counts revisions: the first complete set of instances is revision 1; instances that arrive later make
+revision 2, and so on. Nothing is overwritten. Times are seconds since the epoch (UTC), as a float.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),  # StudyState
+    Column("revision", Integer, nullable=False, default=0),  # revisions handed to the workflow so far
+    Column("first_received_at", Float, nullable=False),
+    Column("last_received_at", Float, nullable=False),
+    Column("expected_instances", Integer),  # NumberOfStudyRelatedInstances by C-FIND, when the source was asked
+    Column("source_ae_title", String(16), nullable=False),
+    Column("reason", Text),  # one sentence when failed or refused, or a note about how the study was completed
+)
+Index("ix_studies_state", studies.c.state, studies.c.last_received_at)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("study_instance_uid", String(64), ForeignKey("studies.study_instance_uid"), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("path", Text, nullable=False),  # relative to the spool's root
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),  # of the dataset bytes as received, without the file meta group
+    Column("received_at", Float, nullable=False),
+    Column("source_ae_title", String(16), nullable=False),
+    Column("revision", Integer),  # study revision that first used it; NULL while not handed over
+    Column("ours", Boolean, nullable=False, default=False),  # an object that this node made, come back
+)
+Index("ix_instances_study", instances.c.study_instance_uid, instances.c.series_instance_uid)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("sop_instance_uid", String(64)),
+    Column("study_instance_uid", String(64)),
+    Column("path", Text, nullable=False, unique=True),  # relative to the spool's root; named by content: no bytes twice
+    Column("verdict", String(32), nullable=False),  # dicom_node.verdicts.Verdict
+    Column("reason", Text, nullable=False),  # one sentence, no identity
+    Column("sha256", String(64), nullable=False),  # of the dataset bytes as received, without the file meta group
+    Column("received_at", Float, nullable=False),
+    Column("source_ae_title", String(16), nullable=False),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("role", String(16), nullable=False),  # sr | seg
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+Index("ix_results_study", results.c.study_instance_uid, results.c.revision)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("sop_instance_uid", String(64), ForeignKey("results.sop_instance_uid"), nullable=False),
+    Column("state", String(16), nullable=False),  # DeliveryState
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("reason", Text),
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("destination", "sop_instance_uid", name="uq_delivery"),
+)

@@ -1,0 +1,60 @@
+"""UIDs of the objects that this node makes: derived from what went in, so that a retry makes the same object again.
+
+Parts: object role, study, revision, sorted SOP Instance UIDs of the input, software version, model digests,
+configuration digest and code table version. Never the time, the host or the order of arrival.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dicom_node.codes import CODE_TABLE_VERSION
+from inference.provenance import SOFTWARE_NAME, ModelIdentity, deterministic_uid
+
+IMPLEMENTATION_CLASS_UID = deterministic_uid("implementation class", SOFTWARE_NAME)
+"""PS3.7 D.3.3.2: names this implementation in file meta information."""
+IMPLEMENTATION_VERSION_NAME = "SPINE_NODE"
+
+
+class ObjectRole(StrEnum):
+    """What a derived object is, in its study."""
+
+    REPORT = "sr"
+    SEGMENTATION = "seg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What one set of derived objects was made from; equal origins give equal UIDs."""
+
+    study_instance_uid: str
+    revision: int
+    """The study revision, from 1: a later one has other predecessors, so it is another object."""
+    inputs: tuple[str, ...]
+    """SOP Instance UIDs that were read, in any order."""
+    software_version: str
+    models: tuple[ModelIdentity, ...]
+    config_digest: str = ""
+
+    def uid(self, *role: str) -> str:
+        """The UID of one object, or of its series or another entity of it: an ObjectRole and more words."""
+        digests = sorted(f"{m.name}:{m.version}:{m.sha256}" for m in self.models)
+        what = (" ".join(role), self.study_instance_uid, str(self.revision))
+        how = (self.software_version, self.config_digest, CODE_TABLE_VERSION)
+        return deterministic_uid(*what, *how, *digests, *sorted(set(self.inputs)))
+
+
+def device_uid(model: ModelIdentity) -> str:
+    """Device UID of a model: another one at every retraining (IHE AIR 6.5.3.1)."""
+    return deterministic_uid("model device", model.name, model.version, model.sha256)
+
+
+def server_device_uid(installation: str) -> str:
+    """Device Observer UID of one installation of this server, by a name that its site keeps, like its AE title."""
+    return deterministic_uid("server device", SOFTWARE_NAME, installation)
+
+
+def measurement_tracking_uid(finding_id: str, measurement: str) -> str:
+    """Tracking UID of one drawn measurement of a finding: OHIF merges groups that share one (ohif.md 1.5)."""
+    return deterministic_uid("tracking", finding_id, measurement)

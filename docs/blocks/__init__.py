@@ -1,0 +1,1 @@
+"""Blocks of the documentation, each made from the code that it describes."""

@@ -1,0 +1,52 @@
+"""Tables of the conformance statement (PS3.2), from dicom_node's own tables."""
+
+from __future__ import annotations
+
+from pydicom.uid import UID
+
+from dicom_node import code_table, file_meta
+from dicom_node.storage_classes import ACCEPTED_TRANSFER_SYNTAXES, STORAGE_CLASSES, StorageClass
+from docs.blocks.markdown import table
+
+
+def storage_classes() -> str:
+    """Every SOP class that is accepted, with the groups of transfer syntaxes."""
+    rows = [
+        (UID(entry.uid).name, f"`{entry.uid}`", entry.kind.value, len(entry.transfer_syntaxes), _excluded(entry))
+        for entry in STORAGE_CLASSES.values()
+    ]
+    return table(("SOP class", "UID", "kind", "transfer syntaxes", "not accepted"), rows)
+
+
+def transfer_syntaxes() -> str:
+    """Every transfer syntax, in the order in which the listener prefers them."""
+    longest = max(STORAGE_CLASSES.values(), key=lambda entry: len(entry.transfer_syntaxes)).transfer_syntaxes
+    order = [*longest, *sorted(ACCEPTED_TRANSFER_SYNTAXES - set(longest))]
+    return table(("transfer syntax", "UID"), [(UID(uid).name, f"`{uid}`") for uid in order])
+
+
+def implementation() -> str:
+    """How this implementation names itself on the wire and in files."""
+    rows = [
+        ("Implementation Class UID", f"`{file_meta.IMPLEMENTATION_CLASS_UID}`"),
+        ("Implementation Version Name", f"`{file_meta.IMPLEMENTATION_VERSION_NAME}`"),
+    ]
+    return table(("item", "value"), rows)
+
+
+def private_codes() -> str:
+    """The codes of the private scheme."""
+    rows = [
+        (concept.value, concept.meaning, concept.radelement or "")
+        for concept in code_table.ALL_CONCEPTS
+        if concept.scheme == code_table.PRIVATE_SCHEME
+    ]
+    return table(("code", "meaning", "RadElement (documentation only)"), rows)
+
+
+def _excluded(entry: StorageClass) -> str:
+    missing = ACCEPTED_TRANSFER_SYNTAXES - set(entry.transfer_syntaxes)
+    if not missing:
+        return "none"
+    names = sorted(UID(uid).name for uid in missing)
+    return f"{len(names)} compressed" if len(names) > 4 else ", ".join(names)  # noqa: PLR2004 - a cell that is read

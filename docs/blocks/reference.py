@@ -1,0 +1,83 @@
+"""Tables of the user guide: settings, commands, and the reasons for not assessing."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from itertools import pairwise
+from typing import Any
+
+import typer
+
+from docs.blocks.markdown import table
+from inference import errors
+from inference.errors import ReasonCode
+from server.cli import COMMANDS
+from server.settings import Settings
+
+
+def settings() -> str:
+    """Every setting with its option, its variable and its default."""
+    application = typer.Typer(add_completion=False)
+    application.command("serve")(importlib.import_module("server.commands.serve").command)
+    flags = {parameter.name: parameter.opts[0] for parameter in typer.main.get_command(application).params}
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in ((), "") else f"`{field.default}`"
+        rows.append((f"`{name}`", f"`{flags[name]}`", f"`SPINE_{name.upper()}`", default, field.description))
+    return table(("setting", "option", "environment", "default", "meaning"), rows)
+
+
+def commands() -> str:
+    """Every command with its own arguments and options; settings are options of most of them too."""
+    return "\n\n".join(_command(name, sentence) for name, sentence in COMMANDS.items())
+
+
+def _command(name: str, sentence: str) -> str:
+    module = importlib.import_module(f"server.commands.{name}")
+    application = typer.Typer(add_completion=False)
+    group = getattr(module, "application", None)
+    if isinstance(group, typer.Typer):
+        application.add_typer(group, name=name, help=sentence)
+        described = typer.main.get_command(application).commands[name].commands  # type: ignore[attr-defined]
+        parts = [_usage(f"{name} {word}", command) for word, command in described.items()]
+    else:
+        application.command(name, help=sentence)(module.command)
+        parts = [_usage(name, typer.main.get_command(application))]
+    return "\n\n".join([f"## spine-node {name}", sentence, *parts])
+
+
+def _usage(path: str, command: Any) -> str:
+    own = [p for p in command.params if p.name not in Settings.model_fields and p.name not in {"help", "config"}]
+    takes_settings = any(p.name == "config" for p in command.params)
+    words = ["spine-node", path, *(_argument(p) for p in own if p.param_type_name == "argument")]
+    words += ["[options]"] if takes_settings or len(words) - 2 < len(own) else []
+    lines = [f"```\n{' '.join(words)}\n```"]
+    options = [(f"`{', '.join(p.opts)}`", p.help or "") for p in own if p.param_type_name == "option"]
+    options += [(f"`{_argument(p)}`", getattr(p, "help", "") or "") for p in own if p.param_type_name == "argument"]
+    if options:
+        lines.append(table(("argument", "meaning"), options))
+    if takes_settings:
+        lines.append("Takes `--config FILE` and every [setting](configuring.md) as an option.")
+    return "\n\n".join(lines)
+
+
+def _argument(parameter: Any) -> str:
+    word = (parameter.metavar or parameter.name).upper()
+    return word if parameter.required else f"[{word}]"
+
+
+def reasons() -> str:
+    """Every reason code with the sentence that stands beside it in the source."""
+    tree = ast.parse(inspect.getsource(errors))
+    body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == ReasonCode.__name__).body
+    sentences = {
+        before.targets[0].id: after.value.value
+        for before, after in pairwise(body)
+        if isinstance(before, ast.Assign)
+        and isinstance(before.targets[0], ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+    }
+    return table(("code", "meaning"), [(f"`{code.value}`", sentences[code.name]) for code in ReasonCode])

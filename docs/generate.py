@@ -1,0 +1,53 @@
+"""Write the parts of the documentation that repeat the code: ``python -m docs.generate`` (or ``make docs``).
+
+A page has ``<!-- generated: NAME -->`` and ``<!-- end -->``; what stands between them is a block of BLOCKS. A test
+renders every page again and fails when page and code disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from docs.blocks import conformance, reference, validation
+
+REPOSITORY = Path(__file__).parent.parent
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "storage-classes": conformance.storage_classes,
+    "transfer-syntaxes": conformance.transfer_syntaxes,
+    "implementation": conformance.implementation,
+    "private-codes": conformance.private_codes,
+    "settings": reference.settings,
+    "commands": reference.commands,
+    "reasons": reference.reasons,
+    "validation": validation.validation,
+}
+SCHEMA_SOURCE = REPOSITORY / "inference" / "findings" / "schema.json"
+SCHEMA_COPY = REPOSITORY / "docs" / "findings.schema.json"
+_BLOCK = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Every page that may hold a generated block."""
+    return [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+def render(text: str) -> str:
+    """A page with its generated blocks written again; KeyError names a block that does not exist."""
+    return _BLOCK.sub(lambda match: _block(match["name"]), text)
+
+
+def _block(name: str) -> str:
+    return f"<!-- generated: {name} -->\n{BLOCKS[name]().strip()}\n<!-- end -->"
+
+
+def main() -> None:
+    """Write every page, and the copy of the findings schema."""
+    for page in pages():
+        page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")
+    SCHEMA_COPY.write_bytes(SCHEMA_SOURCE.read_bytes())
+
+
+if __name__ == "__main__":
+    main()

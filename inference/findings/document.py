@@ -1,0 +1,48 @@
+"""The document of one study: findings.json, schema ``spine-findings/1``.
+
+Canonical: keys sorted, UTF-8, two-space indent, numbers rounded where they were computed; the same input gives the
+same bytes. No clock, host, path or patient identity is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inference.anatomy import Numbering
+from inference.errors import ReasonCode
+from inference.findings.finding import Finding, Question
+from inference.provenance import ModelIdentity
+
+SCHEMA = "spine-findings/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesUse:
+    """One series of the study: what it is, and what it was used for or why not."""
+
+    uid: str
+    modality: str
+    plane: str
+    contrast: str
+    role: str
+    """Short role name like ``mr_sagittal_t2``, ``ct_axial``, ``localizer``, ``other``."""
+    used_by: tuple[str, ...] = ()
+    """Names of the models (or questions) that read it."""
+    refused: tuple[ReasonCode, str] | None = None
+    """Code and sentence, when nothing used it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFindings:
+    """Everything that is said about one study."""
+
+    study_instance_uid: str
+    series: tuple[SeriesUse, ...]
+    numbering: Numbering
+    findings: tuple[Finding, ...]
+    models: tuple[ModelIdentity, ...]
+    software_version: str
+
+    def of(self, question: Question) -> tuple[Finding, ...]:
+        """The findings of one question, in document order."""
+        return tuple(f for f in self.findings if f.question is question)

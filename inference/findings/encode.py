@@ -1,0 +1,202 @@
+"""findings.json: the document as canonical bytes, and back.
+
+``encode`` and ``decode`` are each other's inverse; the schema beside this file says what other programs may rely on.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any, assert_never
+
+from inference.anatomy import EndplateSide, Laterality, Numbering, Site
+from inference.errors import ReasonCode, UsageRefusal
+from inference.findings.assessment import Absent, Assessment, NotAssessed, Present
+from inference.findings.document import SCHEMA, SeriesUse, StudyFindings
+from inference.findings.finding import (
+    Calibration,
+    Evidence,
+    Finding,
+    Geometry,
+    GeometryType,
+    Grade,
+    Measurement,
+    Question,
+)
+from inference.geometry import FrameReference
+from inference.provenance import RESEARCH_USE, SOFTWARE_NAME, ModelIdentity
+
+
+def encode(document: StudyFindings) -> bytes:
+    """The document as canonical JSON: sorted keys, UTF-8, two-space indent, one newline at the end."""
+    text = json.dumps(to_json(document), ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def decode(data: bytes) -> StudyFindings:
+    """The document of canonical or any equivalent JSON; UsageRefusal when it is not ``spine-findings/1``."""
+    try:
+        return from_json(json.loads(data))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageRefusal(f"findings must be a {SCHEMA} document, but {type(error).__name__}: {error}") from error
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of findings.json."""
+    loaded: dict[str, Any] = json.loads(resources.files(__package__).joinpath("schema.json").read_text("utf-8"))
+    return loaded
+
+
+def to_json(document: StudyFindings) -> dict[str, Any]:
+    """The document as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "study_instance_uid": document.study_instance_uid,
+        "series": [_series_to_json(s) for s in document.series],
+        "numbering": {
+            "method": document.numbering.method,
+            "ambiguous": document.numbering.ambiguous,
+            "note": document.numbering.note,
+        },
+        "findings": [_finding_to_json(f) for f in document.findings],
+        "models": [
+            {"name": m.name, "version": m.version, "sha256": m.sha256, "training_data": m.training_data}
+            for m in document.models
+        ],
+        "software": {"name": SOFTWARE_NAME, "version": document.software_version},
+        "notice": RESEARCH_USE,
+    }
+
+
+def from_json(values: dict[str, Any]) -> StudyFindings:
+    """The document of JSON values; ValueError, KeyError or TypeError when they are not one."""
+    schema_name = values["schema"]
+    if schema_name != SCHEMA:
+        raise ValueError(f"schema must be {SCHEMA!r}, got {schema_name!r}")
+    return StudyFindings(
+        study_instance_uid=values["study_instance_uid"],
+        series=tuple(_series_from_json(s) for s in values["series"]),
+        numbering=Numbering(**values["numbering"]),
+        findings=tuple(_finding_from_json(f) for f in values["findings"]),
+        models=tuple(ModelIdentity(**m) for m in values["models"]),
+        software_version=values["software"]["version"],
+    )
+
+
+def _series_to_json(series: SeriesUse) -> dict[str, Any]:
+    refused = None
+    if series.refused is not None:
+        refused = {"code": series.refused[0].value, "sentence": series.refused[1]}
+    return {
+        "uid": series.uid,
+        "modality": series.modality,
+        "plane": series.plane,
+        "contrast": series.contrast,
+        "role": series.role,
+        "used_by": list(series.used_by),
+        "refused": refused,
+    }
+
+
+def _series_from_json(values: dict[str, Any]) -> SeriesUse:
+    refused = values["refused"]
+    return SeriesUse(
+        uid=values["uid"],
+        modality=values["modality"],
+        plane=values["plane"],
+        contrast=values["contrast"],
+        role=values["role"],
+        used_by=tuple(values["used_by"]),
+        refused=None if refused is None else (ReasonCode(refused["code"]), refused["sentence"]),
+    )
+
+
+def _assessment_to_json(assessment: Assessment) -> dict[str, str | None]:
+    match assessment:
+        case Present():
+            return {"assessment": "present", "reason": None, "reason_sentence": None}
+        case Absent():
+            return {"assessment": "absent", "reason": None, "reason_sentence": None}
+        case NotAssessed(reason=reason, sentence=sentence):
+            return {"assessment": "not_assessed", "reason": reason.value, "reason_sentence": sentence}
+        case _:
+            assert_never(assessment)
+
+
+def _assessment_from_json(values: dict[str, Any]) -> Assessment:
+    match values["assessment"]:
+        case "present":
+            return Present()
+        case "absent":
+            return Absent()
+        case "not_assessed":
+            return NotAssessed(reason=ReasonCode(values["reason"]), sentence=values["reason_sentence"])
+        case other:
+            raise ValueError(f"assessment must be present, absent or not_assessed, got {other!r}")
+
+
+def _finding_to_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "question": finding.question.value,
+        "site": {"level": finding.site.level, "side": finding.site.side, "endplate": finding.site.endplate},
+        **_assessment_to_json(finding.assessment),
+        "grade": {"scale": finding.grades[0].scale, "value": finding.grades[0].value} if finding.grades else None,
+        "further_grades": [{"scale": g.scale, "value": g.value} for g in finding.grades[1:]],
+        "probability": finding.probability,
+        "calibration": finding.calibration.value,
+        "operating_point": finding.operating_point,
+        "measurements": [
+            {"name": m.name, "value": m.value, "unit": m.unit, "uncertainty": m.uncertainty, "method": m.method}
+            for m in finding.measurements
+        ],
+        "evidence": [_evidence_to_json(e) for e in finding.evidence],
+        "model": finding.model,
+        "note": finding.note,
+    }
+
+
+def _finding_from_json(values: dict[str, Any]) -> Finding:
+    site = values["site"]
+    grades = ([values["grade"]] if values["grade"] else []) + values["further_grades"]
+    return Finding(
+        id=values["id"],
+        question=Question(values["question"]),
+        site=Site(
+            level=site["level"],
+            side=Laterality(site["side"]) if site["side"] else None,
+            endplate=EndplateSide(site["endplate"]) if site["endplate"] else None,
+        ),
+        assessment=_assessment_from_json(values),
+        grades=tuple(Grade(**g) for g in grades),
+        probability=values["probability"],
+        calibration=Calibration(values["calibration"]),
+        operating_point=values["operating_point"],
+        measurements=tuple(Measurement(**m) for m in values["measurements"]),
+        evidence=tuple(_evidence_from_json(e) for e in values["evidence"]),
+        model=values["model"],
+        note=values["note"],
+    )
+
+
+def _evidence_to_json(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "sop_class_uid": evidence.source.sop_class_uid,
+        "sop_instance_uid": evidence.source.sop_instance_uid,
+        "frame": evidence.source.frame,
+        "geometry": {"type": evidence.geometry.type.value, "points": [list(p) for p in evidence.geometry.points]},
+        "measurement": evidence.measurement,
+    }
+
+
+def _evidence_from_json(values: dict[str, Any]) -> Evidence:
+    geometry = values["geometry"]
+    return Evidence(
+        source=FrameReference(
+            sop_class_uid=values["sop_class_uid"], sop_instance_uid=values["sop_instance_uid"], frame=values["frame"]
+        ),
+        geometry=Geometry(
+            type=GeometryType(geometry["type"]), points=tuple((float(x), float(y)) for x, y in geometry["points"])
+        ),
+        measurement=values["measurement"],
+    )

@@ -1,0 +1,108 @@
+"""Antero-posterior diameter of the canal at each disc level.
+
+Taken on the slice that is nearest to the middle of the canal at that level, at right angles to the canal's course, as
+the smallest within the level; the level is the disc and 2 mm of endplate to either side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from inference.errors import ReasonCode
+from inference.geometry import FloatArray
+from inference.measure.canal_line import CanalLine
+from inference.measure.frames import HALF, STEP_MM
+from inference.measure.grid import SagittalGrid
+from inference.measure.heights import UNCERTAINTY_FLOOR_VOXELS
+from inference.measure.reading import Length, Unmeasured
+from inference.measure.separators import Separator
+
+HALF_LEVEL_MM = 7.0
+"""Half of a lumbar disc (10 to 12 mm, models.md 2.3) and 2 mm of endplate."""
+REACH_MM = 18.0
+"""How far from the course a wall is looked for: more than the widest canal's half (25 mm wide)."""
+SMOOTHING_MM = 1.5
+"""Sigma along the canal: the diameter of a level, not of one row of pixels."""
+OFF_STACK_MM = 6.0
+"""The middle of the canal may lie this far outside the stack; half a canal's width."""
+
+
+def canal_diameter(
+    probability: FloatArray, line: CanalLine, separator: Separator, grid: SagittalGrid
+) -> Length | Unmeasured:
+    """The smallest diameter at one disc level.
+
+    Args:
+        probability: of the canal class on the crop.
+        line: the canal's course.
+        separator: the disc's plane; the level is where it meets the course.
+        grid: the canonical crop.
+    """
+    arc = _crossing_arc(line, separator)
+    row = float(np.clip(line.point_at(arc)[0] / grid.spacing_mm[1], 0, grid.shape[1] - 1))
+    centre = float(line.slice_index[round(row)])
+    index = int(np.clip(round(centre), 0, grid.shape[0] - 1))
+    if abs(centre - index) * grid.spacing_mm[0] > OFF_STACK_MM:
+        return Unmeasured(
+            reason=ReasonCode.TRUNCATION, sentence="the middle of the canal lies outside the stack at this level"
+        )
+    along = np.arange(arc - HALF_LEVEL_MM, arc + HALF_LEVEL_MM + STEP_MM, STEP_MM)
+    axis = line.tangent(arc)
+    across = np.array([-axis[1], axis[0]])
+    u = np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
+    centres = np.array([line.point_at(a) for a in along])
+    points = centres[:, None, :] + u[None, :, None] * across
+    place = np.moveaxis(points / np.asarray(grid.spacing_mm[1:]), -1, 0)
+    seen = ndimage.map_coordinates(probability[index].astype(np.float32), place, order=1, mode="constant")
+    front, back = _walls(seen, u)
+    return _smallest(front, back, points[:, 0] - u[0] * across, across, index, grid)
+
+
+def _crossing_arc(line: CanalLine, separator: Separator) -> float:
+    """Place where the disc's plane, continued backwards in its slice, meets the canal's course."""
+    offset = (line.course_mm - separator.centre_mm[1:]) @ separator.normal[1:]
+    distance = np.linalg.norm(line.course_mm - separator.centre_mm[1:], axis=1)
+    near = np.where(distance < 45.0, np.abs(offset), np.inf)  # noqa: PLR2004 - a disc's half depth and a canal
+    return float(line.place_mm[int(near.argmin())]) if np.isfinite(near.min()) else separator.arc_mm
+
+
+def _walls(seen: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """u of the front and back wall on every line across: the run of canal nearest to the course."""
+    front, back = np.full(len(seen), np.nan), np.full(len(seen), np.nan)
+    for line, values in enumerate(seen):
+        runs, count = ndimage.label(values >= HALF)
+        if not count:
+            continue
+        middles = ndimage.mean(np.abs(u), runs, np.arange(1, count + 1))
+        places = np.flatnonzero(runs == int(np.argmin(middles)) + 1)
+        first, last = int(places[0]), int(places[-1])
+        if first == 0 or last == len(u) - 1:
+            continue
+        front[line] = u[first] - STEP_MM * (values[first] - HALF) / max(values[first] - values[first - 1], 1e-6)
+        back[line] = u[last] + STEP_MM * (values[last] - HALF) / max(values[last] - values[last + 1], 1e-6)
+    return front, back
+
+
+def _smallest(
+    front: FloatArray, back: FloatArray, centres: FloatArray, across: FloatArray, index: int, grid: SagittalGrid
+) -> Length | Unmeasured:
+    """The smallest smoothed width, with its two ends."""
+    good = np.isfinite(front) & np.isfinite(back)
+    if good.mean() < 0.7:  # noqa: PLR2004 - a level with a third of its canal missing is not measured
+        return Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the canal is not outlined throughout this level")
+    place = np.arange(len(front))
+    walls = [np.interp(place, place[good], wall[good]) for wall in (front, back)]
+    front, back = (ndimage.gaussian_filter1d(wall, SMOOTHING_MM / STEP_MM, mode="nearest") for wall in walls)
+    width = back - front
+    at = int(width.argmin())
+    near = width[max(at - 4, 0) : at + 5]
+    voxel = float(np.hypot(across[0] * grid.spacing_mm[1], across[1] * grid.spacing_mm[2]))
+    z = index * grid.spacing_mm[0]
+    ends = [np.array([z, *(centres[at] + side * across)]) for side in (front[at], back[at])]
+    return Length(
+        mm=float(width[at]),
+        uncertainty_mm=float(np.hypot(UNCERTAINTY_FLOOR_VOXELS * voxel, near.std())),
+        start_index=grid.source_index(ends[0]),
+        end_index=grid.source_index(ends[1]),
+    )

@@ -1,0 +1,149 @@
+"""The course of the spinal canal: the line that everything else is ordered along.
+
+The canal is the one structure that is continuous from end to end, so it gives the order of the levels and tells the
+vertebral bodies (before it) from the posterior elements (behind it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from inference.errors import ReasonCode, SeriesRefusal
+from inference.geometry import FloatArray, MaskArray
+
+MINIMUM_CANAL_MM = 40.0
+"""A canal shorter than this cannot order three bodies: lumbar pitch is 32 to 38 mm, thoracic 22 to 28 (models.md 2.3)."""
+SMOOTHING_MM = 6.0
+"""Gaussian sigma along the canal for its walls: keeps a disc level's bulge, drops the noise of single rows."""
+COURSE_SMOOTHING_MM = 15.0
+"""Sigma for the course, whose direction must not follow single bulges."""
+_COARSE_MM = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CanalLine:
+    """The canal by row of the canonical crop; every array has one value per row, gaps filled, ends extrapolated."""
+
+    present: MaskArray
+    """True in rows where the canal was seen."""
+    slice_index: FloatArray
+    """Its centre across slices."""
+    anterior_mm: FloatArray
+    """x of its front wall near its centre."""
+    posterior_mm: FloatArray
+    """x of its back wall near its centre."""
+    course_mm: FloatArray
+    """(n, 2): smooth (y, x) points of its centre, evenly dense, reaching past both ends of the crop."""
+    arc_mm: FloatArray
+    """(row, column): place along the course of the nearest point of it."""
+
+    @property
+    def place_mm(self) -> FloatArray:
+        """Distance along the course of each of its points."""
+        steps = np.linalg.norm(np.diff(self.course_mm, axis=0), axis=1)
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    def arc_at(self, y_mm: float, x_mm: float) -> float:
+        """Place along the course of the point of it nearest to (y, x)."""
+        return float(self.place_mm[int(np.linalg.norm(self.course_mm - (y_mm, x_mm), axis=1).argmin())])
+
+    def point_at(self, arc_mm: float) -> FloatArray:
+        """The (y, x) point at a place along the course."""
+        place = self.place_mm
+        return np.array([np.interp(arc_mm, place, self.course_mm[:, axis]) for axis in range(2)])
+
+    def tangent(self, arc_mm: float) -> FloatArray:
+        """Unit (y, x) direction towards the feet at a place along the course, over 10 mm of it."""
+        step = self.point_at(arc_mm + 5.0) - self.point_at(arc_mm - 5.0)
+        return np.asarray(step / np.linalg.norm(step))
+
+
+def canal_line(canal: MaskArray, spacing_mm: tuple[float, float, float]) -> CanalLine:
+    """The course and the walls of the canal.
+
+    Args:
+        canal: the canal class on the canonical crop, islands removed.
+        spacing_mm: (slice, row, column).
+
+    Raises:
+        SeriesRefusal: no canal, or one too short to order vertebrae along.
+    """
+    slice_mm, row_mm, column_mm = spacing_mm
+    seen = canal.any(axis=2)  # (slice, row)
+    present = seen.any(axis=0)
+    length_mm = float(present.sum() * row_mm)
+    if length_mm < MINIMUM_CANAL_MM:
+        raise SeriesRefusal(
+            f"no plausible spine was found: {length_mm:.0f} mm of spinal canal, at least {MINIMUM_CANAL_MM:.0f} mm are needed",
+            code=ReasonCode.BODY_PART,
+        )
+    weight = canal.sum(axis=2).astype(np.float64)
+    centre = (weight * np.arange(len(canal))[:, None]).sum(axis=0) / np.maximum(weight.sum(axis=0), 1.0)
+    near = seen & (np.abs(np.arange(len(canal))[:, None] - centre) * slice_mm <= max(4.0, 0.6 * slice_mm))
+    first = canal.argmax(axis=2).astype(np.float64)
+    last = canal.shape[2] - 1 - canal[:, :, ::-1].argmax(axis=2).astype(np.float64)
+    anterior = _filled(_median_where(first, near), SMOOTHING_MM / row_mm) * column_mm - column_mm / 2
+    posterior = _filled(_median_where(last, near), SMOOTHING_MM / row_mm) * column_mm + column_mm / 2
+    middle = ndimage.gaussian_filter1d((anterior + posterior) / 2, COURSE_SMOOTHING_MM / row_mm, mode="nearest")
+    course = _course(middle, present, row_mm)
+    return CanalLine(
+        present=present,
+        slice_index=_filled(np.where(present, centre, np.nan), COURSE_SMOOTHING_MM / row_mm),
+        anterior_mm=anterior,
+        posterior_mm=posterior,
+        course_mm=course,
+        arc_mm=_arc_map(course, canal.shape[1:], (row_mm, column_mm)),
+    )
+
+
+def _median_where(values: FloatArray, where: MaskArray) -> FloatArray:
+    """Median down the columns of the values that count, NaN where none does."""
+    out = np.full(values.shape[1], np.nan)
+    columns = np.flatnonzero(where.any(axis=0))
+    out[columns] = np.nanmedian(np.where(where[:, columns], values[:, columns], np.nan), axis=0)
+    return out
+
+
+def _filled(values: FloatArray, sigma: float) -> FloatArray:
+    """The sequence smoothed, its gaps interpolated and its ends continued along their last slope."""
+    known = np.flatnonzero(np.isfinite(values))
+    kept = ndimage.median_filter(values[known], size=min(5, len(known)), mode="nearest")
+    places = np.arange(len(values), dtype=np.float64)
+    full = np.interp(places, known, kept)
+    full = ndimage.gaussian_filter1d(full, sigma, mode="nearest")
+    reach = max(int(4 * sigma), 2)
+    head, foot = int(known[0]), int(known[-1])
+    for end, inner in ((head, min(head + reach, foot)), (foot, max(foot - reach, head))):
+        if inner == end:
+            continue
+        slope = (full[inner] - full[end]) / (inner - end)
+        outside = places < end if end == head else places > end
+        full[outside] = full[end] + slope * (places[outside] - end)
+    return np.asarray(full)
+
+
+def _course(middle_mm: FloatArray, present: MaskArray, row_mm: float) -> FloatArray:
+    """Points (y, x) along the centre, continued 200 mm past both ends of the canal along its last direction."""
+    rows = np.flatnonzero(present)
+    y = np.arange(rows[0], rows[-1] + 1) * row_mm
+    line = np.stack([y, middle_mm[rows[0] : rows[-1] + 1]], axis=1)
+    reach = min(len(line) - 1, max(int(30.0 / row_mm), 1))
+    steps = np.arange(1.0, 201.0)[:, None]
+    up = (line[0] - line[reach]) / np.linalg.norm(line[0] - line[reach])
+    down = (line[-1] - line[-1 - reach]) / np.linalg.norm(line[-1] - line[-1 - reach])
+    return np.concatenate([line[0] + steps[::-1] * up, line, line[-1] + steps * down])
+
+
+def _arc_map(course_mm: FloatArray, shape: tuple[int, ...], spacing_mm: tuple[float, float]) -> FloatArray:
+    """Place along the course for every (row, column): computed on a coarse grid, then interpolated."""
+    place = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(course_mm, axis=0), axis=1))])
+    axes = [np.arange(0, n * d + _COARSE_MM, _COARSE_MM) for n, d in zip(shape, spacing_mm, strict=True)]
+    coarse = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    nearest = cKDTree(course_mm).query(coarse.reshape(-1, 2))[1]
+    values = place[nearest].reshape(coarse.shape[:2])
+    fine = np.meshgrid(*(np.arange(n) * d / _COARSE_MM for n, d in zip(shape, spacing_mm, strict=True)), indexing="ij")
+    return np.asarray(ndimage.map_coordinates(values, np.stack(fine), order=1, mode="nearest"))

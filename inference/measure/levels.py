@@ -1,0 +1,176 @@
+"""Which level each segment is: counted upwards from the sacrum.
+
+The sacrum itself is not a class, so the lowest disc that has a body above it and none below it is taken for L5-S1. That
+is an assumption, and it is said: a transitional vertebra cannot be seen in a lumbar field of view, because only counting
+from C2 or from the ribs tells a sacralised L5 from an L4 (models.md 3.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.anatomy import REGULAR_VERTEBRAE, Disc, Numbering, Vertebra
+from inference.errors import ReasonCode, SeriesRefusal
+from inference.geometry import FloatArray
+from inference.measure.bodies import Bodies
+from inference.measure.grid import SagittalGrid
+from inference.measure.separators import Separator
+
+METHOD = "counted_from_sacrum"
+CAVEAT = (
+    "Levels are counted upwards from the last mobile disc, taken for L5-S1; "
+    "a lumbosacral transitional vertebra cannot be excluded without a view of the whole spine."
+)
+MINIMUM_BODIES = 3
+"""Fewer ordered bodies are no spine to number (models.md 4.3, E_BODYPART)."""
+SACRUM_MARGIN_MM = 12.0
+"""Image needed below the lowest disc to see that no body follows: half a vertebral body."""
+WHOLE_SHARE = 0.4
+"""Share of the median body below which something under the last disc is no vertebra but a piece of the sacrum."""
+SMALLEST_BODY_MM3 = 150.0
+"""A body cut by the upper edge of the field of view is kept down to this volume (about 4 x 30 mm on one 1.3 mm slice)."""
+EMPTY_SHARE = 0.1
+"""A level between two discs with less bone than this share of the median body has no body that could be outlined."""
+FLATTEST_SACRUM_DEG = 5.0
+STEEPEST_SACRUM_DEG = 75.0
+"""Inclination of the L5-S1 disc against the image's horizontal: sacral slope 39 +- 8 degrees standing (models.md 2.3), less
+supine and less by half the disc's wedge; five standard deviations around that, measured 8 to 55 on SPIDER T2 SPACE."""
+MOST_THORACOLUMBAR = 17
+"""T1 to L5: more bodies than that above a sacrum are possible only with the neck in view."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """The level of each segment that is kept, and of each disc."""
+
+    vertebrae: dict[int, Vertebra]
+    """By segment number, head to foot; a level whose body was not outlined is not in it."""
+    discs: dict[int, Disc]
+    """By number of the disc in the label array."""
+    numbering: Numbering
+
+
+def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid) -> Levels:
+    """Name the segments and discs.
+
+    Args:
+        bodies: the segments.
+        disc_labels: the discs on the crop, by their separators' number.
+        grid: the canonical crop.
+
+    Raises:
+        SeriesRefusal: fewer than three bodies, or more than a spine has.
+    """
+    kept = kept_segments(bodies, grid)
+    if len(kept) < MINIMUM_BODIES:
+        raise SeriesRefusal(
+            f"no plausible spine was found: {len(kept)} vertebral bodies in order along a spinal canal, "
+            f"at least {MINIMUM_BODIES} are needed",
+            code=ReasonCode.BODY_PART,
+        )
+    last = kept[-1]
+    names = _names(last, kept[0])
+    vertebrae = {number: names[number] for number in kept}
+    discs = {}
+    for place, separator in enumerate(bodies.separators, start=1):
+        if separator.disc is not None and place <= last:
+            above = names.get(place) or names[place + 1].above
+            if above is not None and above is not Vertebra.C1:
+                discs[separator.disc] = Disc.under(above)
+    doubts = _doubts(bodies, disc_labels, grid, kept)
+    note = " ".join([CAVEAT, *doubts])
+    return Levels(
+        vertebrae=vertebrae,
+        discs=discs,
+        numbering=Numbering(method=METHOD, ambiguous=bool(doubts), note=note),
+    )
+
+
+def kept_segments(bodies: Bodies, grid: SagittalGrid) -> tuple[int, ...]:
+    """Numbers of the segments that are vertebrae: not empty, and below the last disc only if nearly whole."""
+    volumes = bodies.volumes_mm3
+    usual = _usual_volume(volumes)
+    kept = []
+    for number, volume in enumerate(volumes, start=1):
+        has_disc_below = number <= len(bodies.separators)
+        at_top = number == 1
+        least = max(SMALLEST_BODY_MM3, (EMPTY_SHARE if has_disc_below and not at_top else 0.0) * usual)
+        if not has_disc_below and bodies.separators:
+            least = (EMPTY_SHARE if _ends_at_bottom(bodies, grid, number) else WHOLE_SHARE) * usual
+        if volume >= least:
+            kept.append(number)
+    return tuple(kept)
+
+
+def _usual_volume(volumes: FloatArray) -> float:
+    inner = volumes[volumes >= 0.2 * volumes.max(initial=0.0)]
+    return float(np.median(inner)) if inner.size else 0.0
+
+
+def _ends_at_bottom(bodies: Bodies, grid: SagittalGrid, number: int) -> bool:
+    """True where a segment reaches the image's last rows: it may go on below."""
+    rows = np.flatnonzero((bodies.body == number).any(axis=(0, 2)))
+    return bool(rows.size) and _below_mm(grid, int(rows[-1])) < 2.0  # noqa: PLR2004 - two to four pixels
+
+
+def _below_mm(grid: SagittalGrid, row: int) -> float:
+    """Image below a row of the crop."""
+    return (grid.full_shape[1] - 1 - grid.offset[1] - row) * grid.spacing_mm[1]
+
+
+def _names(last: int, first: int) -> dict[int, Vertebra]:
+    """Level of every segment from the first to the last, the last being L5."""
+    lumbar_to_head = REGULAR_VERTEBRAE[: REGULAR_VERTEBRAE.index(Vertebra.L5) + 1][::-1]
+    if last - first + 1 > len(lumbar_to_head):
+        raise SeriesRefusal(
+            f"no plausible spine was found: {last - first + 1} vertebral bodies, a spine has at most {len(lumbar_to_head)}",
+            code=ReasonCode.BODY_PART,
+        )
+    return {last - place: lumbar_to_head[place] for place in range(last - first + 1)}
+
+
+def _doubts(
+    bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, kept: tuple[int, ...]
+) -> list[str]:
+    """Sentences that each make the numbering ambiguous."""
+    last, doubts = kept[-1], []
+    beneath = bodies.separators[last - 1] if last <= len(bodies.separators) else None
+    if beneath is None:
+        doubts.append("No disc was found under the lowest vertebral body, so that the lowest one may not be L5.")
+    else:
+        doubts.extend(_disc_doubts(beneath, disc_labels, grid))
+    further = len(bodies.separators) - last
+    if further > 0:
+        doubts.append(f"{further} more disc(s) without a body above were found below it, as in a lumbarised sacrum.")
+    missing = sorted(set(range(kept[0], last)) - set(kept))
+    if missing:
+        doubts.append(f"{len(missing)} level(s) between two discs have no outlined body and were counted as one each.")
+    undivided = sum(1 for s in bodies.separators[: last - 1] if s.disc is None)
+    if undivided:
+        doubts.append(f"{undivided} pair(s) of bodies were told apart without a disc between them.")
+    if last - kept[0] + 1 > MOST_THORACOLUMBAR:
+        doubts.append(f"{last - kept[0] + 1} bodies were counted, more than the {MOST_THORACOLUMBAR} from T1 to L5.")
+    return doubts
+
+
+def _disc_doubts(beneath: Separator, disc_labels: NDArray[np.int16], grid: SagittalGrid) -> list[str]:
+    doubts = []
+    rows = np.flatnonzero((disc_labels == beneath.disc).any(axis=(0, 2)))
+    room = _below_mm(grid, int(rows[-1]))
+    if room < SACRUM_MARGIN_MM:
+        doubts.append(
+            f"The image ends {room:.0f} mm below the lowest disc, less than the {SACRUM_MARGIN_MM:.0f} mm "
+            "that would show whether a vertebra follows."
+        )
+    slope = sacral_slope_deg(beneath)
+    if not FLATTEST_SACRUM_DEG <= slope <= STEEPEST_SACRUM_DEG:
+        doubts.append(f"The lowest disc is inclined by {slope:.0f} degrees, unusual for L5-S1.")
+    return doubts
+
+
+def sacral_slope_deg(separator: Separator) -> float:
+    """Inclination of a disc in the slice plane, positive where its front lies lower than its back."""
+    return float(np.degrees(np.arctan2(separator.normal[2], separator.normal[1])))

@@ -1,0 +1,158 @@
+"""From class probabilities to a reading of the spine: the order of the steps, nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.anatomy import Vertebra
+from inference.errors import ReasonCode, SeriesRefusal
+from inference.geometry import FloatArray, MaskArray, Volume
+from inference.measure.bodies import Bodies, split_bodies
+from inference.measure.canal import canal_diameter
+from inference.measure.canal_line import CanalLine, canal_line
+from inference.measure.discs import disc_heights
+from inference.measure.fracture import height_losses
+from inference.measure.grid import CANAL, CLASS_COUNT, DISC, VERTEBRA, SagittalGrid, sagittal_grid, without_islands
+from inference.measure.levels import Levels, number_levels
+from inference.measure.plausibility import check_sizes
+from inference.measure.posterior import assign_posterior
+from inference.measure.reading import CanalReading, DiscReading, SpineReading, VertebraReading
+from inference.measure.separators import SMALLEST_ISLAND_MM3, Separator, label_discs
+from inference.measure.vertebrae import MeasuredBody, measure_body
+
+FEW_SLICES = 5
+"""With fewer slices than this the tilt of the bodies across slices is not known well."""
+CANAL_SHARE = 0.1
+"""Parts of the canal class smaller than this share of the largest do not steer its course."""
+
+
+def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
+    """Vertebrae, discs and canal of one sagittal MR series, named and measured.
+
+    Args:
+        volume: the series; any order of slices and any in-plane orientation.
+        probabilities: (class, slice, row, column) on the volume's grid: background, vertebra, disc, spinal canal.
+
+    Raises:
+        SeriesRefusal: the slices are not sagittal, or no plausible spine was found.
+    """
+    if probabilities.shape != (CLASS_COUNT, *volume.shape):
+        msg = f"probabilities must have the shape {(CLASS_COUNT, *volume.shape)}, got {probabilities.shape}"
+        raise ValueError(msg)
+    grid = sagittal_grid(volume, probabilities[0])
+    cropped = np.ascontiguousarray(grid.crop(probabilities))
+    labels = cropped.argmax(axis=0)
+    voxel_mm3 = float(np.prod(grid.spacing_mm))
+    line = canal_line(without_islands(labels == CANAL, smallest_share=CANAL_SHARE), grid.spacing_mm)
+    disc_labels, planes = label_discs(labels == DISC, line, grid.spacing_mm)
+    bodies = split_bodies(labels == VERTEBRA, line, planes, grid)
+    levels = number_levels(bodies, disc_labels, grid)
+    owners = assign_posterior(labels == VERTEBRA, bodies, tuple(levels.vertebrae), line, grid.spacing_mm)
+    padding = _padding(grid.crop(volume.voxels))
+    measured = {
+        number: measure_body(cropped[VERTEBRA], bodies, number, line, grid, padding) for number in levels.vertebrae
+    }
+    sizes_warning = check_sizes(levels.vertebrae, measured)
+    canal = without_islands(labels == CANAL, smallest_voxels=SMALLEST_ISLAND_MM3 / voxel_mm3)
+    return SpineReading(
+        numbering=levels.numbering,
+        vertebrae=_vertebrae(grid, bodies, owners, levels, measured),
+        discs=_discs(grid, cropped[DISC], disc_labels, bodies.separators, levels, line),
+        canal=grid.to_source(canal),
+        canal_levels=_canal_levels(grid, cropped[CANAL], bodies.separators, levels, line),
+        midsagittal_slice=_midsagittal(line, grid),
+        warnings=(*_warnings(volume, levels), *sizes_warning),
+    )
+
+
+def _vertebrae(
+    grid: SagittalGrid, bodies: Bodies, owners: NDArray[np.int16], levels: Levels, measured: dict[int, MeasuredBody]
+) -> tuple[VertebraReading, ...]:
+    """The vertebrae head to foot."""
+    losses = height_losses(levels.vertebrae, measured)
+    return tuple(
+        VertebraReading(
+            level=level,
+            mask=grid.to_source(owners == number),
+            body=grid.to_source(bodies.body == number),
+            centre_index=grid.source_index(measured[number].centre_mm),
+            touches_edge=measured[number].touches_edge,
+            heights=measured[number].heights,
+            loss=losses[number],
+        )
+        for number, level in levels.vertebrae.items()
+    )
+
+
+def _discs(
+    grid: SagittalGrid,
+    probability: FloatArray,
+    labels: NDArray[np.int16],
+    separators: tuple[Separator, ...],
+    levels: Levels,
+    line: CanalLine,
+) -> tuple[DiscReading, ...]:
+    """The discs head to foot."""
+    readings = []
+    for separator in separators:
+        if separator.disc not in levels.discs:
+            continue
+        mask = labels == separator.disc
+        front, middle, back = disc_heights(probability, mask, separator, grid, _canal_slice(line, separator, grid))
+        readings.append(
+            DiscReading(
+                level=levels.discs[separator.disc],
+                mask=grid.to_source(mask),
+                centre_index=grid.source_index(separator.centre_mm),
+                height=middle,
+                anterior_height=front,
+                posterior_height=back,
+            )
+        )
+    return tuple(readings)
+
+
+def _canal_levels(
+    grid: SagittalGrid, probability: FloatArray, separators: tuple[Separator, ...], levels: Levels, line: CanalLine
+) -> tuple[CanalReading, ...]:
+    return tuple(
+        CanalReading(level=levels.discs[s.disc], ap_diameter=canal_diameter(probability, line, s, grid))
+        for s in separators
+        if s.disc in levels.discs
+    )
+
+
+def _canal_slice(line: CanalLine, separator: Separator, grid: SagittalGrid) -> float:
+    """Middle of the canal across slices at the height of a disc."""
+    row = int(np.clip(round(float(separator.centre_mm[1] / grid.spacing_mm[1])), 0, grid.shape[1] - 1))
+    return float(line.slice_index[row])
+
+
+def _midsagittal(line: CanalLine, grid: SagittalGrid) -> int:
+    """Slice of the source that is nearest to the middle of the canal over its whole course."""
+    middle = float(np.median(line.slice_index[line.present])) + grid.offset[0]
+    return int(np.clip(round(middle), 0, grid.source_shape[0] - 1))
+
+
+def _padding(voxels: NDArray[np.float32]) -> MaskArray:
+    """Where the image holds its lowest value exactly: filling, since measured signal is noisy everywhere."""
+    lowest = voxels.min()
+    return np.asarray(voxels == lowest) if lowest < voxels.max() else np.zeros(voxels.shape, dtype=np.bool_)
+
+
+def _warnings(volume: Volume, levels: Levels) -> tuple[tuple[ReasonCode, str], ...]:
+    warnings = []
+    slices = volume.shape[0]
+    if slices < FEW_SLICES:
+        warnings.append(
+            (
+                ReasonCode.FEW_SLICES,
+                f"The series has {slices} slice(s); with fewer than {FEW_SLICES} a sideways lean of the bodies is not corrected.",
+            )
+        )
+    if levels.numbering.ambiguous:
+        warnings.append((ReasonCode.NUMBERING, levels.numbering.note))
+    return tuple(warnings)

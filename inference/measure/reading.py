@@ -1,0 +1,127 @@
+"""What the measurement layer reads from one sagittal MR series: values, no policy about how they are reported.
+
+All ``*_index`` points are (slice, row, column) on the source grid; lengths are millimetres along LPS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from inference.anatomy import Disc, Numbering, Vertebra
+from inference.errors import ReasonCode
+from inference.geometry import MaskArray
+
+Point: TypeAlias = tuple[float, float, float]
+"""(slice, row, column) index."""
+
+
+class FractureShape(StrEnum):
+    """Genant's shape: where the height is lost."""
+
+    WEDGE = "wedge"
+    """Anterior."""
+    BICONCAVE = "biconcave"
+    """Middle."""
+    CRUSH = "crush"
+    """Posterior, or all three."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """A measured length and the two ends that it was measured between, both on one slice."""
+
+    mm: float
+    uncertainty_mm: float
+    """One standard deviation."""
+    start_index: Point
+    end_index: Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmeasured:
+    """Why a length or a grade could not be had."""
+
+    reason: ReasonCode
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeightLoss:
+    """Loss of body height against what this level should have (models.md 2.3, 3.6)."""
+
+    fraction: float
+    """Largest of the three losses, 0 = none, 0.4 = 40 %; may be slightly negative."""
+    uncertainty: float
+    z: float
+    """How many standard deviations the worst height lies below its expectation; negative is lower."""
+    genant: int
+    """0..3, by 20 / 25 / 40 % (Genant 1993)."""
+    shape: FractureShape | None
+    """None at grade 0."""
+    probability_moderate: float
+    """P(loss >= 25 %) by propagation of the uncertainty; not calibrated on patients."""
+    expected_mm: tuple[float, float, float]
+    """Anterior, middle, posterior."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heights:
+    """Anterior, middle and posterior height of a body, at 15, 50 and 85 % of its depth from the front."""
+
+    anterior: Length
+    middle: Length
+    posterior: Length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VertebraReading:
+    """One vertebra."""
+
+    level: Vertebra
+    mask: MaskArray
+    """Whole vertebra."""
+    body: MaskArray
+    """The vertebral body alone."""
+    centre_index: Point
+    """Centre of the body."""
+    touches_edge: bool
+    heights: Heights | Unmeasured
+    loss: HeightLoss | Unmeasured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DiscReading:
+    """One disc."""
+
+    level: Disc
+    mask: MaskArray
+    centre_index: Point
+    height: Length | Unmeasured
+    """At the middle of the disc's depth."""
+    anterior_height: Length | Unmeasured
+    posterior_height: Length | Unmeasured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanalReading:
+    """The canal at one disc level."""
+
+    level: Disc
+    ap_diameter: Length | Unmeasured
+    """Smallest antero-posterior diameter on the mid-sagittal slice within the level."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpineReading:
+    """Everything that was read from one series; levels run head to foot."""
+
+    numbering: Numbering
+    vertebrae: tuple[VertebraReading, ...]
+    discs: tuple[DiscReading, ...]
+    canal: MaskArray
+    canal_levels: tuple[CanalReading, ...]
+    midsagittal_slice: int
+    warnings: tuple[tuple[ReasonCode, str], ...] = ()
+    """Like W_FEW_SLICES, W_NUMBERING, with a sentence."""

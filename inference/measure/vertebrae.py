@@ -1,0 +1,159 @@
+"""Heights of every vertebral body, or why they could not be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.errors import ReasonCode
+from inference.geometry import FloatArray, MaskArray
+from inference.measure.bodies import Bodies
+from inference.measure.canal_line import CanalLine
+from inference.measure.discs import touches_edge
+from inference.measure.frames import Frame, edges_in_frame, own_probability
+from inference.measure.grid import SagittalGrid
+from inference.measure.heights import central_slices, coronal_tilt, heights_of
+from inference.measure.reading import Heights, Unmeasured
+
+LARGEST_TILT_DEG = 20.0
+"""A body that leans further to the side is not measured on sagittal slices without reformatting (models.md 3.6)."""
+LARGEST_VOXEL_MM = 3.0
+"""Coarser voxels along the spine do not carry a height (models.md 3.6)."""
+OFF_STACK_MM = 9.0
+"""The middle of the canal may lie this far outside the stack: a fifth of a body's width (45 mm)."""
+OPEN_MARGIN_MM = 4.0
+"""A body without a disc beyond it must end this far from the image's edge; a disc is about that high there."""
+_MARGIN_MM = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredBody:
+    """What one body's edges gave."""
+
+    centre_mm: FloatArray
+    """(z, y, x)."""
+    touches_edge: bool
+    heights: Heights | Unmeasured
+    depth_mm: float
+    """NaN where unmeasured."""
+
+
+def measure_body(
+    probability: FloatArray, bodies: Bodies, number: int, line: CanalLine, grid: SagittalGrid, padding: MaskArray
+) -> MeasuredBody:
+    """Heights of one segment's body.
+
+    Args:
+        probability: of the vertebra class on the crop.
+        bodies: the segments.
+        number: which segment.
+        line: the canal's course.
+        grid: the canonical crop.
+        padding: (slice, row, column) of the crop: True where the image holds no signal, only filling.
+    """
+    mask = bodies.body == number
+    rows = np.flatnonzero(mask.any(axis=(0, 2)))
+    whole_centre = np.argwhere(mask).mean(axis=0)
+    canal_slice = float(line.slice_index[round(float(whole_centre[1]))])
+    slices = central_slices(grid, canal_slice)
+    slices = slices[mask[slices].any(axis=(1, 2))]
+    cut = touches_edge(grid, int(rows[0]), int(rows[-1])) or _meets_padding(mask, bodies, number, grid, padding)
+    centre = whole_centre * grid.spacing_mm
+    if slices.size:
+        centre = np.argwhere(mask[slices]).mean(axis=0) * grid.spacing_mm
+        centre[0] = slices.mean() * grid.spacing_mm[0]
+    refusal = _refusal(grid, canal_slice, slices, cut=cut)
+    if refusal is not None:
+        return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=refusal, depth_mm=float("nan"))
+    own = own_probability(probability[slices], mask[slices])
+    frame = _frame(mask[slices], centre, bodies, number, line, grid)
+    edges = edges_in_frame(own, slices, frame, grid.spacing_mm[1:])
+    if edges is None:
+        none = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the body's probability stays below one half")
+        return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=none, depth_mm=float("nan"))
+    tilt = coronal_tilt(edges, grid)
+    heights = _tilted(np.degrees(tilt)) or _heights(heights_of(edges, grid, tilt))
+    return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=heights, depth_mm=edges.depth_mm)
+
+
+def _heights(found: tuple[object, ...]) -> Heights | Unmeasured:
+    """The three heights, or the reason of the first that is missing."""
+    for height in found:
+        if isinstance(height, Unmeasured):
+            return height
+    anterior, middle, posterior = found
+    return Heights(anterior=anterior, middle=middle, posterior=posterior)  # type: ignore[arg-type]
+
+
+def _refusal(grid: SagittalGrid, canal_slice: float, slices: NDArray[np.int64], *, cut: bool) -> Unmeasured | None:
+    """Why a body cannot be measured before its edges are looked for."""
+    along = grid.spacing_mm[1]
+    if along > LARGEST_VOXEL_MM:
+        return Unmeasured(
+            reason=ReasonCode.SPACING,
+            sentence=f"voxels are {along:.1f} mm along the spine, at most {LARGEST_VOXEL_MM:.0f} mm carry a height",
+        )
+    if cut:
+        return Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the body touches the edge of the field of view")
+    outside = max(-canal_slice, canal_slice - (grid.shape[0] - 1)) * grid.spacing_mm[0]
+    if outside > OFF_STACK_MM or not slices.size:
+        return Unmeasured(
+            reason=ReasonCode.TRUNCATION, sentence="the middle of the body lies outside the stack of slices"
+        )
+    return None
+
+
+def _tilted(tilt_deg: float) -> Unmeasured | None:
+    if abs(tilt_deg) <= LARGEST_TILT_DEG:
+        return None
+    return Unmeasured(
+        reason=ReasonCode.ORIENTATION,
+        sentence=f"the body leans {abs(tilt_deg):.0f} degrees out of the slice, at most {LARGEST_TILT_DEG:.0f} can be corrected",
+    )
+
+
+def _frame(
+    mask: MaskArray, centre: FloatArray, bodies: Bodies, number: int, line: CanalLine, grid: SagittalGrid
+) -> Frame:
+    """The first frame: axis between the discs above and below, or along their normals, or along the canal."""
+    planes = bodies.separators[max(number - 2, 0) : number]
+    if number > 1 and number <= len(bodies.separators):
+        axis = planes[1].centre_mm[1:] - planes[0].centre_mm[1:]
+    elif planes:
+        axis = planes[0].normal[1:]
+    else:
+        axis = line.tangent(line.arc_at(centre[1], centre[2]))
+    axis = axis / np.linalg.norm(axis)
+    offset = np.argwhere(mask)[:, 1:] * np.asarray(grid.spacing_mm[1:]) - centre[1:]
+    across = np.array([-axis[1], axis[0]])
+    return Frame(
+        centre_mm=centre,
+        axis=axis,
+        half_length_mm=float(np.abs(offset @ axis).max()) + _MARGIN_MM,
+        half_depth_mm=float(np.abs(offset @ across).max()) + _MARGIN_MM,
+    )
+
+
+def _meets_padding(
+    mask: MaskArray, bodies: Bodies, number: int, grid: SagittalGrid, padding: MaskArray
+) -> bool:
+    """True where the first or last body, with no disc beyond it, ends at the image's filling or close to its edge."""
+    rows = np.flatnonzero(mask.any(axis=(0, 2)))
+    reach = max(1, round(OPEN_MARGIN_MM / grid.spacing_mm[1]))
+    last_row = grid.full_shape[1] - 1 - grid.offset[1]
+    if number == 1:
+        shifted = np.roll(mask, -reach, axis=1)
+        shifted[:, -reach:] = False
+        if rows[0] - reach < -grid.offset[1] or _mostly(padding, shifted & ~mask):
+            return True
+    if number == bodies.count:
+        shifted = np.roll(mask, reach, axis=1)
+        shifted[:, :reach] = False
+        return bool(rows[-1] + reach > last_row) or _mostly(padding, shifted & ~mask)
+    return False
+
+
+def _mostly(padding: MaskArray, where: MaskArray) -> bool:
+    return bool(where.any()) and float(padding[where].mean()) > 0.3  # noqa: PLR2004 - a third of the surface

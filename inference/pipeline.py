@@ -1,0 +1,151 @@
+"""One study, from its series to what is said about it.
+
+plan (question x series, or why not) -> per detector: load the chosen series, read it -> findings for every question.
+One series that cannot be read never keeps the others from being read: its refusal becomes the answer's reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from inference.anatomy import Numbering, Site
+from inference.errors import ReasonCode, SeriesRefusal
+from inference.findings import FIVE_QUESTIONS, Finding, NotAssessed, Question, SeriesUse, StudyFindings
+from inference.geometry import Volume
+from inference.provenance import ModelIdentity, tracking_uid
+from inference.segmentation import Segmentation
+from inference.series.eligibility import Reads, StudyPlan, plan_study
+from inference.series.facts import SeriesFacts
+from inference.series.role import contrast_of, role_of
+
+NOT_NUMBERED = Numbering(method="none", ambiguous=True, note="No levels were counted: no spine was segmented.")
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the fraction done, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorResult:
+    """What one detector says about one series."""
+
+    findings: tuple[Finding, ...]
+    numbering: Numbering | None = None
+    segmentation: Segmentation | None = None
+    warnings: tuple[tuple[ReasonCode, str], ...] = ()
+
+
+class Detector(Protocol):
+    """Reads one series and answers its questions; SeriesRefusal when the pixels do not allow it."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model, for provenance."""
+        ...
+
+    @property
+    def reads(self) -> Reads:
+        """Which roles it reads and which questions it answers."""
+        ...
+
+    def read(self, volume: Volume, study_instance_uid: str, progress: Progress) -> DetectorResult:
+        """Findings of one series."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyInput:
+    """One study: its series' headers, and how to get a series' voxels (SeriesRefusal when they cannot be read)."""
+
+    study_instance_uid: str
+    series: tuple[SeriesFacts, ...]
+    load: Callable[[str], Volume]
+    """Volume of a SeriesInstanceUID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """What was found, and the outlines that go with it."""
+
+    findings: StudyFindings
+    segmentations: tuple[Segmentation, ...]
+
+
+def _silent(_doing: str, _fraction: float) -> None:
+    """Report progress to nobody."""
+
+
+def read_study(
+    study: StudyInput, detectors: Sequence[Detector], *, software_version: str, progress: Progress = _silent
+) -> StudyResult:
+    """Answer every question about a study: present, absent, or not assessed with the reason."""
+    plan = plan_study(study.series, [d.reads for d in detectors])
+    results: list[tuple[Detector, str, DetectorResult]] = []
+    for detector in detectors:
+        series_uid = plan.chosen.get(detector.reads.name)
+        if series_uid is not None:
+            results.append((detector, series_uid, _read_series(study, detector, series_uid, progress)))
+    findings = [f for _, _, result in results for f in result.findings]
+    findings += _unanswered(study, plan, findings)
+    findings.sort(key=lambda f: (list(Question).index(f.question), f.site.order, f.id))
+    numbering = next((r.numbering for _, _, r in results if r.numbering is not None), NOT_NUMBERED)
+    document = StudyFindings(
+        study_instance_uid=study.study_instance_uid,
+        series=tuple(_series_use(facts, plan, results) for facts in study.series),
+        numbering=numbering,
+        findings=tuple(findings),
+        models=tuple(detector.identity for detector, _, _ in results),
+        software_version=software_version,
+    )
+    return StudyResult(
+        findings=document, segmentations=tuple(r.segmentation for _, _, r in results if r.segmentation is not None)
+    )
+
+
+def _read_series(study: StudyInput, detector: Detector, series_uid: str, progress: Progress) -> DetectorResult:
+    try:
+        progress("reading images", 0.0)
+        return detector.read(study.load(series_uid), study.study_instance_uid, progress)
+    except SeriesRefusal as refusal:
+        questions = sorted(detector.reads.questions)
+        return DetectorResult(
+            findings=tuple(
+                _not_assessed(study, q, refusal.code, refusal.sentence, detector.identity.name) for q in questions
+            ),
+            warnings=((refusal.code, refusal.sentence),),
+        )
+
+
+def _unanswered(study: StudyInput, plan: StudyPlan, findings: Sequence[Finding]) -> list[Finding]:
+    answered = {f.question for f in findings}
+    return [_not_assessed(study, q, *plan.refusal(q), None) for q in FIVE_QUESTIONS if q not in answered]
+
+
+def _not_assessed(study: StudyInput, question: Question, code: ReasonCode, sentence: str, model: str | None) -> Finding:
+    return Finding(
+        id=tracking_uid(study.study_instance_uid, question),
+        question=question,
+        site=Site(),
+        assessment=NotAssessed(reason=code, sentence=sentence),
+        model=model,
+    )
+
+
+def _series_use(
+    facts: SeriesFacts, plan: StudyPlan, results: Sequence[tuple[Detector, str, DetectorResult]]
+) -> SeriesUse:
+    uid = facts.series_instance_uid
+    readers = [(d, r) for d, used, r in results if used == uid]
+    refused = next((r.warnings[0] for _, r in readers if r.warnings and r.segmentation is None), None)
+    if not readers:
+        refused = plan.series_refusal(uid)
+    return SeriesUse(
+        uid=uid,
+        modality=facts.modality,
+        plane=facts.plane.value,
+        contrast=contrast_of(facts).value,
+        role=role_of(facts).value,
+        used_by=tuple(sorted(d.identity.name for d, _ in readers)),
+        refused=refused,
+    )

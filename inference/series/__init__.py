@@ -1,0 +1,1 @@
+"""Which series can answer which question."""

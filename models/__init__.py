@@ -1,0 +1,1 @@
+"""Detectors: arrays in, findings out. Knows no DICOM."""

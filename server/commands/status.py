@@ -1,0 +1,58 @@
+"""``spine-node status``."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dicom_node.results import DeliveryState, list_deliveries
+from dicom_node.store import list_quarantine, list_studies
+from server.compose import open_node
+from server.database import reading
+from server.options import with_settings
+from server.processes import Process, list_processes
+from server.settings import Settings
+
+
+@with_settings
+def command(settings: Settings, limit: int = typer.Option(20, min=1, help="At most so many studies.")) -> None:
+    """Show processes, studies, open and dead deliveries, and how much was set aside."""
+    node = open_node(settings)
+    open_states = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.DEAD)
+    with reading(node.engine) as connection:
+        processes = list_processes(connection)
+        studies = list_studies(connection, limit=limit)
+        deliveries = list_deliveries(connection, states=open_states, limit=limit)
+        set_aside = len(list_quarantine(connection))
+    console = Console()
+    console.print(_process_table(processes))
+    table = Table("study", "state", "revision", "instances", "last received", "reason", title="Studies")
+    for study in studies:
+        received = _moment(study.last_received_at)
+        words = (study.study_instance_uid, study.state.value, str(study.revision), str(study.instance_count))
+        table.add_row(*words, received, study.reason or "")
+    console.print(table)
+    parcels = Table("number", "study", "object", "destination", "state", "attempts", "reason", title="Not delivered")
+    for parcel in deliveries:
+        words = (str(parcel.id), parcel.study_instance_uid, parcel.role, parcel.destination, parcel.state.value)
+        parcels.add_row(*words, str(parcel.attempts), parcel.reason or "")
+    console.print(parcels)
+    console.print(f"{set_aside} instances were set aside.")
+
+
+def _process_table(processes: list[Process]) -> Table:
+    now = time.time()
+    table = Table("process", "pid", "port", "since", "alive", title="Processes")
+    for process in processes:
+        alive = process.fault or ("yes" if process.is_alive(now) else "no")
+        port = "" if process.port is None else str(process.port)
+        table.add_row(process.name, str(process.pid), port, _moment(process.started_at), alive)
+    return table
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

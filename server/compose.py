@@ -1,0 +1,73 @@
+"""The composition root: the one place where settings become objects, and where the packages meet."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from dicom_node.assembly import AssemblyRules
+from dicom_node.delivery import BackOff
+from dicom_node.inbox import InboxRules
+from dicom_node.scp import ReceiverSettings
+from dicom_node.spool import Spool
+from server import database
+from server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What every role needs."""
+
+    settings: Settings
+    engine: Engine
+    spool: Spool
+
+
+def open_node(settings: Settings) -> Node:
+    """Connect, and bring the database up to date.
+
+    Raises:
+        StorageFailure: the database cannot be prepared.
+    """
+    engine = database.make_engine(settings.resolved_database_url())
+    database.prepare(engine)
+    return Node(settings=settings, engine=engine, spool=Spool(settings.data_dir))
+
+
+def receiver_settings(settings: Settings) -> ReceiverSettings:
+    """How the receiver listens."""
+    return ReceiverSettings(
+        ae_title=settings.ae_title,
+        host=settings.dicom_host,
+        port=settings.dicom_port,
+        calling_ae_titles=frozenset(settings.allowed_calling_ae_titles),
+        rules=InboxRules(
+            min_free_bytes=int(settings.disk_reserve_gib * 1024**3),
+            min_free_fraction=settings.disk_reserve_percent / 100,
+        ),
+    )
+
+
+def assembly_rules(settings: Settings) -> AssemblyRules:
+    """When a study is complete."""
+    return AssemblyRules(
+        quiet_period_s=settings.quiet_period,
+        expected_wait_s=settings.expected_wait,
+        ask_after_s=min(2.0, settings.quiet_period),
+    )
+
+
+def back_off(settings: Settings) -> BackOff:
+    """When a delivery is tried again."""
+    return BackOff(
+        first_s=settings.delivery_backoff,
+        longest_s=settings.delivery_backoff_max,
+        attempts=settings.delivery_attempts,
+    )
+
+
+def threads_per_worker(settings: Settings) -> int:
+    """CPU threads of one worker."""
+    return settings.threads or max(1, (os.cpu_count() or 1) // settings.workers)

@@ -1,0 +1,34 @@
+"""The application: every route, and nothing that another host would have to serve."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+from server import __version__
+from server.compose import Node
+from server.http import health, models, page, problems, studies, work
+from server.work_queue import make_client
+
+
+def create(node: Node) -> FastAPI:
+    """The application over one node."""
+    # The interactive pages of FastAPI load their scripts from elsewhere; ours is one plain page.
+    application = FastAPI(
+        title="Spine Imaging AI Inference Server",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    application.state.node = node
+    application.state.client = make_client(node.engine)
+    problems.add_handlers(application)
+    for part in (health, studies, work, models):
+        application.include_router(part.router)
+
+    @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
+    def docs() -> str:
+        return page.render(application.openapi())
+
+    return application

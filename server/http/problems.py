@@ -1,0 +1,68 @@
+"""Errors as RFC 9457 problem+json: every answer that is not the thing asked for has this one form."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from inference.errors import Failure, Refusal
+from server.events import fault
+from server.operations import NotThere
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(status: HTTPStatus, detail: str) -> JSONResponse:
+    """One problem: ``type`` is about:blank, so that the status says what kind it is (RFC 9457 4.2.1)."""
+    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    return JSONResponse(body, status_code=status.value, media_type=MEDIA_TYPE)
+
+
+
+def add_handlers(application: FastAPI) -> None:
+    """Answer every error as a problem."""
+    application.add_exception_handler(HTTPException, _http)
+    application.add_exception_handler(RequestValidationError, _invalid)
+    application.add_exception_handler(NotThere, _not_there)
+    application.add_exception_handler(Refusal, _refused)
+    application.add_exception_handler(Failure, _failed)
+    application.add_exception_handler(SQLAlchemyError, _database)
+    application.add_exception_handler(Exception, _unexpected)
+
+
+def _http(_request: Request, error: Exception) -> JSONResponse:
+    status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
+    return problem(status, str(error.detail) if isinstance(error, HTTPException) else status.phrase)
+
+
+def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "invalid"}
+    where = ".".join(str(part) for part in first["loc"])
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}")
+
+
+def _not_there(_request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _refused(_request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.CONFLICT, str(error))
+
+
+def _failed(_request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+def _database(_request: Request, error: Exception) -> JSONResponse:
+    fault("http_database_fault", error)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again later.")
+
+
+def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    fault("http_fault", error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An unexpected fault on our side; the log has its place.")

@@ -1,0 +1,85 @@
+"""Studies: what was received, what became of it, and what was found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy import Row
+
+from dicom_node import store
+from server.database import reading
+from server.http.access import Limit, Offset, TheClient, TheNode
+from server.operations import NotThere, complete
+from server.runs import RunState, runs_of
+
+router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
+
+
+@router.get("", summary="Studies, the one with the latest arrival first.")
+def list_studies(
+    node: TheNode, state: store.StudyState | None = None, limit: Limit = 100, offset: Offset = 0
+) -> dict[str, Any]:
+    """``next_offset`` is null on the last page."""
+    with reading(node.engine) as connection:
+        found = store.list_studies(connection, state=state, limit=offset + limit + 1)[offset:]
+    following = offset + limit if len(found) > limit else None
+    return {"studies": [_study(study) for study in found[:limit]], "next_offset": following}
+
+
+@router.get("/{study_instance_uid}", summary="One study with its revisions.")
+def one_study(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
+    """404 when nothing of it was received."""
+    with reading(node.engine) as connection:
+        study = store.study(connection, study_instance_uid)
+        if study is None:
+            raise NotThere(f"No instance of study {study_instance_uid} was received.")
+        revisions = [_run(run) for run in runs_of(connection, study_instance_uid)]
+    return _study(study) | {"revisions": revisions}
+
+
+@router.get("/{study_instance_uid}/findings", summary="findings.json of the newest revision, or of one that is named.")
+def findings(node: TheNode, study_instance_uid: str, revision: int | None = None) -> Response:
+    """The bytes as they were made; the header ``X-Spine-Revision`` says of which revision."""
+    with reading(node.engine) as connection:
+        done = [run for run in runs_of(connection, study_instance_uid) if run.state == RunState.DONE]
+    chosen = [run for run in done if revision in (None, run.revision)]
+    if not chosen:
+        raise NotThere(f"Study {study_instance_uid} has no findings{f' of revision {revision}' if revision else ''} yet.")
+    newest = chosen[-1]
+    data = node.spool.path(newest.findings_path).read_bytes()
+    return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(newest.revision)})
+
+
+@router.post("/{study_instance_uid}/complete", status_code=202, summary="Read the study now, without waiting for its quiet period.")
+def complete_study(node: TheNode, client: TheClient, study_instance_uid: str) -> dict[str, Any]:
+    """``revision`` is the one that is read; nothing is read twice."""
+    revision = complete(node, client, study_instance_uid)
+    return {"study_instance_uid": study_instance_uid, "revision": revision}
+
+
+def _study(study: store.Study) -> dict[str, Any]:
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "state": study.state.value,
+        "reason": study.reason,
+        "revision": study.revision,
+        "instances": study.instance_count,
+        "expected_instances": study.expected_instances,
+        "first_received_at": study.first_received_at,
+        "last_received_at": study.last_received_at,
+        "source_ae_title": study.source_ae_title,
+    }
+
+
+def _run(run: Row[Any]) -> dict[str, Any]:
+    return {
+        "revision": run.revision,
+        "state": run.state,
+        "reason": run.reason,
+        "queued_at": run.queued_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "inference_s": run.inference_s,
+        "findings_sha256": run.findings_sha256,
+    }

@@ -1,0 +1,102 @@
+"""Prometheus metrics, made anew at each request from the database: counts and times, never an identifier of a patient or study.
+
+States are counted from rows, so that they are right after any restart. What only a process knows (refused associations, bytes)
+it writes beside its sign of life (server.processes); those start at zero with the process, as a Prometheus counter may.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from sqlalchemy import Connection, Engine, Table, func, select
+
+from dicom_node.tables import deliveries, instances, quarantine, studies
+from server.database import reading
+from server.processes import list_processes
+from server.runs import UNFINISHED
+from server.tables import runs
+
+SECONDS_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+
+
+def render(engine: Engine) -> bytes:
+    """The metrics in the text format."""
+    registry = CollectorRegistry()
+    registry.register(_Rows(engine))
+    return generate_latest(registry)
+
+
+class _Rows:
+    """A collector over the database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing ahead of time: the registry would otherwise collect once to find out."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, from one look at the database."""
+        with reading(self._engine) as connection:
+            yield _by_state(connection, studies, "spine_studies", "Studies by state.")
+            yield _by_state(connection, runs, "spine_runs", "Study revisions by the state of the work on them.")
+            yield _by_state(connection, deliveries, "spine_deliveries", "Objects to deliver by state and destination.")
+            yield _count(connection, instances, "spine_instances_received", "Instances that were acknowledged and are kept.")
+            yield _count(connection, quarantine, "spine_instances_quarantined", "Instances that were set aside.")
+            yield _queue_depth(connection)
+            yield _run_seconds(connection)
+            yield from _of_processes(connection)
+
+
+def _by_state(connection: Connection, table: Table, name: str, text: str) -> Metric:
+    keys = [table.c[key] for key in ("state", "destination") if key in table.c]
+    family = GaugeMetricFamily(name, text, labels=[key.name for key in keys])
+    for *labels, count in connection.execute(select(*keys, func.count()).group_by(*keys)):
+        family.add_metric([str(label) for label in labels], count)
+    return family
+
+
+def _count(connection: Connection, table: Table, name: str, text: str) -> Metric:
+    family = CounterMetricFamily(name, text)
+    family.add_metric([], connection.execute(select(func.count()).select_from(table)).scalar_one())
+    return family
+
+
+def _queue_depth(connection: Connection) -> Metric:
+    waiting = select(func.count()).select_from(runs).where(runs.c.state.in_(UNFINISHED))
+    return GaugeMetricFamily(
+        "spine_queue_depth",
+        "Study revisions that wait for a worker or are with one.",
+        value=connection.execute(waiting).scalar_one(),
+    )
+
+
+def _run_seconds(connection: Connection) -> Metric:
+    seconds = runs.c.inference_s
+    total = connection.execute(select(func.count(seconds), func.coalesce(func.sum(seconds), 0.0))).one()
+    buckets = [
+        (f"{bound:g}", float(connection.execute(select(func.count()).where(seconds <= bound)).scalar_one()))
+        for bound in SECONDS_BUCKETS
+    ]
+    family = HistogramMetricFamily("spine_inference_seconds", "Time to read one study revision and encode its objects.")
+    family.add_metric([], buckets=[*buckets, ("+Inf", float(total[0]))], sum_value=float(total[1]))
+    return family
+
+
+def _of_processes(connection: Connection) -> Iterator[Metric]:
+    now = time.time()
+    up = GaugeMetricFamily("spine_process_up", "Whether a process gave a sign of life.", labels=["role", "process"])
+    counted = CounterMetricFamily("spine_receiver_events", "What the receiver counted since it started.", labels=["kind"])
+    totals: dict[str, float] = {}
+    for process in list_processes(connection):
+        up.add_metric([process.role.value, process.name], 1.0 if process.is_alive(now) else 0.0)
+        for kind, value in process.counters.items():
+            totals[kind] = totals.get(kind, 0.0) + value
+    for kind, value in sorted(totals.items()):
+        counted.add_metric([kind], value)
+    yield up
+    yield counted

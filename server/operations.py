@@ -1,0 +1,127 @@
+"""What a person can have done to the work, by HTTP or on the command line: complete a study now, retry what failed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from dbos import DBOSClient
+from sqlalchemy import Connection, Engine, Row, or_, select, update
+
+from dicom_node import store
+from dicom_node.assembly import Assembler
+from dicom_node.results import OPEN_STATES, DeliveryState
+from dicom_node.tables import deliveries
+from inference.errors import Refusal
+from server.compose import Node, assembly_rules
+from server.database import reading
+from server.runs import UNFINISHED, RunState, queue_run, requeue_run, runs_of
+from server.tables import delivery_chains
+from server.work_queue import Delivery, enqueue_delivery, enqueue_study
+
+RETRYABLE = (RunState.FAILED, RunState.REFUSED)
+
+
+class NotThere(Refusal):
+    """What was asked for does not exist here."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Gives a complete study to the workers, in the transaction that counted its revision."""
+
+    client: DBOSClient
+
+    def __call__(self, connection: Connection, study_instance_uid: str, revision: int) -> None:
+        """Write the run's row and queue the work."""
+        queue_run(connection, study_instance_uid, revision, time.time())
+        enqueue_study(self.client, connection, study_instance_uid, revision)
+
+
+def complete(node: Node, client: DBOSClient, study_instance_uid: str) -> int:
+    """Hand a study over without waiting for its quiet period; returns the revision, the current one if nothing is new.
+
+    Raises:
+        NotThere: nothing of that study was received.
+        Refusal: it has no image.
+        Failure: instances are arriving at this moment.
+    """
+    with reading(node.engine) as connection:
+        if store.study(connection, study_instance_uid) is None:
+            raise NotThere(f"No instance of study {study_instance_uid} was received.")
+    assembler = Assembler(node.engine, node.spool, assembly_rules(node.settings), HandOver(client))
+    return assembler.complete_now(study_instance_uid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What was queued again."""
+
+    revisions: tuple[int, ...]
+    deliveries: int
+    """Objects that will be sent again."""
+
+
+def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
+    """Queue again what failed: of a study (its UID), of one object (its SOP Instance UID) or one delivery (its number).
+
+    A study that failed or was refused is read again; an object in the dead letter, or waiting for its next try, is sent at once.
+
+    Raises:
+        NotThere: nothing has that identifier.
+        Refusal: nothing of it failed.
+    """
+    with engine.begin() as connection:
+        study_runs = runs_of(connection, identifier)
+        waiting = _open_deliveries(connection, identifier)
+        revisions = tuple(run.revision for run in study_runs if run.state in RETRYABLE)
+        if not revisions and not waiting:
+            raise _nothing_to_retry(connection, identifier, study_runs)
+        now = time.time()
+        for revision in revisions:
+            generation = requeue_run(connection, identifier, revision, now)
+            enqueue_study(client, connection, identifier, revision, generation=generation)
+        _requeue_deliveries(connection, client, waiting, now)
+    return Retried(revisions=revisions, deliveries=len(waiting))
+
+
+def _open_deliveries(connection: Connection, identifier: str) -> list[Row[Any]]:
+    known = [deliveries.c.study_instance_uid == identifier, deliveries.c.sop_instance_uid == identifier]
+    if identifier.isdecimal():
+        known.append(deliveries.c.id == int(identifier))
+    query = select(deliveries).where(or_(*known), deliveries.c.state.in_((*OPEN_STATES, DeliveryState.DEAD)))
+    return list(connection.execute(query.order_by(deliveries.c.id)).all())
+
+
+def _requeue_deliveries(connection: Connection, client: DBOSClient, rows: list[Row[Any]], now: float) -> None:
+    chains = {(row.study_instance_uid, row.revision, row.destination) for row in rows}
+    numbers = [row.id for row in rows]
+    anew = {"state": DeliveryState.PENDING.value, "attempts": 0, "reason": None, "updated_at": now}
+    connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(**anew))
+    for study_instance_uid, revision, destination in sorted(chains):
+        generation = connection.execute(
+            update(delivery_chains)
+            .where(
+                delivery_chains.c.study_instance_uid == study_instance_uid,
+                delivery_chains.c.revision == revision,
+                delivery_chains.c.destination == destination,
+            )
+            .values(generation=delivery_chains.c.generation + 1)
+            .returning(delivery_chains.c.generation)
+        ).scalar_one()
+        delivery = Delivery(
+            study_instance_uid=study_instance_uid, revision=revision, destination=destination, generation=generation
+        )
+        enqueue_delivery(client, connection, delivery)
+
+
+def _nothing_to_retry(connection: Connection, identifier: str, study_runs: list[Row[Any]]) -> Refusal:
+    if any(run.state in UNFINISHED for run in study_runs):
+        return Refusal(f"Study {identifier} is being worked on; there is nothing to retry.")
+    delivered = select(deliveries.c.id).where(
+        or_(deliveries.c.study_instance_uid == identifier, deliveries.c.sop_instance_uid == identifier)
+    )
+    if study_runs or connection.execute(delivered.limit(1)).first() is not None:
+        return Refusal(f"Nothing of {identifier} failed; there is nothing to retry.")
+    return NotThere(f"No study, object or delivery has the identifier {identifier!r}.")

@@ -1,0 +1,80 @@
+"""How this node reaches others: sending results, and asking a source how much it holds.
+
+Apart from server.compose, because the receiver does without pynetdicom and an HTTP client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from dicom_node import scu, stow
+from dicom_node.delivery import SendOutcome
+from inference.errors import PeerFailure
+from server.events import fault
+from server.peers import DestinationPeer, DicomPeer, StowPeer
+from server.settings import Settings
+
+Send: TypeAlias = Callable[[Sequence[Path]], tuple[SendOutcome, ...]]
+"""Sends files to one destination; one outcome per file, whatever goes wrong at the peer."""
+
+
+def destinations(settings: Settings) -> Mapping[str, Send]:
+    """How to send to each destination, by name."""
+    return {peer.name: sender(peer, settings) for peer in settings.destination_peers()}
+
+
+def sender(peer: DestinationPeer, settings: Settings) -> Send:
+    """How to send to one peer."""
+    if isinstance(peer, StowPeer):
+        archive = stow_destination(peer, settings)
+        return lambda files: stow.send(files, archive)
+    destination = dicom_destination(peer, settings)
+    return lambda files: scu.send(files, destination)
+
+
+def probe(peer: DestinationPeer, settings: Settings) -> None:
+    """Ask a destination whether it is there.
+
+    Raises:
+        PeerFailure: it did not answer, or not as it should.
+    """
+    if isinstance(peer, StowPeer):
+        stow.check(stow_destination(peer, settings))
+    else:
+        scu.echo(dicom_destination(peer, settings))
+
+
+def expected_count(settings: Settings) -> Callable[[str, str], int | None]:
+    """How to ask a source (AE title, Study Instance UID) for the size of a study; it answers None where it cannot be asked."""
+    peers = settings.source_peers()
+
+    def ask(source_ae_title: str, study_instance_uid: str) -> int | None:
+        peer = peers.get(source_ae_title)
+        if peer is None:
+            return None
+        try:
+            return scu.count_instances(dicom_destination(peer, settings), study_instance_uid)
+        except PeerFailure as error:
+            fault("source_not_asked", error, ae_title=source_ae_title, study_instance_uid=study_instance_uid)
+            return None
+
+    return ask
+
+
+def dicom_destination(peer: DicomPeer, settings: Settings) -> scu.Destination:
+    """A peer as dicom_node.scu wants it, with our AE title as the calling one."""
+    return scu.Destination(
+        name=peer.name,
+        ae_title=peer.ae_title,
+        host=peer.host,
+        port=peer.port,
+        calling_ae_title=settings.ae_title,
+        timeout_s=settings.delivery_timeout,
+    )
+
+
+def stow_destination(peer: StowPeer, settings: Settings) -> stow.StowDestination:
+    """An archive as dicom_node.stow wants it."""
+    return stow.StowDestination(name=peer.name, url=peer.url, timeout_s=settings.delivery_timeout)

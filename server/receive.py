@@ -1,0 +1,60 @@
+"""``spine-node receive``: takes instances in, and hands complete studies over. It loads no model and decodes no pixel."""
+
+from __future__ import annotations
+
+from dicom_node.assembly import Assembler
+from dicom_node.scp import Receiver
+from inference.errors import SettingRefusal
+from server.compose import Node, assembly_rules, open_node, receiver_settings
+from server.events import configure, event
+from server.processes import Presence, Role
+from server.settings import Settings
+from server.signals import StopSignal
+
+
+def run(settings: Settings) -> None:
+    """Receive until told to stop.
+
+    Raises:
+        SettingRefusal: the port is taken, or the address is not ours.
+    """
+    configure(settings.log_level)
+    stop = StopSignal()
+    node = open_node(settings)
+    receiver = Receiver(receiver_settings(settings), node.engine, node.spool)
+    try:
+        receiver.start()
+    except OSError as error:
+        raise SettingRefusal(
+            f"DICOM cannot listen on {settings.dicom_host}:{settings.dicom_port}: {error.strerror}."
+        ) from error
+    assembler = _assembler(node, receiver)
+    assembler.start()
+    presence = Presence(node.engine, Role.RECEIVE, port=receiver.port, counters=receiver.metrics.snapshot)
+    presence.start()
+    event("receiver_started", port=receiver.port)
+    stop.wait()
+    receiver.stop()
+    assembler.stop()
+    presence.stop()
+    event("receiver_stopped", port=settings.dicom_port)
+
+
+def _assembler(node: Node, receiver: Receiver) -> Assembler:
+    # The work queue's client, and the network client for C-FIND, load while the receiver listens already.
+    from server.operations import HandOver  # noqa: PLC0415
+    from server.work_queue import make_client  # noqa: PLC0415
+
+    expected_count = None
+    if node.settings.query_peers:
+        from server import outbound  # noqa: PLC0415
+
+        expected_count = outbound.expected_count(node.settings)
+    return Assembler(
+        node.engine,
+        node.spool,
+        assembly_rules(node.settings),
+        HandOver(make_client(node.engine)),
+        expected_count,
+        arriving=receiver.arriving_studies,
+    )

@@ -1,0 +1,229 @@
+"""Every setting of the node: one class, read once, from the command line, the environment and one TOML file.
+
+The command line wins over ``SPINE_<NAME>`` in the environment, which wins over the TOML file, which wins over the default.
+An unknown key is an error, as is an unknown ``SPINE_`` variable: a setting that is silently ignored is a setting that someone
+believes in.
+
+DICOM listens on every interface by default, because a PACS is another machine; whoever may send is limited by
+``allowed_calling_ae_titles`` and the site's network. HTTP listens on loopback only: authentication comes with the viewer, and
+until then any other bind is refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from inference.errors import SettingRefusal
+from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
+
+ENVIRONMENT_PREFIX = "SPINE_"
+NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS", "SPINE_SUPERVISOR_PID"})
+"""``SPINE_`` variables that other programs of this project read."""
+
+Listed = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """How this node runs. Lengths of time are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, validate_default=True
+    )
+
+    data_dir: Path = Field(Path("spine-data"), description="Folder for the spool, the results and the SQLite file.")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: a SQLite file in the data folder.")
+    ae_title: str = Field("SPINEAI", description="Our AE title.")
+    dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
+    dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
+    http_host: str = Field("127.0.0.1", description="Address on which HTTP listens; loopback only.")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port on which HTTP listens; 0: any free one.")
+    destinations: Listed = Field((), description="Where results go: NAME=AET@HOST:PORT or NAME=https://.../studies.")
+    query_peers: Listed = Field((), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT.")
+    allowed_calling_ae_titles: Listed = Field((), description="Who may send; empty: anyone who reaches the port.")
+    quiet_period: float = Field(30.0, gt=0, description="A study is complete after so long without a new instance.")
+    expected_wait: float = Field(300.0, gt=0, description="How long a study waits for instances that its source said it has.")
+    disk_reserve_gib: float = Field(5.0, ge=0, description="Refuse instances below so much free disk, in GiB.")
+    disk_reserve_percent: float = Field(10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent.")
+    workers: int = Field(1, ge=1, le=64, description="Studies read at the same time; each is one process with its own model.")
+    threads: int = Field(0, ge=0, description="CPU threads of one worker; 0: every core divided by the workers.")
+    models: Listed = Field((), description="Names of the model bundles to use; empty: all that are installed.")
+    device: str = Field("cpu", description="Where models run: cpu, or cuda where that runtime is installed.")
+    fracture_loss: float = Field(0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture.")
+    fracture_z: float = Field(-3.0, lt=0, description="Largest z-score of the worst height that is called a fracture.")
+    study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
+    study_timeout: float = Field(1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt.")
+    delivery_attempts: int = Field(72, ge=1, description="Tries per destination before an object goes to the dead letter.")
+    delivery_backoff: float = Field(10.0, gt=0, description="Wait after the first failed delivery; doubles each time.")
+    delivery_backoff_max: float = Field(3600.0, gt=0, description="Longest wait between two deliveries.")
+    delivery_timeout: float = Field(30.0, gt=0, description="Longest wait for an answer of a destination.")
+    lease_ttl: float = Field(30.0, gt=0, description="A worker without a sign of life for so long is taken over.")
+    lease_beat: float = Field(5.0, gt=0, description="Time between two signs of life.")
+    poll_interval: float = Field(0.5, gt=0, description="Time between two looks into the work queue.")
+    stop_grace: float = Field(20.0, ge=0, description="Time that running work gets at an orderly stop.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only two sources: the values given here, and the environment; ``load`` puts the TOML file below both."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return (init_settings, env_settings)
+
+    @field_validator("destinations", "query_peers", "allowed_calling_ae_titles", "models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Lists come as lists (TOML, command line), as JSON, or separated by commas (environment)."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("ae_title")
+    @classmethod
+    def _ae_title(cls, value: str) -> str:
+        return checked_ae_title(value)
+
+    @field_validator("allowed_calling_ae_titles")
+    @classmethod
+    def _ae_titles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked_ae_title(title) for title in value)
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise SettingRefusal(f"log_level is DEBUG, INFO, WARNING or ERROR, got {value!r}.")
+        return value.upper()
+
+    @field_validator("database_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        scheme = value.partition(":")[0]
+        if value and scheme not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+            raise SettingRefusal(f"database_url starts with sqlite:/// or postgresql://, got {scheme!r}.")
+        return value.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        names = [peer.name for peer in self.destination_peers()]
+        if len(set(names)) != len(names):
+            raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
+        self.source_peers()
+        if not is_loopback(self.http_host):
+            raise SettingRefusal(
+                f"HTTP listens on loopback only, because TLS and authentication are not there yet; "
+                f"got http_host {self.http_host!r}, use 127.0.0.1 (and a reverse proxy that authenticates)."
+            )
+        if self.lease_ttl < 3 * self.lease_beat:
+            raise SettingRefusal(
+                f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."
+            )
+        return self
+
+    def destination_peers(self) -> tuple[DestinationPeer, ...]:
+        """Where results go."""
+        return tuple(parse_destination(text) for text in self.destinations)
+
+    def source_peers(self) -> Mapping[str, DicomPeer]:
+        """Who can be asked how many instances a study has, by AE title."""
+        peers = (parse_dicom_peer(text) for text in self.query_peers)
+        return {peer.ae_title: peer for peer in peers}
+
+    def resolved_database_url(self) -> str:
+        """The URL, with the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'spine.sqlite'}"
+
+    @property
+    def results_dir(self) -> Path:
+        """Where findings.json, SR and SEG are kept."""
+        return self.data_dir / "results"
+
+    @property
+    def site_bundles(self) -> Path:
+        """Where bundles are kept that a site imported."""
+        return self.data_dir / "models"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a process that runs one role of this node."""
+        return {
+            f"{ENVIRONMENT_PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in self.model_dump(mode="json").items()
+        }
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def load(overrides: Mapping[str, Any] | None = None, *, config: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingRefusal: a key is unknown, a value is out of range, or the file cannot be read.
+    """
+    _refuse_unknown_variables()
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    from_file = _read_file(config) if config else {}
+    in_environment = {name for name in Settings.model_fields if os.environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}")}
+    below = {key: value for key, value in from_file.items() if key not in in_environment}
+    try:
+        return Settings(**(below | given))
+    except ValidationError as error:
+        raise SettingRefusal(_sentence(error)) from None
+    except json.JSONDecodeError as error:
+        raise SettingRefusal(f"A list that starts with '[' is JSON; it is broken at character {error.pos}.") from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingRefusal(f"The settings file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingRefusal(f"The settings file {path} is not TOML: {error}.") from None
+    unknown = sorted(set(values) - set(Settings.model_fields))
+    if unknown:
+        raise SettingRefusal(f"Unknown setting {unknown[0]!r} in {path}; known are {_known()}.")
+    return values
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | NOT_SETTINGS
+    unknown = sorted(name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and name not in known)
+    if unknown:
+        raise SettingRefusal(f"Unknown setting {unknown[0]} in the environment; known are {_known()}.")
+
+
+def _known() -> str:
+    return ", ".join(sorted(Settings.model_fields))
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first complaint as one sentence; the value itself is left out where it may hold a password."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"Unknown setting {name!r}; known are {_known()}."
+    return f"Setting {name!r}: {first['msg']}, got {first['input']!r}."

@@ -1,0 +1,134 @@
+"""What the worker's child process does: load the models once, then read one study per request.
+
+Everything that can go wrong with a study becomes a value here: a refusal of its input, a failure of ours, or a fault of the
+program, named by its type and place because its text may quote a dataset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dicom_node.spool import RESULTS, Spool
+from inference.errors import Failure, Refusal
+from inference.pipeline import Detector
+from inference.spine_findings import FracturePolicy
+from models.registry import DetectorSettings, load_detectors
+from server.compose import threads_per_worker
+from server.events import configure, fault, frames_of
+from server.kernel import Value, Work
+from server.settings import Settings
+from server.study_run import FINDINGS_NAME, RunContext, StudyRun, run_study
+
+
+def detector_settings(settings: Settings) -> DetectorSettings:
+    """How detectors run, as the site set it."""
+    return DetectorSettings(
+        threads=threads_per_worker(settings),
+        device=settings.device,
+        fracture=FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z),
+    )
+
+
+def config_digest(settings: Settings) -> str:
+    """Digest of the settings that change an answer; empty for the defaults, so that they may be added to."""
+    policy = FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z)
+    return "" if policy == FracturePolicy() else hashlib.sha256(policy.statement.encode()).hexdigest()
+
+
+def load(settings: Settings) -> tuple[Detector, ...]:
+    """The detectors that this node uses.
+
+    Raises:
+        BundleRefusal: a bundle is missing or is not what its metadata says.
+    """
+    return load_detectors(detector_settings(settings), settings.models or None, settings.site_bundles)
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderFactory:
+    """Makes the child's work; picklable, because the child is spawned."""
+
+    settings: Settings
+
+    def __call__(self) -> Work:
+        """Load the models, in the child."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+        configure(self.settings.log_level)
+        return StudyReader(self.settings, load(self.settings))
+
+
+class StudyReader:
+    """Reads one study per call, and writes its objects below the results folder."""
+
+    def __init__(self, settings: Settings, detectors: tuple[Detector, ...]) -> None:
+        """Keep the loaded detectors."""
+        self._settings = settings
+        self._detectors = detectors
+        self._spool = Spool(settings.data_dir)
+
+    def __call__(self, request: Value) -> Value:
+        """``state``: done with what was made, refused or failed with the reason."""
+        try:
+            return self._read(request)
+        except Refusal as refusal:
+            return {"state": "refused", "reason": refusal.sentence}
+        except Failure as failure:
+            return {"state": "failed", "reason": str(failure)}
+        except Exception as error:  # noqa: BLE001 - the boundary of one study: no fault of it may reach another study
+            fault("study_fault", error, study_instance_uid=request["study_instance_uid"], revision=request["revision"])
+            place = frames_of(error)[-1] if error.__traceback__ else "unknown place"
+            return {"state": "failed", "reason": f"A fault of the program: {type(error).__name__} at {place}."}
+
+    def _read(self, request: Value) -> Value:
+        folder = results_folder(request["study_instance_uid"], request["revision"])
+        context = RunContext(
+            created=datetime.fromtimestamp(request["content_at"], UTC),
+            revision=request["revision"],
+            predecessor=self._path(request["predecessor"]),
+            ae_title=self._settings.ae_title,
+            config_digest=config_digest(self._settings),
+        )
+        run = run_study(
+            [self._spool.path(path) for path in request["paths"]],
+            self._detectors,
+            lambda name, data: self._spool.write_result(f"{folder}/{name}", data),
+            context,
+            lambda _doing, _fraction: None,
+        )
+        return _answer(run, folder)
+
+    def _path(self, relative: str | None) -> Path | None:
+        return self._spool.path(relative) if relative else None
+
+
+def results_folder(study_instance_uid: str, revision: int) -> str:
+    """Where the objects of one revision are kept, relative to the spool's root."""
+    fan_out = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]
+    return f"{RESULTS}/{fan_out}/{study_instance_uid}/r{revision}"
+
+
+def _answer(run: StudyRun, folder: str) -> Value:
+    made: list[dict[str, Any]] = [
+        {
+            "role": item.role,
+            "path": f"{folder}/{item.name}",
+            "sop_instance_uid": item.sop_instance_uid,
+            "sop_class_uid": item.sop_class_uid,
+            "series_instance_uid": item.series_instance_uid,
+            "sha256": item.sha256,
+        }
+        for item in run.objects
+    ]
+    return {
+        "state": "done",
+        "findings_path": f"{folder}/{FINDINGS_NAME}",
+        "findings_sha256": run.findings_sha256,
+        "results": made,
+        "seconds": round(run.seconds, 3),
+        "notes": list(run.not_segmented),
+    }

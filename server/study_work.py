@@ -1,0 +1,153 @@
+"""The steps of the study workflow: what is read, and what is written about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dbos import DBOSClient
+from sqlalchemy import Connection, Engine
+
+from dicom_node.results import ResultRecord, queue_deliveries, record_results
+from dicom_node.store import instances_of
+from inference.errors import StorageFailure
+from server.database import reading
+from server.events import event
+from server.kernel import Ended, Kernel, Value
+from server.runs import (
+    UNFINISHED,
+    RunState,
+    finish_run,
+    has_unfinished_before,
+    predecessor_path,
+    run_of,
+    start_run,
+)
+from server.tables import delivery_chains
+from server.work_queue import Delivery, enqueue_delivery, enqueue_study
+
+WAIT_S = 2.0
+"""How long a revision waits before it looks again whether the earlier one is finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySteps:
+    """server.workflow.StudyWork over a real database, spool and child process."""
+
+    engine: Engine
+    client: DBOSClient
+    kernel: Kernel
+    destinations: tuple[str, ...]
+    attempts: int
+    leave_if_lost: Callable[[], None]
+    """Ends this process if its lease is not good for a while: another may have its studies."""
+
+    def begin(self, study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
+        """Start the run, or wait for the earlier revision, whose SR is this one's predecessor."""
+        self.leave_if_lost()
+        with self.engine.begin() as connection:
+            run = run_of(connection, study_instance_uid, revision)
+            if run is None or run.generation != generation or run.state not in UNFINISHED:
+                return {"state": "superseded"}
+            if has_unfinished_before(connection, study_instance_uid, revision):
+                enqueue_study(
+                    self.client,
+                    connection,
+                    study_instance_uid,
+                    revision,
+                    generation=generation,
+                    wait=wait + 1,
+                    delay=WAIT_S,
+                )
+                return {"state": "waiting"}
+            content_at = start_run(connection, study_instance_uid, revision, time.time())
+            return {
+                "state": "ready",
+                "content_at": content_at,
+                "predecessor": predecessor_path(connection, study_instance_uid, revision),
+                "attempts": self.attempts,
+            }
+
+    def read(self, study_instance_uid: str, revision: int, begun: Value) -> Value:
+        """Have the child process read the study and write its objects."""
+        self.leave_if_lost()
+        with reading(self.engine) as connection:
+            paths = [row.path for row in instances_of(connection, study_instance_uid, revision)]
+        answer = self.kernel.call(
+            {
+                "study_instance_uid": study_instance_uid,
+                "revision": revision,
+                "paths": paths,
+                "content_at": begun["content_at"],
+                "predecessor": begun["predecessor"],
+            }
+        )
+        return {"state": "ended", "reason": answer.reason} if isinstance(answer, Ended) else answer
+
+    def record(self, study_instance_uid: str, revision: int, outcome: Value) -> Value:
+        """Write the rows of the run and its objects, and queue the deliveries, in one transaction."""
+        self.leave_if_lost()
+        try:
+            with self.engine.begin() as connection:
+                return self._record(connection, study_instance_uid, revision, outcome)
+        except StorageFailure as failure:  # one UID with two contents: nothing of it may leave
+            with self.engine.begin() as connection:
+                return self._record(
+                    connection, study_instance_uid, revision, {"state": "failed", "reason": str(failure)}
+                )
+
+    def _record(self, connection: Connection, study_instance_uid: str, revision: int, outcome: Value) -> Value:
+        run = run_of(connection, study_instance_uid, revision)
+        if run is None or run.state not in UNFINISHED:
+            return {"state": "superseded"}
+        now = time.time()
+        state, reason = self._final(outcome)
+        made = [
+            ResultRecord(study_instance_uid=study_instance_uid, revision=revision, **item)
+            for item in outcome.get("results", [])
+        ]
+        record_results(connection, made, now)
+        finish_run(
+            connection,
+            study_instance_uid,
+            revision,
+            state,
+            now,
+            reason=reason,
+            inference_s=outcome.get("seconds"),
+            findings_path=outcome.get("findings_path"),
+            findings_sha256=outcome.get("findings_sha256"),
+        )
+        if made:
+            self._queue_deliveries(connection, study_instance_uid, revision, now)
+        event(
+            "study_finished",
+            study_instance_uid=study_instance_uid,
+            revision=revision,
+            state=state.value,
+            seconds=outcome.get("seconds"),
+        )
+        return {"state": state.value}
+
+    def _queue_deliveries(self, connection: Connection, study_instance_uid: str, revision: int, now: float) -> None:
+        queue_deliveries(connection, study_instance_uid, revision, self.destinations, now)
+        for destination in self.destinations:
+            chain = Delivery(study_instance_uid=study_instance_uid, revision=revision, destination=destination)
+            connection.execute(
+                delivery_chains.insert().values(
+                    study_instance_uid=study_instance_uid,
+                    revision=revision,
+                    destination=destination,
+                    generation=chain.generation,
+                )
+            )
+            enqueue_delivery(self.client, connection, chain)
+
+    def _final(self, outcome: Value) -> tuple[RunState, str | None]:
+        """The state of the run, and why, for every way in which reading can end."""
+        if outcome["state"] == "ended":
+            reason = f"Reading the study failed {self.attempts} times; the last time {outcome.get('reason', 'unknown')}."
+            return RunState.FAILED, reason
+        notes = " ".join(outcome.get("notes", []))
+        return RunState(outcome["state"]), outcome.get("reason") or notes or None

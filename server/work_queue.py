@@ -1,0 +1,114 @@
+"""DBOS as this node uses it: names, versions, the serializer, and the client that other roles enqueue with (workflow.md 0).
+
+Only worker processes launch DBOS. The receiver and the web role hold a client, and enqueue in the transaction that changes
+their own rows, so that a study is handed over and its work exists, or neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, _serialization
+from sqlalchemy import Connection, Engine
+
+from server.database import dbos_url
+
+APPLICATION = "spine-node"
+VERSION = "1"
+"""Constant for ever: by default it is a digest of the source, and every edit would strand running work. Change a workflow with
+``DBOS.patch``."""
+
+STUDY_QUEUE = "study"
+DELIVERY_QUEUE = "deliver"
+STUDY_WORKFLOW = "study"
+DELIVERY_WORKFLOW = "deliver"
+MAX_RECOVERIES = 5
+"""Takeovers and restarts before a workflow counts as one that kills its worker."""
+
+
+def _refuse_pickle(*_args: object, **_kwargs: object) -> NoReturn:
+    """Stand in for pickle: a row that says it is pickled would run code of whoever wrote it."""
+    raise TypeError("pickle is disabled: every value in the work queue is JSON")
+
+
+def disable_pickle() -> None:
+    """Make DBOS unable to unpickle, whatever a row says; called before any DBOS object is made."""
+    setattr(_serialization.DefaultSerializer, "serialize", _refuse_pickle)  # noqa: B010 - mypy refuses to assign to a method
+    setattr(_serialization.DefaultSerializer, "deserialize", _refuse_pickle)  # noqa: B010
+
+
+def make_client(engine: Engine) -> DBOSClient:
+    """A client of the work queue in the same database; it neither launches nor migrates anything."""
+    disable_pickle()
+    return DBOSClient(
+        system_database_url=dbos_url(engine),
+        serializer=DBOSPortableJSONSerializer(),
+        application_name=APPLICATION,
+        retry_connection_errors=False,
+        lazy=True,
+    )
+
+
+def study_workflow_id(study_instance_uid: str, revision: int, *, generation: int = 1, wait: int = 0) -> str:
+    """The id of the work on one revision: the same work is never queued twice."""
+    again = f"/again{generation}" if generation > 1 else ""
+    waited = f"/wait{wait}" if wait else ""
+    return f"{study_instance_uid}/r{revision}{again}{waited}"
+
+
+def enqueue_study(
+    client: DBOSClient,
+    connection: Connection,
+    study_instance_uid: str,
+    revision: int,
+    *,
+    generation: int = 1,
+    wait: int = 0,
+    delay: float = 0.0,
+) -> None:
+    """Queue the work on one revision, in the caller's transaction; ``delay`` in seconds."""
+    options = EnqueueOptions(
+        workflow_name=STUDY_WORKFLOW,
+        queue_name=STUDY_QUEUE,
+        workflow_id=study_workflow_id(study_instance_uid, revision, generation=generation, wait=wait),
+    )
+    if delay > 0:
+        options["delay_seconds"] = delay
+    client.enqueue_in_transaction(connection, options, study_instance_uid, revision, generation, wait)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One try to deliver the objects of a revision to one destination."""
+
+    study_instance_uid: str
+    revision: int
+    destination: str
+    generation: int = 1
+    """Grows when a person retries; the tries of an older generation stop."""
+    attempt: int = 1
+
+    @property
+    def workflow_id(self) -> str:
+        """The same try is never queued twice."""
+        revision = f"{self.study_instance_uid}/r{self.revision}"
+        return f"{revision}/deliver/{self.destination}/g{self.generation}/try{self.attempt}"
+
+
+def enqueue_delivery(client: DBOSClient, connection: Connection, delivery: Delivery, *, delay: float = 0.0) -> None:
+    """Queue one try, in the caller's transaction; ``delay`` in seconds."""
+    options = EnqueueOptions(
+        workflow_name=DELIVERY_WORKFLOW, queue_name=DELIVERY_QUEUE, workflow_id=delivery.workflow_id
+    )
+    if delay > 0:
+        options["delay_seconds"] = delay
+    client.enqueue_in_transaction(
+        connection,
+        options,
+        delivery.study_instance_uid,
+        delivery.revision,
+        delivery.destination,
+        delivery.generation,
+        delivery.attempt,
+    )

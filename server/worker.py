@@ -1,0 +1,117 @@
+"""``spine-node work``: one inference slot: the durable engine, the lease, and the child that computes."""
+
+from __future__ import annotations
+
+import os
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+
+from inference.errors import UsageRefusal
+from server.compose import Node, back_off, open_node
+from server.database import dbos_url
+from server.delivery_work import DeliverySteps
+from server.events import configure, event
+from server.kernel import Kernel
+from server.lease import LOST_EXIT_CODE, Lease, Slot, take_slot
+from server.outbound import destinations
+from server.processes import Presence, Role
+from server.settings import Settings
+from server.signals import StopSignal
+from server.study_kernel import ReaderFactory
+from server.study_work import StudySteps
+from server.sweep import Sweep
+from server.work_queue import APPLICATION, DELIVERY_QUEUE, STUDY_QUEUE, VERSION, disable_pickle, make_client
+from server.workflow import register
+
+MAX_SLOTS = 64
+DELIVERIES_AT_ONCE = 4
+
+
+def run(settings: Settings) -> None:
+    """Work until told to stop. Does not return: running steps must not outlive the engine (workflow.md 5).
+
+    Raises:
+        UsageRefusal: every slot of this data folder is taken.
+        BundleRefusal: a model bundle is not usable.
+    """
+    configure(settings.log_level)
+    stop = StopSignal()
+    node = open_node(settings)
+    slot = _free_slot(node)
+    client = make_client(node.engine)
+    sweep = Sweep(node.engine, client)
+    lease = Lease(node.engine, slot, ttl=settings.lease_ttl, beat=settings.lease_beat, after_beat=sweep)
+    kernel = Kernel(ReaderFactory(settings), timeout=settings.study_timeout)
+    kernel.start()
+
+    def leave_if_lost() -> None:
+        if not lease.held():
+            os._exit(LOST_EXIT_CODE)
+
+    targets = destinations(settings)
+    _launch(
+        node,
+        slot,
+        StudySteps(
+            engine=node.engine,
+            client=client,
+            kernel=kernel,
+            destinations=tuple(targets),
+            attempts=settings.study_attempts,
+            leave_if_lost=leave_if_lost,
+        ),
+        DeliverySteps(
+            engine=node.engine,
+            client=client,
+            spool=node.spool,
+            destinations=targets,
+            back_off=back_off(settings),
+            leave_if_lost=leave_if_lost,
+        ),
+    )
+    lease.start()
+    presence = Presence(node.engine, Role.WORK, slot=slot.number)
+    presence.start()
+    event("worker_started", executor_id=slot.executor_id)
+    stop.wait()
+    DBOS.destroy(workflow_completion_timeout_sec=int(settings.stop_grace))
+    kernel.stop()
+    lease.stop()
+    presence.stop()
+    event("worker_stopped", executor_id=slot.executor_id)
+    os._exit(0)
+
+
+def _free_slot(node: Node) -> Slot:
+    for number in range(MAX_SLOTS):
+        try:
+            return take_slot(number, node.settings.data_dir / "run")
+        except UsageRefusal:
+            continue
+    raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")
+
+
+def _launch(node: Node, slot: Slot, study_steps: StudySteps, delivery_steps: DeliverySteps) -> None:
+    disable_pickle()
+    config = DBOSConfig(
+        name=APPLICATION,
+        system_database_url=dbos_url(node.engine),
+        application_version=VERSION,
+        executor_id=slot.executor_id,
+        serializer=DBOSPortableJSONSerializer(),
+        log_level="WARNING",
+        run_migrations=False,
+    )
+    DBOS(config=config)
+    DBOS.listen_queues([STUDY_QUEUE, DELIVERY_QUEUE])
+    register(study_steps, delivery_steps)
+    DBOS.launch()
+    interval = node.settings.poll_interval
+    # Registered alike by every worker: the queue's rules are rows that all of them read again at each look.
+    DBOS.register_queue(STUDY_QUEUE, worker_concurrency=1, polling_interval_sec=interval, on_conflict="always_update")
+    DBOS.register_queue(
+        DELIVERY_QUEUE,
+        worker_concurrency=DELIVERIES_AT_ONCE,
+        polling_interval_sec=max(interval, 1.0),
+        on_conflict="always_update",
+    )

@@ -1,0 +1,86 @@
+"""The durable workflows: read one study revision, and deliver its objects to one destination.
+
+    study:    begin -> read (in a child process; again if that was killed) -> record, which queues a delivery per destination
+    deliver:  send, which queues the next try, delayed
+
+Each step returns a small JSON value that DBOS keeps: after a crash the workflow is replayed, finished steps are not. An expected
+failure is a value, because a recorded exception comes back as another class (workflow.md 4). A step may run twice, so each is
+idempotent: UIDs and times are fixed by ``begin``, follow-up work has an id of its own and is queued in the transaction that
+changes the rows, and a peer that gets an object twice gets the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+from dbos import DBOS
+
+from server.work_queue import DELIVERY_WORKFLOW, MAX_RECOVERIES, STUDY_WORKFLOW
+
+Value: TypeAlias = dict[str, Any]
+
+
+class StudyWork(Protocol):
+    """What is done for one revision of a study (server.study_work)."""
+
+    def begin(self, study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
+        """``state``: ready, waiting or superseded; when ready, everything that later steps must not decide anew."""
+        ...
+
+    def read(self, study_instance_uid: str, revision: int, begun: Value) -> Value:
+        """``state``: done, refused, failed, or ended (the child died: try again)."""
+        ...
+
+    def record(self, study_instance_uid: str, revision: int, outcome: Value) -> Value:
+        """Write the rows and queue the deliveries; ``state`` of the run."""
+        ...
+
+
+class DeliveryWork(Protocol):
+    """What is done for one try of a delivery (server.delivery_work)."""
+
+    def send(self, study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
+        """``state``: delivered, dead, superseded, or retry."""
+        ...
+
+
+def register(study_work: StudyWork, delivery_work: DeliveryWork) -> None:
+    """Make the workflows known to DBOS; after ``DBOS(...)`` and before ``DBOS.launch()``."""
+    _register_study(study_work)
+    _register_delivery(delivery_work)
+
+
+def _register_study(work: StudyWork) -> None:
+    @DBOS.step(name="begin", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def begin(study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
+        return work.begin(study_instance_uid, revision, generation, wait)
+
+    @DBOS.step(name="read")
+    def read(study_instance_uid: str, revision: int, begun: Value) -> Value:
+        return work.read(study_instance_uid, revision, begun)
+
+    @DBOS.step(name="record", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def record(study_instance_uid: str, revision: int, outcome: Value) -> Value:
+        return work.record(study_instance_uid, revision, outcome)
+
+    @DBOS.workflow(name=STUDY_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+    def study(study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
+        begun = begin(study_instance_uid, revision, generation, wait)
+        if begun["state"] != "ready":
+            return {"state": begun["state"]}
+        outcome: Value = {"state": "ended"}
+        for _ in range(begun["attempts"]):
+            outcome = read(study_instance_uid, revision, begun)
+            if outcome["state"] != "ended":
+                break
+        return record(study_instance_uid, revision, outcome)
+
+
+def _register_delivery(work: DeliveryWork) -> None:
+    @DBOS.step(name="send", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def send(study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
+        return work.send(study_instance_uid, revision, destination, generation, attempt)
+
+    @DBOS.workflow(name=DELIVERY_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+    def deliver(study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
+        return send(study_instance_uid, revision, destination, generation, attempt)

@@ -1,0 +1,1 @@
+"""What tests are made from: DICOM files, and real peer programs."""

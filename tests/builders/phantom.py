@@ -1,0 +1,34 @@
+"""Write a generated spine (training.phantom) as a DICOM MR study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from builders.dicom import T2_TSE, SeriesPlan, write_series
+from training.phantom import Phantom, PhantomParameters, generate_spine
+
+
+def phantom_plan(phantom: Phantom, *, study: str, series: str = "T2") -> SeriesPlan:
+    """The series that holds a generated spine, on its own grid."""
+    affine = phantom.affine
+    row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (1, 2))
+    return SeriesPlan(
+        voxels=np.clip(np.rint(phantom.voxels), 0, 65535).astype(np.uint16),
+        study=study,
+        series=series,
+        orientation=(*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm)),
+        position_mm=affine[:3, 3],
+        step_mm=affine[:3, 0],
+        pixel_spacing_mm=(row_mm, column_mm),
+        attributes=dict(T2_TSE),
+    )
+
+
+def phantom_study(
+    out_dir: Path, parameters: PhantomParameters, *, study: str = "phantom"
+) -> tuple[SeriesPlan, list[Path]]:
+    """Generate a spine and write it; returns the plan (with its UIDs) and the files in slice order."""
+    plan = phantom_plan(generate_spine(parameters), study=study)
+    return plan, write_series(out_dir, plan)

@@ -1,0 +1,98 @@
+"""What every test may use: real images by name, real peers, a free port. Values that pydicom finds wrong are errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pydicom.config
+import pytest
+
+from builders.orthanc import Orthanc
+from builders.peers import PEERS, StoreScp, free_tcp_port
+
+REPOSITORY = Path(__file__).parent.parent
+KEPT_VARIABLES = {"SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS"}
+
+for _name in [name for name in os.environ if name.startswith("SPINE_") and name not in KEPT_VARIABLES]:
+    del os.environ[_name]
+
+pydicom.config.INVALID_KEYWORD_BEHAVIOR = "RAISE"
+pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip by name what needs a peer program that is not installed; fail instead where SPINE_REQUIRE_PEERS is set."""
+    names = [str(name) for marker in item.iter_markers("peer") for name in marker.args]
+    missing = [name for name in names if not PEERS[name].is_installed()]
+    if not missing:
+        return
+    sentence = f"needs {', '.join(missing)}: install {', '.join(PEERS[name].package for name in missing)}"
+    if os.environ.get("SPINE_REQUIRE_PEERS") == "1":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images; the test is skipped by name where it is absent."""
+    folder = Path(os.environ.get("SPINE_SHARED_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no real images: SPINE_SHARED_DATA (default ../shared/data) is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(shared_data: Path) -> Callable[[str], Path]:
+    """A folder of the real images by name, like ``mr_spider_t2space``; the test is skipped where it is absent."""
+
+    def find(name: str) -> Path:
+        folder = shared_data / name
+        if not folder.is_dir():
+            pytest.skip(f"no real images: {name} is not in the shared data folder")
+        return folder
+
+    return find
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on."""
+    return free_tcp_port()
+
+
+@pytest.fixture
+def storescp(tmp_path: Path) -> Iterator[Callable[..., StoreScp]]:
+    """Start real DCMTK ``storescp`` peers: ``storescp(ae_title=..., options=[...])``; stopped with the test."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(**keywords: Any) -> StoreScp:
+            nonlocal count
+            count += 1
+            return stack.enter_context(StoreScp.started(tmp_path / f"storescp-{count}", **keywords))
+
+        yield start
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
+    """Start real Orthanc servers: ``orthanc(modalities={...}, lua=[...], dicom_port=...)``; stopped with the test."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(**keywords: Any) -> Orthanc:
+            nonlocal count
+            count += 1
+            return stack.enter_context(Orthanc.started(tmp_path / f"orthanc-{count}", **keywords))
+
+        yield start

@@ -1,0 +1,93 @@
+"""A small written series, and validators that say what they found."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from builders.dicom import SeriesPlan, small_voxels, write_series
+from builders.peers import program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenSeries:
+    """A series on disk and its headers."""
+
+    plan: SeriesPlan
+    paths: tuple[Path, ...]
+    headers: tuple[Dataset, ...]
+
+    @property
+    def sources(self) -> dict[str, tuple[Dataset, ...]]:
+        return {self.plan.series_instance_uid: self.headers}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., WrittenSeries]:
+    """Write a series: ``write(SeriesPlan(...))``; without a plan, five slices of 32 x 24 with oblong pixels."""
+
+    def make(plan: SeriesPlan | None = None) -> WrittenSeries:
+        chosen = plan or SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75))
+        paths = tuple(write_series(tmp_path / f"series-{chosen.number}", chosen))
+        headers = tuple(pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
+        return WrittenSeries(plan=chosen, paths=paths, headers=headers)
+
+    return make
+
+
+@pytest.fixture
+def series(write: Callable[..., WrittenSeries]) -> WrittenSeries:
+    """The small series."""
+    return write()
+
+
+def _run(name: str, *arguments: object) -> list[str]:
+    executable = program(name)
+    assert executable is not None, f"{name} is not installed"
+    command = [str(executable), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+
+
+@pytest.fixture
+def dciodvfy() -> Callable[[Path], list[str]]:
+    """Errors that dciodvfy finds in a file, and warnings that are not the ones that are known and meant."""
+    meant = ("Unrecognized defined term = <99SPINEAI>", "DeviceUID(0018,1002)> - Attribute is not present in standard")
+
+    def run(path: Path) -> list[str]:
+        lines = _run("dciodvfy", "-new", path)
+        assert lines, "dciodvfy said nothing"
+        found = [line for line in lines if line.startswith(("Error", "Warning"))]
+        return [line for line in found if not any(words in line for words in meant)]
+
+    return run
+
+
+@pytest.fixture
+def dcentvfy() -> Callable[..., list[str]]:
+    """What dcentvfy finds inconsistent between files; it looks for Accession Number of an SR in another entity."""
+
+    def run(*paths: Path) -> list[str]:
+        meant = "Different information entities for attribute - Element=<AccessionNumber>"
+        return [line for line in _run("dcentvfy", *paths) if meant not in line]
+
+    return run
+
+
+@pytest.fixture
+def dsrdump() -> Callable[[Path], str]:
+    """The text that DCMTK prints for a report."""
+
+    def run(path: Path) -> str:
+        lines = _run("dsrdump", "+Pl", path)
+        errors = [line for line in lines if line.startswith(("E:", "F:"))]
+        assert not errors, errors
+        return "\n".join(lines)
+
+    return run

@@ -1,0 +1,129 @@
+"""One study through the pipeline with in-memory detectors: each question is answered; one refusal stops nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inference.anatomy import Numbering, Site
+from inference.errors import ReasonCode, SeriesRefusal
+from inference.findings import FIVE_QUESTIONS, Finding, NotAssessed, Present, Question
+from inference.findings.encode import encode
+from inference.geometry import FrameReference, Plane, Volume
+from inference.pipeline import NOT_NUMBERED, DetectorResult, StudyInput, read_study
+from inference.provenance import ModelIdentity
+from inference.series.eligibility import Reads
+from inference.series.facts import SeriesFacts
+from inference.series.role import SeriesRole
+
+STUDY = "1.2.3"
+T2 = SeriesFacts(
+    study_instance_uid=STUDY,
+    series_instance_uid="1.2.3.1",
+    modality="MR",
+    sop_class_uids=("1.2.840.10008.5.1.4.1.1.4",),
+    frame_count=15,
+    rows=512,
+    columns=512,
+    plane=Plane.SAGITTAL,
+    spacing_mm=(4.0, 0.6, 0.6),
+    image_type=("ORIGINAL", "PRIMARY", "M"),
+    repetition_time_ms=3500.0,
+    echo_time_ms=100.0,
+    scanning_sequence=("SE",),
+    patient_age_years=70.0,
+)
+CT = replace(
+    T2, series_instance_uid="1.2.3.2", modality="CT", plane=Plane.AXIAL, sop_class_uids=("1.2.840.10008.5.1.4.1.1.2",)
+)
+
+
+class Reader:
+    """A detector that says what it was told to say."""
+
+    def __init__(self, name, answer):
+        self.identity = ModelIdentity(name=name, version="1", sha256="0" * 64, training_data="synthetic")
+        self.reads = Reads(
+            name=name, questions=frozenset({Question.COMPRESSION_FRACTURE}), roles=(SeriesRole.MR_SAGITTAL_T2,)
+        )
+        self._answer = answer
+
+    def read(self, volume, study_instance_uid, progress):
+        progress(f"reading {volume.shape} of {study_instance_uid}", 0.5)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def load(series_uid):
+    sources = (FrameReference(sop_class_uid="1.2", sop_instance_uid="1.2.9"),)
+    return Volume(
+        voxels=np.zeros((1, 2, 2), np.float32), affine=np.eye(4), sources=sources, series_instance_uid=series_uid
+    )
+
+
+def study(*series):
+    return StudyInput(study_instance_uid=STUDY, series=series, load=load)
+
+
+def fracture(level):
+    site = Site(level=level)
+    return Finding(id=f"2.25.{site.order[0]}", question=Question.COMPRESSION_FRACTURE, site=site, assessment=Present())
+
+
+def read(series, detectors):
+    return read_study(study(*series), detectors, software_version="0").findings
+
+
+def test_every_one_of_the_five_questions_is_answered_with_no_detector_at_all():
+    document = read([T2], [])
+    assert [f.question for f in document.findings] == list(FIVE_QUESTIONS)
+    assert all(isinstance(f.assessment, NotAssessed) for f in document.findings)
+    assert document.numbering == NOT_NUMBERED
+    assert document.models == ()
+
+
+def test_a_ct_answers_nothing_and_says_why():
+    document = read([CT], [Reader("m", DetectorResult(findings=()))])
+    reasons = {f.question: f.assessment.reason for f in document.findings}
+    assert set(reasons) == set(FIVE_QUESTIONS)
+    assert reasons[Question.MODIC] in {ReasonCode.MODALITY, ReasonCode.MISSING_SERIES}
+    assert document.series[0].used_by == ()
+    assert document.series[0].refused is not None
+
+
+def test_findings_run_head_to_foot_and_levels_come_before_nothing_else():
+    result = DetectorResult(
+        findings=(fracture("L3"), fracture("T12")),
+        numbering=Numbering(method="counted_from_sacrum", ambiguous=False, note=""),
+    )
+    document = read([T2], [Reader("m", result)])
+    assert [f.site.level for f in document.of(Question.COMPRESSION_FRACTURE)] == ["T12", "L3"]
+    assert document.numbering.method == "counted_from_sacrum"
+    assert document.series[0].used_by == ("m",)
+    assert [m.name for m in document.models] == ["m"]
+
+
+def test_a_series_whose_pixels_cannot_be_read_gives_the_reason_and_stops_nothing():
+    refusal = SeriesRefusal("the pixel data of 3 slices is truncated", code=ReasonCode.PIXEL_DATA)
+    good = DetectorResult(findings=(fracture("L1"),))
+    document = read([T2], [Reader("a", refusal), Reader("b", good)])
+    first, second = document.of(Question.COMPRESSION_FRACTURE)
+    assert first.assessment == NotAssessed(reason=ReasonCode.PIXEL_DATA, sentence=refusal.sentence)
+    assert second.site.level == "L1"
+
+
+def test_a_refused_series_states_its_refusal():
+    refusal = SeriesRefusal("no spine", code=ReasonCode.BODY_PART)
+    document = read([T2], [Reader("a", refusal)])
+    assert document.series[0].refused == (ReasonCode.BODY_PART, "no spine")
+
+
+def test_our_own_fault_is_not_swallowed():
+    with pytest.raises(ZeroDivisionError):
+        read([T2], [Reader("a", ZeroDivisionError())])
+
+
+def test_the_same_input_gives_the_same_bytes():
+    result = DetectorResult(findings=(fracture("L3"), fracture("T12")))
+    assert encode(read([T2, CT], [Reader("m", result)])) == encode(read([T2, CT], [Reader("m", result)]))

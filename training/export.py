@@ -1,0 +1,216 @@
+"""Export a checkpoint as a model bundle: `python -m training.export --checkpoint FILE --bundle DIR`.
+
+The bundle is a MONAI bundle folder: `models/model.onnx`, `configs/metadata.json` (MONAI's keys and our own under
+`spine`) and `LICENSE`. The ONNX graph takes `image` `[batch, 5, row, column]` and gives `logits` `[batch, 4, row,
+column]`, rows and columns being multiples of 64. `training.evaluate` then measures the bundle and writes its card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import typer
+from rich.logging import RichHandler
+
+from training.network import CLASS_NAMES, CONTEXT_SLICES, SPACING_MM, SagittalSegmenter
+from training.train import load_average, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+NAME = "mr_sagittal_segmentation"
+VERSION = "0.1.0"
+OPSET = 17
+# Largest difference between the logits of torch and of onnxruntime that still counts as the same network.
+PARITY = 1e-3
+DATA_LICENCE = "CC BY 4.0: SPIDER, van der Graaf et al., Scientific Data 2024, doi:10.5281/zenodo.10159290"
+REFERENCES = [
+    "van der Graaf et al., Lumbar spine segmentation in MR images: a dataset and a public benchmark, Sci. Data 2024",
+    "Isensee et al., nnU-Net: a self-configuring method for biomedical image segmentation, Nature Methods 2021",
+    "Billot et al., SynthSeg: segmentation of brain MRI scans of any contrast and resolution, arXiv 2107.09559",
+]
+
+
+class ParityError(RuntimeError):
+    """The exported graph does not give the network's logits."""
+
+
+def write_onnx(network: SagittalSegmenter, path: Path) -> None:
+    """Write the network as ONNX with free batch, rows and columns, and check the file."""
+    multiple = network.config.multiple_of
+    example = torch.zeros(1, network.config.context_slices, 2 * multiple, 2 * multiple)
+    free = {0: "batch", 2: "rows", 3: "columns"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that this exporter is the older one, and of constants it folds
+        torch.onnx.export(
+            network.eval(),
+            (example,),
+            str(path),
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": free, "logits": free},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def measure_parity(
+    network: SagittalSegmenter, path: Path, *, sizes: tuple[tuple[int, int, int], ...] | None = None
+) -> float:
+    """Return the largest difference of logits between torch and onnxruntime, over (batch, rows, columns) sizes.
+
+    Raises:
+        ParityError: the difference is 1e-3 or more.
+    """
+    multiple = network.config.multiple_of
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for batch, rows, columns in sizes or ((1, 2 * multiple, 3 * multiple), (3, 4 * multiple, 2 * multiple)):
+        image = rng.normal(size=(batch, network.config.context_slices, rows, columns)).astype(np.float32)
+        (found,) = session.run(["logits"], {"image": image})
+        with torch.no_grad():
+            expected = network.eval()(torch.from_numpy(image)).numpy()
+        worst = max(worst, float(np.abs(found - expected).max()))
+    if worst >= PARITY:
+        message = f"logits of {path.name} differ from torch by {worst:.2e}, must be less than {PARITY:.0e}"
+        raise ParityError(message)
+    return worst
+
+
+def describe(network: SagittalSegmenter, digest: str, run: dict[str, Any], *, synthetic: str) -> dict[str, Any]:
+    """Return the bundle's metadata: MONAI's keys, and ours under `spine`."""
+    multiple = network.config.multiple_of
+    labels = {str(index): name for index, name in enumerate(CLASS_NAMES)}
+    context = [f"slice {offset:+d}" if offset else "slice to segment" for offset in range(-2, 3)]
+    shape = [f"{multiple}*n", f"{multiple}*n"]
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
+        "version": VERSION,
+        "changelog": {VERSION: "first version"},
+        "monai_version": importlib.metadata.version("monai"),
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": np.__version__,
+        "required_packages_version": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+        "task": "Segmentation of vertebrae, discs and spinal canal on sagittal lumbar MR",
+        "description": "2.5-D U-Net: five neighbouring sagittal slices in, labels of the middle one out",
+        "authors": "spine imaging AI inference server",
+        "copyright": "Apache-2.0 (weights and configuration)",
+        "data_source": "SPIDER T2 SPACE, doi:10.5281/zenodo.10159290",
+        "data_type": "nibabel",
+        "image_classes": "sagittal MR, 5 slices as channels, mean 0 and deviation 1 over the volume",
+        "label_classes": ", ".join(f"{index} {name}" for index, name in labels.items()),
+        "pred_classes": "four channels of logits in the order of the labels; the largest wins",
+        "eval_metrics": {},
+        "intended_use": "Research use only. Not a medical device; no diagnosis or claim may rest on it alone.",
+        "references": REFERENCES,
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "magnitude",
+                    "format": "magnitude",
+                    "modality": "MR",
+                    "num_channels": CONTEXT_SLICES,
+                    "spatial_shape": shape,
+                    "dtype": "float32",
+                    "value_range": [-6, 12],
+                    "is_patch_data": False,
+                    "channel_def": dict(zip("01234", context, strict=True)),
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "logits",
+                    "format": "segmentation",
+                    "num_channels": len(CLASS_NAMES),
+                    "spatial_shape": shape,
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": False,
+                    "channel_def": labels,
+                }
+            },
+        },
+        "spine": {
+            "name": NAME,
+            "plane": "sagittal",
+            "modality": ["MR"],
+            "input": "image",
+            "output": "logits",
+            "spacing_mm": [SPACING_MM, SPACING_MM],
+            "axes": ["rows head to foot", "columns anterior to posterior"],
+            "context_slices": CONTEXT_SLICES,
+            "multiple_of": multiple,
+            "normalisation": "clip_p0.5_p99.5_zscore",
+            "padding_value": 0.0,
+            "labels": labels,
+            "sha256": digest,
+            "opset": OPSET,
+            "training_data": f"real: SPIDER T2 SPACE (25 patients), synthetic: {synthetic}",
+            "data_licence": DATA_LICENCE,
+            "training": run,
+        },
+    }
+
+
+def export(checkpoint: Path, bundle: Path) -> dict[str, Any]:
+    """Write ONNX file and metadata of a checkpoint's averaged network into the bundle; return the metadata.
+
+    Raises:
+        ParityError: the exported graph does not give the network's logits; the bundle is then left as it was.
+    """
+    network, state = load_average(checkpoint), read_checkpoint(checkpoint)
+    for folder in ("configs", "models", "docs"):
+        (bundle / folder).mkdir(parents=True, exist_ok=True)
+    new = bundle / "models" / "model.onnx.new"
+    write_onnx(network, new)
+    parity = measure_parity(network, new)
+    digest = hashlib.sha256(new.read_bytes()).hexdigest()
+    settings = state["training_config"]
+    run = {
+        "seed": settings["seed"],
+        "minutes": round(state["seconds"] / 60, 1),
+        "budget_minutes": round(settings["minutes"]),
+        "steps": state["step"],
+        "batch": settings["batch"],
+        "crop": list(settings["crop"]),
+        "filters": list(network.config.filters),
+        "phantom_share": settings.get("phantom_share", 0.0),
+        "parity_max_abs_logit": float(f"{parity:.1e}"),
+    }
+    share = settings.get("phantom_share", 0)
+    synthetic = f"{share:.0%} of the later samples from training.phantom" if share else "none"
+    metadata = describe(network, digest, run, synthetic=synthetic)
+    new.replace(bundle / "models" / "model.onnx")
+    write_json(metadata, bundle / "configs" / "metadata.json")
+    return metadata
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write JSON with a fixed layout, so that the same content gives the same bytes."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def main(
+    *,
+    checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of a training run.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("models/bundles") / NAME,
+) -> None:
+    """Export a checkpoint as an ONNX model bundle."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    spine = export(checkpoint, bundle)["spine"]
+    log.info("%s sha256 %s parity %s", bundle, spine["sha256"], spine["training"]["parity_max_abs_logit"])
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,252 @@
+"""Train the sagittal MR segmenter: `python -m training.train --data DIR --out DIR --minutes N --seed S [--resume]`.
+
+The schedule runs on the clock, not on steps: on a shared CPU the number of steps is not known beforehand, the time is.
+`checkpoint.pt` in the output folder is written anew every few minutes (first beside it, then renamed), holds everything
+`--resume` needs, and is what `training.export` reads.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from monai.losses import DiceCELoss
+from numpy.typing import NDArray
+from rich.logging import RichHandler
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.preprocess import normalise
+from training.augment import MILD, STRONG, Strength, augment, draw_stack
+from training.network import CLASS_NAMES, NetworkConfig, SagittalSegmenter, count_parameters, update_average
+from training.spider import Patient, context_indices, default_data_folder, list_slices, read_patients, split_patients
+
+log = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Everything a run depends on besides its data."""
+
+    minutes: float
+    seed: int
+    batch: int = 4
+    crop: tuple[int, int] = (384, 320)  # 180 x 150 mm: four to five lumbar levels
+    learning_rate: float = 2e-3
+    warm_up_steps: int = 100
+    weight_decay: float = 1e-4
+    mild_share: float = 0.5  # share of samples that stay close to the real contrast
+    last_mild_share: float = 0.8  # the same over the last part of the run
+    last_part: float = 0.75  # where the last part begins
+    checkpoint_s: float = 150
+    validate_s: float = 600
+    report_s: float = 30
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One training volume: normalised signal and labels, both `[slice, row, column]`."""
+
+    voxels: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+def prepare(patient: Patient) -> Volume:
+    """Return the patient normalised (30 patients take 0.8 GB)."""
+    return Volume(voxels=normalise(patient.voxels.astype(np.float32)), labels=patient.labels)
+
+
+def draw_batch(
+    volumes: list[Volume], config: TrainingConfig, progress: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return images `[batch, 5, *crop]` and labels `[batch, *crop]` of random slices, one augmentation each."""
+    share = config.last_mild_share if progress > config.last_part else config.mild_share
+    strengths: list[Strength] = []
+    stacks, labels = [], []
+    for _ in range(config.batch):
+        volume = volumes[int(rng.integers(len(volumes)))]
+        strength = MILD if rng.random() < share else STRONG
+        index = int(rng.integers(len(volume.voxels)))
+        stack, classes = draw_stack(volume.voxels, volume.labels, index, strength, rng)
+        strengths.append(strength)
+        stacks.append(torch.from_numpy(stack))
+        labels.append(torch.from_numpy(classes))
+    return augment(_pad_together(stacks), _pad_together(labels), config.crop, strengths, rng)
+
+
+def _pad_together(stacks: list[Tensor]) -> Tensor:
+    """Return stacks `[5, row, column]` as one batch, the smaller ones padded with 0 below and to the right."""
+    rows, columns = (max(stack.shape[axis] for stack in stacks) for axis in (1, 2))
+    return torch.stack(
+        [functional.pad(stack, (0, columns - stack.shape[2], 0, rows - stack.shape[1])) for stack in stacks]
+    )
+
+
+class Trainer:
+    """The state of one run: network, averaged network, optimiser, steps and seconds so far."""
+
+    def __init__(self, config: TrainingConfig, network: SagittalSegmenter) -> None:
+        self.config = config
+        self.network = network
+        self.average = copy.deepcopy(network)
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        self.step = 0
+        self.seconds = 0.0
+
+    @property
+    def progress(self) -> float:
+        """The share of the run's time that is spent, 0 to 1."""
+        return min(1.0, self.seconds / (60 * self.config.minutes))
+
+    def train_step(self, images: Tensor, labels: Tensor) -> float:
+        """Move the weights one step; return the loss."""
+        warm_up = min(1.0, (self.step + 1) / self.config.warm_up_steps)
+        rate = self.config.learning_rate * warm_up * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * self.progress)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        loss: Tensor = self.loss(self.network(images), labels[:, None])
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        update_average(self.average, self.network, step=self.step)
+        return float(loss.detach())
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint so that a crash never leaves half a file."""
+        state = {
+            "network_config": asdict(self.network.config),
+            "training_config": asdict(self.config),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        torch.save(state, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on where a checkpoint stopped, under this run's settings."""
+        state = read_checkpoint(path)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint; only tensors and plain values are unpickled."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def load_average(path: Path) -> SagittalSegmenter:
+    """Return the averaged network of a checkpoint, ready to infer."""
+    state = read_checkpoint(path)
+    config = dict(state["network_config"])
+    network = SagittalSegmenter(NetworkConfig(**{**config, "filters": tuple(config["filters"])}))
+    network.load_state_dict(state["average"])
+    network.eval()
+    return network
+
+
+def score_quickly(network: SagittalSegmenter, volumes: list[Volume], *, every: int = 3) -> dict[str, float]:
+    """Return the mean Dice of each class over patients, on every third slice: a progress figure, not the evaluation."""
+    network.eval()
+    multiple = network.config.multiple_of
+    scores = []
+    for volume in volumes:
+        overlap, sizes = np.zeros(len(CLASS_NAMES)), np.zeros(len(CLASS_NAMES))
+        _, rows, columns = volume.voxels.shape
+        for index in range(0, len(volume.voxels), every):
+            stack = volume.voxels[context_indices(index, len(volume.voxels))]
+            image = functional.pad(torch.from_numpy(stack)[None], (0, -columns % multiple, 0, -rows % multiple))
+            with torch.no_grad():
+                found = network(image)[0].argmax(0).numpy()[:rows, :columns]
+            truth = volume.labels[index]
+            for label in range(1, len(CLASS_NAMES)):
+                overlap[label] += 2 * np.count_nonzero((found == label) & (truth == label))
+                sizes[label] += np.count_nonzero(found == label) + np.count_nonzero(truth == label)
+        scores.append(overlap[1:] / np.maximum(sizes[1:], 1))
+    return dict(zip(CLASS_NAMES[1:], np.mean(scores, axis=0).round(4).tolist(), strict=True))
+
+
+def run(trainer: Trainer, training: list[Volume], validation: list[Volume], out: Path) -> None:
+    """Train until the time is spent, with checkpoints and a line of JSON for each report in `progress.jsonl`."""
+    config = trainer.config
+    rng = np.random.default_rng((config.seed, trainer.step))
+    saved = validated = reported = time.monotonic()
+    losses: list[float] = []
+    while trainer.progress < 1:
+        start = time.monotonic()
+        losses.append(trainer.train_step(*draw_batch(training, config, trainer.progress, rng)))
+        now = time.monotonic()
+        trainer.seconds += now - start
+        if now - reported > config.report_s:
+            log.info("step %d loss %.4f at %.0f s", trainer.step, float(np.mean(losses)), trainer.seconds)
+            losses, reported = [], now
+        if now - saved > config.checkpoint_s:
+            trainer.save(out / CHECKPOINT)
+            saved = now
+        if now - validated > config.validate_s:
+            _report(trainer, validation, out)
+            validated = time.monotonic()
+    trainer.save(out / CHECKPOINT)
+    _report(trainer, validation, out)
+
+
+def _report(trainer: Trainer, validation: list[Volume], out: Path) -> None:
+    scores = score_quickly(trainer.average, validation)
+    entry = {"step": trainer.step, "seconds": round(trainer.seconds), "validation_dice": scores}
+    with (out / "progress.jsonl").open("a") as lines:
+        lines.write(json.dumps(entry) + "\n")
+    log.info("validation %s", entry)
+
+
+def main(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and progress.")],
+    minutes: Annotated[float, typer.Option(help="Time to train, all sittings together.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that holds mr_spider_t2space.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and augmentation.")] = 1,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the output folder.")] = False,
+) -> None:
+    """Train the sagittal MR segmenter on the SPIDER T2 SPACE patients."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    config = TrainingConfig(minutes=minutes, seed=seed)
+    torch.set_num_threads(min(config.threads, os.cpu_count() or 1))
+    torch.manual_seed(seed)
+    folder = data or default_data_folder()
+    split = split_patients(list(list_slices(folder)))
+    training = [prepare(patient) for patient in read_patients(folder, split.training)]
+    validation = [prepare(patient) for patient in read_patients(folder, split.validation)]
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, SagittalSegmenter())
+    if resume:
+        trainer.load(out / CHECKPOINT)
+    log.info(
+        "%d parameters, %d patients, validation %s", count_parameters(trainer.network), len(training), split.validation
+    )
+    run(trainer, training, validation, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
