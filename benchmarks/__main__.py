@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,9 @@ from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
 from benchmarks.report import as_json, show
 
+REPORT_WIDTH = 120
+"""Columns of the tables where there is no terminal."""
+
 
 def main(
     *,
@@ -23,7 +27,7 @@ def main(
     studies: Annotated[int, typer.Option(min=0, max=10, help="Studies of the latency measurement.")] = 3,
 ) -> None:
     """Measure the node beside Orthanc and storescp, on loopback, in a few minutes."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else REPORT_WIDTH)
     with tempfile.TemporaryDirectory(dir=folder, prefix="spine-bench-") as name, console.status("") as status:
         ingest = measure_ingest(Path(name), rounds=rounds, say=status.update)
         latency_s = measure_latency(Path(name) / "latency", studies=studies, say=status.update) if studies else []

@@ -30,7 +30,7 @@ from dicom_node.verdicts import RESPONSES, Verdict
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 """PS3.7 C.5.10."""
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
 """How long the peer may take to close after our last unit; then we close."""
 
 log = logging.getLogger(__name__)

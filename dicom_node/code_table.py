@@ -58,7 +58,9 @@ def _standard(scheme: str, rows: str) -> dict[str, Concept]:
 def _own(rows: dict[str, str], radelement: dict[str, str] | None = None) -> dict[str, Concept]:
     mapped = radelement or {}
     return {
-        value: Concept(value=value, scheme=PRIVATE_SCHEME, meaning=meaning, source=OWN, radelement=mapped.get(value))
+        value: Concept(
+            value=str(value), scheme=PRIVATE_SCHEME, meaning=meaning, source=OWN, radelement=mapped.get(value)
+        )
         for value, meaning in rows.items()
     }
 
@@ -283,6 +285,8 @@ OWN_REASONS = _own(
         ReasonCode.GEOMETRY: "Position or orientation missing or inconsistent",
         ReasonCode.PIXEL_DATA: "Pixel data missing or not decodable",
         ReasonCode.MIXED: "Series holds images of different kinds",
+        ReasonCode.DERIVED: "Series computed from other images",
+        ReasonCode.NOT_DICOM: "Not a readable DICOM instance",
         ReasonCode.NO_MODEL: "No installed detector answers this question",
         ReasonCode.UNCERTAIN: "Uncertainty too large for a statement",
         ReasonCode.FEW_SLICES: "Few slices limit the measurements",

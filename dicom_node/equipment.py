@@ -41,8 +41,8 @@ def model_algorithm(model: ModelIdentity, parameters: Sequence[str] = ()) -> Alg
 
 
 def arithmetic_algorithm(software_version: str) -> AlgorithmIdentification:
-    """Identification of our own measurement arithmetic."""
-    return AlgorithmIdentification(name=ARITHMETIC_NAME, version=plain(software_version), manufacturer=MANUFACTURER)
+    """Identification of our own measurement arithmetic; it stands at every number, so it is kept short."""
+    return AlgorithmIdentification(name=ARITHMETIC_NAME, version=plain(software_version))
 
 
 def device_observer(context: ReportContext) -> ObservationContext:

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from mmap import mmap
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -31,7 +32,8 @@ MAX_NESTING = 64
 """Deepest sequence that is followed. Our own bound: real headers nest fewer than ten levels deep."""
 MAX_UID_CHARACTERS = 64
 """PS3.5 9.1."""
-MAX_MANUFACTURER_BYTES = 256
+MAX_VALUE_BYTES = 256
+"""No wanted value is longer; a longer one is cut, and is then not a UID and not our mark."""
 INFLATE_FIRST_BYTES = 1 << 20
 INFLATE_MAX_BYTES = 1 << 28
 """A deflated header that needs more than 256 MiB is refused rather than inflated further."""
@@ -62,20 +64,25 @@ def is_uid(value: str) -> bool:
     return 0 < len(value) <= MAX_UID_CHARACTERS and value.isascii() and all(part.isdigit() for part in components)
 
 
-def read_header(data_set: bytes | memoryview, transfer_syntax_uid: str) -> InstanceHeader:
-    """Read the header of a data set (no preamble, no file meta group).
+def read_header(data: bytes | mmap, transfer_syntax_uid: str, *, offset: int = 0) -> InstanceHeader:
+    """Read the header of a data set.
+
+    Args:
+        data: holds the data set from `offset` to its end. No view of it is kept, whatever happens.
+        transfer_syntax_uid: the one that was negotiated.
+        offset: bytes in front of the data set (preamble and file meta group), not looked at.
 
     Raises:
         HeaderFault: the bytes cannot be walked in this transfer syntax.
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        return _as_header(_scan_deflated(data_set))
+        return _as_header(_scan_deflated(data, offset))
     scanner = _Scanner(
-        data=memoryview(data_set),
+        data=data,
         big_endian=transfer_syntax_uid == ExplicitVRBigEndian,
         implicit=transfer_syntax_uid == ImplicitVRLittleEndian,
     )
-    return _as_header(scanner.scan())
+    return _as_header(scanner.scan(offset))
 
 
 def _as_header(values: Mapping[int, bytes]) -> InstanceHeader:
@@ -91,20 +98,21 @@ def _as_header(values: Mapping[int, bytes]) -> InstanceHeader:
     )
 
 
-def _scan_deflated(data_set: bytes | memoryview) -> dict[int, bytes]:
+def _scan_deflated(data: bytes | mmap, offset: int) -> dict[int, bytes]:
     """Inflate no more than the header needs, so that a small object cannot fill the memory."""
     limit = INFLATE_FIRST_BYTES
     while True:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # raw deflate, PS3.5 A.5
+        # Deflate never grows data by more than 5 bytes in 16 KiB (RFC 1951 3.2.4): twice the limit is enough to read.
+        deflated = data[offset : offset + 2 * limit]
         try:
-            inflated = inflater.decompress(data_set, limit)
+            inflated = inflater.decompress(deflated, limit)
         except zlib.error as error:
             raise HeaderFault("the data set is not a deflate stream") from error
-        whole = inflater.eof or len(inflated) < limit
         try:
-            return _Scanner(data=memoryview(inflated), big_endian=False, implicit=False).scan()
+            return _Scanner(data=inflated, big_endian=False, implicit=False).scan(0)
         except HeaderFault:
-            if whole or limit >= INFLATE_MAX_BYTES:
+            if len(inflated) < limit or limit >= INFLATE_MAX_BYTES:
                 raise
         limit *= 16
 
@@ -113,15 +121,14 @@ def _scan_deflated(data_set: bytes | memoryview) -> dict[int, bytes]:
 class _Scanner:
     """One pass over the top-level elements, from the first to the last that is wanted."""
 
-    data: memoryview
+    data: bytes | mmap
     big_endian: bool
     implicit: bool
     found: dict[int, bytes] = field(default_factory=dict)
 
-    def scan(self) -> dict[int, bytes]:
-        if not len(self.data):
+    def scan(self, offset: int) -> dict[int, bytes]:
+        if offset >= len(self.data):
             raise HeaderFault("the data set is empty")
-        offset = 0
         while offset < len(self.data):
             tag, vr, length, offset = self._element(offset)
             if tag > LAST_WANTED:
@@ -132,7 +139,7 @@ class _Scanner:
                 continue
             end = self._end(offset, length, tag)
             if tag in WANTED:
-                self.found[tag] = bytes(self.data[offset : min(end, offset + MAX_MANUFACTURER_BYTES)])
+                self.found[tag] = self.data[offset : min(end, offset + MAX_VALUE_BYTES)]
             offset = end
         return self.found
 
@@ -141,7 +148,7 @@ class _Scanner:
         tag = self._tag(offset)
         if tag >> 16 == ITEM >> 16 or (self.implicit if implicit is None else implicit):
             return tag, b"", self._number("I", offset + 4), offset + 8
-        vr = bytes(self.data[offset + 4 : offset + 6])
+        vr = self.data[offset + 4 : offset + 6]
         if not (vr.isalpha() and vr.isupper()):
             raise HeaderFault(f"no value representation at element ({tag >> 16:04X},{tag & 0xFFFF:04X})")
         if vr in LONG_VRS:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.file_meta import FileMeta
-from dicom_node.header import HeaderFault, InstanceHeader, is_uid, read_header
+from dicom_node.header import HeaderFault, InstanceHeader, is_uid
 from dicom_node.recorder import Recorder
 from dicom_node.spool import IncomingFile, Spool, quarantine_path, received_path
 from dicom_node.storage_classes import StorageKind, kind_of
@@ -126,8 +126,7 @@ class Inbox:
             StorageFailure: the rows could not be committed.
         """
         try:
-            with file.data_set() as data_set:
-                header = read_header(data_set, request.transfer_syntax_uid)
+            header = file.header()
         except HeaderFault as fault:
             return self._set_aside(request, file, Verdict.UNREADABLE, f"The header cannot be read: {fault}."), None
         fault_found = fault_of(request, header)

@@ -31,6 +31,7 @@ from dicom_node.verdicts import RESPONSES, Verdict
 
 PATHS_PER_QUERY = 200
 """Fewer than SQLite's default limit of 999 bound values."""
+READ_BYTES = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +122,9 @@ class _Desk:
         path = self.spool.path(relative)
         meta, offset = decode_file_meta(path)
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            data_set = bytes(mapped[offset:])
-        header = read_header(data_set, meta.transfer_syntax_uid)
+            header = read_header(mapped, meta.transfer_syntax_uid, offset=offset)
+            sha256 = _sha256_from(mapped, offset)
+            size_bytes = len(mapped) - offset
         return Instance(
             sop_instance_uid=header.sop_instance_uid,
             study_instance_uid=header.study_instance_uid,
@@ -130,8 +132,8 @@ class _Desk:
             sop_class_uid=header.sop_class_uid,
             transfer_syntax_uid=meta.transfer_syntax_uid,
             path=relative,
-            size_bytes=len(data_set),
-            sha256=hashlib.sha256(data_set).hexdigest(),
+            size_bytes=size_bytes,
+            sha256=sha256,
             received_at=self.clock(),
             source_ae_title=meta.source_ae_title,
             ours=is_marked_ours(header),
@@ -144,3 +146,11 @@ class _Desk:
 
 def _key_of(relative: str) -> str:
     return PurePosixPath(relative).stem.rpartition("-")[2]
+
+
+def _sha256_from(mapped: mmap.mmap, offset: int) -> str:
+    mapped.seek(offset)
+    digest = hashlib.sha256()
+    while chunk := mapped.read(READ_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -114,6 +114,8 @@ class Receiver:
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Stop listening, let instances that are arriving finish within the grace time, then abort what is left."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         if self._listener is not None:
             # shutdown wakes the thread that waits in accept; close alone does not.

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 from dicom_node.durable import DurableTree
 from dicom_node.file_meta import FileMeta, encode_file_meta
+from dicom_node.header import InstanceHeader, read_header
 
 RECEIVED, QUARANTINE, RESULTS, TMP = "received", "quarantine", "results", "tmp"
 CONTENT_KEY_CHARACTERS = 40
@@ -206,20 +207,14 @@ class IncomingFile:
         self._digest.update(fragment)
         self.size_bytes += len(fragment)
 
-    @contextmanager
-    def data_set(self) -> Iterator[memoryview]:
-        """The data set bytes, mapped, not read."""
-        if self.size_bytes == 0:
-            yield memoryview(b"")
-            return
+    def header(self) -> InstanceHeader:
+        """The header of the data set; the file is mapped, not read.
+
+        Raises:
+            HeaderFault: it cannot be read in the transfer syntax of the file meta group.
+        """
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            data_set = view[self._data_set_offset :]
-            try:
-                yield data_set
-            finally:
-                data_set.release()
-                view.release()
+            return read_header(mapped, self.meta.transfer_syntax_uid, offset=self._data_set_offset)
 
     def publish(self, target: Path) -> None:
         """Make the file durable at its place below the spool's root.

@@ -16,6 +16,8 @@ REPOSITORY = Path(__file__).parent.parent
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "storage-classes": conformance.storage_classes,
     "transfer-syntaxes": conformance.transfer_syntaxes,
+    "receive-status": conformance.receive_status,
+    "send-status": conformance.send_status,
     "implementation": conformance.implementation,
     "private-codes": conformance.private_codes,
     "settings": reference.settings,

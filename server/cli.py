@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from traceback import extract_tb
 
 import typer
 
@@ -39,25 +41,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code. The one place that turns an error into a code and a line."""
-    command = typer.main.get_command(_application(arguments))
     try:
+        command = typer.main.get_command(_application(arguments))
         code = command.main(args=list(arguments), prog_name="spine-node", standalone_mode=False)
     except typer.Exit as left:
         return left.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except (typer.TyperException, typer.BadParameter) as error:
-        return _say(error.format_message(), REFUSED)
-    except Refusal as refusal:
-        return _say(refusal.sentence, REFUSED)
-    except Failure as failure:
-        return _say(str(failure), FAILED)
+    except Exception as error:  # noqa: BLE001 - the boundary of the process: every error becomes a line and a code
+        sentence, exit_code = _explain(error)
+        sys.stderr.write(" ".join(sentence.split()) + "\n")
+        return exit_code
     return code if isinstance(code, int) else DONE
 
 
-def _say(sentence: str, code: int) -> int:
-    sys.stderr.write(" ".join(sentence.split()) + "\n")
-    return code
+def _explain(error: Exception) -> tuple[str, int]:
+    """One sentence for a person, and the exit code."""
+    if isinstance(error, typer.TyperException):
+        return error.format_message(), REFUSED
+    if isinstance(error, Refusal):
+        return error.sentence, REFUSED
+    if isinstance(error, Failure):
+        return str(error), FAILED
+    return _fault(error), FAILED
+
+
+def _fault(error: Exception) -> str:
+    """The type and the place of a fault of the program, without its text, which may quote a dataset."""
+    places = " < ".join(
+        f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(extract_tb(error.__traceback__)[-4:])
+    )
+    return f"A fault of the program: {type(error).__name__} at {places}."
 
 
 def _application(arguments: Sequence[str]) -> typer.Typer:

@@ -1,8 +1,8 @@
 """The database: one engine for our tables and for DBOS, SQLite by default or PostgreSQL by URL.
 
-SQLite runs in WAL mode, so that readers never wait for a writer, with ``synchronous=FULL``: a committed row survives a power
-cut, which is what an acknowledged C-STORE promises. Every transaction takes the write lock when it begins (``BEGIN
-IMMEDIATE``); one that only reads says so with :func:`reading`.
+SQLite runs in WAL mode, so that readers never wait for a writer, with ``synchronous=FULL``: a committed row survives
+a power cut, which is what an acknowledged C-STORE promises. Every transaction takes the write lock when it begins
+(``BEGIN IMMEDIATE``); one that only reads says so with :func:`reading`.
 """
 
 from __future__ import annotations
@@ -132,7 +132,9 @@ def _migrate(engine: Engine) -> None:
     file = engine.url.database
     if engine.dialect.name == "sqlite" and file:
         with closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT_MS / 1000)) as connection_to_file:
-            connection_to_file.execute("PRAGMA journal_mode=WAL")  # kept in the file, and impossible inside a transaction
+            connection_to_file.execute(
+                "PRAGMA journal_mode=WAL"
+            )  # kept in the file, and impossible inside a transaction
     DBOS.migrate(dbos_url(engine))
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":

@@ -1,4 +1,4 @@
-"""The step of the delivery workflow: send what is still to be sent of one revision to one destination, and plan the next try."""
+"""The step of the delivery workflow: send what is still to be sent of a revision to a destination."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ class DeliverySteps:
 
 
 def _failed(parcel: Parcel, sentence: str) -> SendOutcome:
-    return SendOutcome(
-        sop_instance_uid=parcel.sop_instance_uid, verdict=Verdict.FAILED, status=None, sentence=sentence
-    )
+    return SendOutcome(sop_instance_uid=parcel.sop_instance_uid, verdict=Verdict.FAILED, status=None, sentence=sentence)
 
 
 def _is_current(connection: Connection, this: Delivery) -> bool:

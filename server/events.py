@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line on stderr, an event name and fields of a short list. No dataset, no name, no message of others.
+"""Logs: one JSON object a line on stderr, an event name and fields of a short list. No dataset, no name.
 
-A field that is not on the list is dropped and its name is said. What a library logs is reduced to where it came from and the
-type of its exception: a message, and the text of an exception, may quote a dataset.
+A field that is not on the list is dropped and its name is said. What a library logs is reduced to where it came from
+and the type of its exception: a message, and the text of an exception, may quote a dataset.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ FIELDS = frozenset(
         "fault",
         "frames",
         "host",
+        "instances",
         "level",
         "logger",
         "pid",
@@ -48,6 +49,7 @@ FIELDS = frozenset(
         "sop_instance_uid",
         "state",
         "status",
+        "study",
         "study_instance_uid",
         "verdict",
         "workflow_id",
@@ -92,7 +94,8 @@ def event(name: str, **fields: str | float | list[str] | None) -> None:
 def fault(name: str, error: BaseException | None = None, **fields: str | float | list[str] | None) -> None:
     """Log one event at level ERROR, with the type and the place of an exception, never its text."""
     if error is not None:
-        fields = {"error": type(error).__name__, "frames": frames_of(error)} | fields
+        fields["error"] = type(error).__name__
+        fields["frames"] = frames_of(error)
     structlog.get_logger().error(name, **fields)
 
 
@@ -116,8 +119,8 @@ def keep_listed_fields(_logger: Any, _method: str, fields: MutableMapping[str, A
 class LibraryHandler(logging.Handler):
     """What was logged through the standard library, by our own packages or by others.
 
-    Ours log an event name with fields in ``extra``; they get the same form as every event. Of others only the name, the level, the
-    place and the exception's type are kept.
+    Ours log an event name with fields in ``extra``; they get the same form as every event. Of others only the name,
+    the level, the place and the exception's type are kept.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -1,7 +1,7 @@
-"""The process that computes: one child per worker, with the models loaded, that may die without taking the worker along.
+"""The process that computes: one child per worker, with the models loaded, that may die without the worker.
 
-A native crash, an out-of-memory kill or an endless loop in a decoder ends the child; the caller gets that as a value, and the
-next call starts a new child. The child leaves when its parent is gone, however that happened.
+A native crash, an out-of-memory kill or an endless loop in a decoder ends the child; the caller gets that as a value,
+and the next call starts a new child. The child leaves when its parent is gone, however that happened.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Who is alive: a worker renews a row; whoever stops renewing is declared dead, and its studies go to another worker.
 
-DBOS has neither heartbeats nor takeover (workflow.md 2), so this is ours. Three private names of dbos 3.4.0 are used, here and
-nowhere else: ``_recover_pending_workflows``, ``_active_workflows_set`` and ``_sys_db.reenqueue_for_recovery``; tests/crash keeps
-them honest. Takeover by ``resume_workflow`` would be public, but it resets the count of attempts, so that a study which kills
-its worker would go round for ever.
+DBOS has neither heartbeats nor takeover (workflow.md 2), so this is ours. Three private names of dbos 3.4.0 are used,
+here and nowhere else: ``_recover_pending_workflows``, ``_active_workflows_set`` and
+``_sys_db.reenqueue_for_recovery``; tests/crash keeps them honest. Takeover by ``resume_workflow`` would be public,
+but it resets the count of attempts, so that a study which kills its worker would go round for ever.
 
 Assumed: host names are unique, and the lease is much longer than the longest stall of a process.
 """
@@ -83,7 +83,7 @@ class Lease:
         on_lost: Callable[[], None] = lambda: os._exit(LOST_EXIT_CODE),
         after_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Write the row now: DBOS may hand out work as soon as it is launched, and a worker without a row counts as dead."""
+        """Write the row now: DBOS may hand out work once it is launched, and a worker without a row counts as dead."""
         self._engine = engine
         self._me = slot.executor_id
         self._ttl = ttl
@@ -152,7 +152,7 @@ class Lease:
         return {row.executor_id for row in rows if row.dead}, {row.executor_id for row in rows}
 
     def _release_lost_claims(self, mine: list[tuple[str, int | None]]) -> None:
-        """A claim whose answer was lost on the way here is PENDING under our name, and nobody runs it (workflow.md 3)."""
+        """Put back a claim whose answer was lost: it is PENDING under our name, and nobody runs it (workflow.md 3)."""
         from dbos import _dbos  # noqa: PLC0415
 
         engine = _dbos._get_dbos_instance()  # noqa: SLF001

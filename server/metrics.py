@@ -1,7 +1,8 @@
-"""Prometheus metrics, made anew at each request from the database: counts and times, never an identifier of a patient or study.
+"""Prometheus metrics, made anew at each request from the database: counts and times, never an identifier.
 
-States are counted from rows, so that they are right after any restart. What only a process knows (refused associations, bytes)
-it writes beside its sign of life (server.processes); those start at zero with the process, as a Prometheus counter may.
+States are counted from rows, so that they are right after any restart. What only a process knows (refused
+associations, bytes) it writes beside its sign of life (server.processes); those start at zero with the process, as a
+Prometheus counter may.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class _Rows:
             yield _by_state(connection, studies, "spine_studies", "Studies by state.")
             yield _by_state(connection, runs, "spine_runs", "Study revisions by the state of the work on them.")
             yield _by_state(connection, deliveries, "spine_deliveries", "Objects to deliver by state and destination.")
-            yield _count(connection, instances, "spine_instances_received", "Instances that were acknowledged and are kept.")
+            yield _count(
+                connection, instances, "spine_instances_received", "Instances that were acknowledged and are kept."
+            )
             yield _count(connection, quarantine, "spine_instances_quarantined", "Instances that were set aside.")
             yield _queue_depth(connection)
             yield _run_seconds(connection)
@@ -90,7 +93,9 @@ def _run_seconds(connection: Connection) -> Metric:
 def _of_processes(connection: Connection) -> Iterator[Metric]:
     now = time.time()
     up = GaugeMetricFamily("spine_process_up", "Whether a process gave a sign of life.", labels=["role", "process"])
-    counted = CounterMetricFamily("spine_receiver_events", "What the receiver counted since it started.", labels=["kind"])
+    counted = CounterMetricFamily(
+        "spine_receiver_events", "What the receiver counted since it started.", labels=["kind"]
+    )
     totals: dict[str, float] = {}
     for process in list_processes(connection):
         up.add_metric([process.role.value, process.name], 1.0 if process.is_alive(now) else 0.0)

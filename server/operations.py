@@ -66,7 +66,8 @@ class Retried:
 def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
     """Queue again what failed: of a study (its UID), of one object (its SOP Instance UID) or one delivery (its number).
 
-    A study that failed or was refused is read again; an object in the dead letter, or waiting for its next try, is sent at once.
+    A study that failed or was refused is read again; an object in the dead letter, or waiting for its next try, is
+    sent at once.
 
     Raises:
         NotThere: nothing has that identifier.

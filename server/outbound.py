@@ -47,7 +47,7 @@ def probe(peer: DestinationPeer, settings: Settings) -> None:
 
 
 def expected_count(settings: Settings) -> Callable[[str, str], int | None]:
-    """How to ask a source (AE title, Study Instance UID) for the size of a study; it answers None where it cannot be asked."""
+    """How to ask a source (AE title, Study Instance UID) for the size of a study; None where it does not say."""
     peers = settings.source_peers()
 
     def ask(source_ae_title: str, study_instance_uid: str) -> int | None:

@@ -57,7 +57,9 @@ class Process:
 def list_processes(connection: Connection) -> list[Process]:
     """Every process that was seen in the last week, by name."""
     rows = connection.execute(select(processes).order_by(processes.c.name)).mappings()
-    return [Process(**(dict(row) | {"role": Role(row["role"]), "counters": json.loads(row["counters"])})) for row in rows]
+    return [
+        Process(**(dict(row) | {"role": Role(row["role"]), "counters": json.loads(row["counters"])})) for row in rows
+    ]
 
 
 class Presence:

@@ -29,7 +29,9 @@ def node_checks(node: Node) -> tuple[Check, ...]:
         with reading(node.engine) as connection:
             processes = list_processes(connection)
     except SQLAlchemyError as error:
-        unreachable = Check(name="database", is_ok=False, sentence=f"The database does not answer ({type(error).__name__}).")
+        unreachable = Check(
+            name="database", is_ok=False, sentence=f"The database does not answer ({type(error).__name__})."
+        )
         return (unreachable, check_models(node))
     return (
         check_database(node),

@@ -1,4 +1,4 @@
-"""``spine-node receive``: takes instances in, and hands complete studies over. It loads no model and decodes no pixel."""
+"""``spine-node receive``: takes instances in, hands complete studies over; loads no model, decodes no pixel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def run(settings: Settings) -> None:
     receiver.stop()
     assembler.stop()
     presence.stop()
-    event("receiver_stopped", port=settings.dicom_port)
 
 
 def _assembler(node: Node, receiver: Receiver) -> Assembler:

@@ -1,6 +1,7 @@
 """The record of the work on each study revision: what was queued, what came of it, and when.
 
-    queued -> running -> done | refused | failed        failed, refused -> queued  (a person retries: the generation grows)
+    queued -> running -> done | refused | failed        failed, refused -> queued  (a person retries: the generation
+    grows)
 
 The study's own row follows the run of its newest revision, unless instances are arriving again.
 """
@@ -138,7 +139,7 @@ def requeue_run(connection: Connection, study_instance_uid: str, revision: int, 
 
 
 def fail_if_unfinished(
-    connection: Connection, study_instance_uid: str, revision: int, generation: int, now: float, reason: str
+    connection: Connection, study_instance_uid: str, revision: int, *, generation: int, now: float, reason: str
 ) -> bool:
     """Mark a run as failed whose workflow ended without saying so; returns whether it was unfinished."""
     run = run_of(connection, study_instance_uid, revision)

@@ -1,12 +1,12 @@
 """Every setting of the node: one class, read once, from the command line, the environment and one TOML file.
 
-The command line wins over ``SPINE_<NAME>`` in the environment, which wins over the TOML file, which wins over the default.
-An unknown key is an error, as is an unknown ``SPINE_`` variable: a setting that is silently ignored is a setting that someone
-believes in.
+The command line wins over ``SPINE_<NAME>`` in the environment, which wins over the TOML file, which wins over the
+default. An unknown key is an error, as is an unknown ``SPINE_`` variable: a setting that is silently ignored is a
+setting that someone believes in.
 
 DICOM listens on every interface by default, because a PACS is another machine; whoever may send is limited by
-``allowed_calling_ae_titles`` and the site's network. HTTP listens on loopback only: authentication comes with the viewer, and
-until then any other bind is refused.
+``allowed_calling_ae_titles`` and the site's network. HTTP listens on loopback only: authentication comes with the
+viewer, and until then any other bind is refused.
 """
 
 from __future__ import annotations
@@ -47,21 +47,36 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="Address on which HTTP listens; loopback only.")
     http_port: int = Field(8080, ge=0, le=65535, description="Port on which HTTP listens; 0: any free one.")
     destinations: Listed = Field((), description="Where results go: NAME=AET@HOST:PORT or NAME=https://.../studies.")
-    query_peers: Listed = Field((), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT.")
+    query_peers: Listed = Field(
+        (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT."
+    )
     allowed_calling_ae_titles: Listed = Field((), description="Who may send; empty: anyone who reaches the port.")
     quiet_period: float = Field(30.0, gt=0, description="A study is complete after so long without a new instance.")
-    expected_wait: float = Field(300.0, gt=0, description="How long a study waits for instances that its source said it has.")
+    expected_wait: float = Field(
+        300.0, gt=0, description="How long a study waits for instances that its source said it has."
+    )
     disk_reserve_gib: float = Field(5.0, ge=0, description="Refuse instances below so much free disk, in GiB.")
-    disk_reserve_percent: float = Field(10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent.")
-    workers: int = Field(1, ge=1, le=64, description="Studies read at the same time; each is one process with its own model.")
+    disk_reserve_percent: float = Field(
+        10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent."
+    )
+    overlays: bool = Field(default=False, description="Also write overlay pictures beside the results of each study.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Studies read at the same time; each is one process with its own model."
+    )
     threads: int = Field(0, ge=0, description="CPU threads of one worker; 0: every core divided by the workers.")
     models: Listed = Field((), description="Names of the model bundles to use; empty: all that are installed.")
     device: str = Field("cpu", description="Where models run: cpu, or cuda where that runtime is installed.")
-    fracture_loss: float = Field(0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture.")
+    fracture_loss: float = Field(
+        0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture."
+    )
     fracture_z: float = Field(-3.0, lt=0, description="Largest z-score of the worst height that is called a fracture.")
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
-    study_timeout: float = Field(1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt.")
-    delivery_attempts: int = Field(72, ge=1, description="Tries per destination before an object goes to the dead letter.")
+    study_timeout: float = Field(
+        1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt."
+    )
+    delivery_attempts: int = Field(
+        72, ge=1, description="Tries per destination before an object goes to the dead letter."
+    )
     delivery_backoff: float = Field(10.0, gt=0, description="Wait after the first failed delivery; doubles each time.")
     delivery_backoff_max: float = Field(3600.0, gt=0, description="Longest wait between two deliveries.")
     delivery_timeout: float = Field(30.0, gt=0, description="Longest wait for an answer of a destination.")

@@ -1,7 +1,7 @@
 """What the worker's child process does: load the models once, then read one study per request.
 
-Everything that can go wrong with a study becomes a value here: a refusal of its input, a failure of ours, or a fault of the
-program, named by its type and place because its text may quote a dataset.
+Everything that can go wrong with a study becomes a value here: a refusal of its input, a failure of ours, or a fault
+of the program, named by its type and place because its text may quote a dataset.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from server.compose import threads_per_worker
 from server.events import configure, fault, frames_of
 from server.kernel import Value, Work
 from server.settings import Settings
-from server.study_run import FINDINGS_NAME, RunContext, StudyRun, run_study
+from server.study_run import FINDINGS_NAME, RunContext, StudyRun, run_study, write_overlays
 
 
 def detector_settings(settings: Settings) -> DetectorSettings:
@@ -100,6 +100,8 @@ class StudyReader:
             context,
             lambda _doing, _fraction: None,
         )
+        if self._settings.overlays:
+            write_overlays(run, self._spool.path(folder))
         return _answer(run, folder)
 
     def _path(self, relative: str | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""One study, from its files to findings.json, one SR, a SEG per used series and overlay pictures: with or without a server.
+"""One study, from its files to findings.json, one SR, a SEG per used series and overlay pictures.
 
 The same files, software and models give the same bytes; the only time inside is the one that the caller gives.
 """
@@ -27,6 +27,7 @@ from inference.geometry import Volume
 from inference.pipeline import Detector, Progress, StudyInput, StudyResult, read_study
 from inference.segmentation import Segmentation
 from server import __version__
+from server.overlay import render_overlays
 
 FINDINGS_NAME = "findings.json"
 SR_NAME = "sr.dcm"
@@ -113,6 +114,16 @@ def run_study(
         seconds=time.monotonic() - started,
         volumes=volumes,
         segmentations=result.segmentations,
+    )
+
+
+def write_overlays(run: StudyRun, folder: Path) -> tuple[Path, ...]:
+    """Pictures of every series that was read, with outlines and measurements; returns the files."""
+    outlines = {segmentation.series_instance_uid: segmentation for segmentation in run.segmentations}
+    return tuple(
+        path
+        for uid, volume in sorted(run.volumes.items())
+        for path in render_overlays(volume, outlines.get(uid), run.findings, folder / f"overlay-{uid}")
     )
 
 

@@ -147,7 +147,9 @@ class StudySteps:
     def _final(self, outcome: Value) -> tuple[RunState, str | None]:
         """The state of the run, and why, for every way in which reading can end."""
         if outcome["state"] == "ended":
-            reason = f"Reading the study failed {self.attempts} times; the last time {outcome.get('reason', 'unknown')}."
+            reason = (
+                f"Reading the study failed {self.attempts} times; the last time {outcome.get('reason', 'unknown')}."
+            )
             return RunState.FAILED, reason
         notes = " ".join(outcome.get("notes", []))
         return RunState(outcome["state"]), outcome.get("reason") or notes or None

@@ -1,6 +1,7 @@
 """``spine-node serve``: every role as a process of its own, in one process group, restarted when it ends.
 
-The receiver goes on when a worker is killed, and the other way round; each finds its work in the spool and the database.
+The receiver goes on when a worker is killed, and the other way round; each finds its work in the spool and the
+database.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class Supervisor:
     def run(self, stop: StopSignal) -> int:
         """Watch the children until told to stop; returns the exit code.
 
-        A role that refuses its settings in the first seconds of the node ends the node, with its sentence on stderr; later, the
-        others go on without it, and it is tried again.
+        A role that refuses its settings in the first seconds of the node ends the node, with its sentence on stderr;
+        later, the others go on without it, and it is tried again.
         """
         for child in self._children:
             child.start()

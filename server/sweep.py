@@ -1,6 +1,7 @@
 """Work that ended without saying so: a run or a delivery that no workflow of the queue stands for any more.
 
-It happens when a workflow was started and killed so often that DBOS gives it up, or when the database refused its last step.
+It happens when a workflow was started and killed so often that DBOS gives it up, or when the database refused its
+last step.
 """
 
 from __future__ import annotations
@@ -57,7 +58,12 @@ def _sweep_runs(connection: Connection, active: set[str], now: float) -> int:
         own = study_workflow_id(run.study_instance_uid, run.revision, generation=run.generation)
         if not any(flow == own or flow.startswith(f"{own}/wait") for flow in active):
             given_up += fail_if_unfinished(
-                connection, run.study_instance_uid, run.revision, run.generation, now, GIVEN_UP
+                connection,
+                run.study_instance_uid,
+                run.revision,
+                generation=run.generation,
+                now=now,
+                reason=GIVEN_UP,
             )
     return given_up
 
@@ -83,5 +89,7 @@ def _sweep_deliveries(connection: Connection, active: set[str], now: float) -> i
         ).workflow_id.rpartition("/")[0]
         if not any(flow.startswith(f"{tries}/") for flow in active):
             values = {"state": DeliveryState.DEAD.value, "reason": GIVEN_UP, "updated_at": now}
-            given_up += connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values)).rowcount
+            given_up += connection.execute(
+                update(deliveries).where(deliveries.c.id == row.id).values(**values)
+            ).rowcount
     return given_up

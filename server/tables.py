@@ -6,7 +6,7 @@ Times are seconds since the epoch (UTC) as a float.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text, false
+from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text
 
 from dicom_node import tables as dicom_tables
 
@@ -43,7 +43,7 @@ executor_lease = Table(
     metadata,
     Column("executor_id", String(255), primary_key=True),
     Column("last_seen", Float(53), nullable=False),  # by the database's clock
-    Column("dead", Boolean, nullable=False, server_default=false()),
+    Column("dead", Boolean, nullable=False),
 )
 
 processes = Table(

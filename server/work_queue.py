@@ -1,7 +1,7 @@
-"""DBOS as this node uses it: names, versions, the serializer, and the client that other roles enqueue with (workflow.md 0).
+"""DBOS as this node uses it: names, versions, the serializer, and the client that other roles enqueue with.
 
-Only worker processes launch DBOS. The receiver and the web role hold a client, and enqueue in the transaction that changes
-their own rows, so that a study is handed over and its work exists, or neither.
+Only worker processes launch DBOS. The receiver and the web role hold a client, and enqueue in the transaction that
+changes their own rows, so that a study is handed over and its work exists, or neither.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from server.database import dbos_url
 
 APPLICATION = "spine-node"
 VERSION = "1"
-"""Constant for ever: by default it is a digest of the source, and every edit would strand running work. Change a workflow with
-``DBOS.patch``."""
+"""Constant for ever: by default it is a digest of the source, and every edit would strand running work. Change a
+workflow with ``DBOS.patch``."""
 
 STUDY_QUEUE = "study"
 DELIVERY_QUEUE = "deliver"

@@ -1,12 +1,14 @@
 """The durable workflows: read one study revision, and deliver its objects to one destination.
 
-    study:    begin -> read (in a child process; again if that was killed) -> record, which queues a delivery per destination
+    study:    begin -> read (in a child process; again if that was killed) -> record, which queues a delivery per
+    destination
     deliver:  send, which queues the next try, delayed
 
-Each step returns a small JSON value that DBOS keeps: after a crash the workflow is replayed, finished steps are not. An expected
-failure is a value, because a recorded exception comes back as another class (workflow.md 4). A step may run twice, so each is
-idempotent: UIDs and times are fixed by ``begin``, follow-up work has an id of its own and is queued in the transaction that
-changes the rows, and a peer that gets an object twice gets the same bytes.
+Each step returns a small JSON value that DBOS keeps: after a crash the workflow is replayed, finished steps are not.
+An expected failure is a value, because a recorded exception comes back as another class (workflow.md 4). A step may
+run twice, so each is
+idempotent: UIDs and times are fixed by ``begin``, follow-up work has an id of its own and is queued in the
+transaction that changes the rows, and a peer that gets an object twice gets the same bytes.
 """
 
 from __future__ import annotations

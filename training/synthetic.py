@@ -1,4 +1,4 @@
-"""Generated spines as training volumes: random people, contrasts, fractures and slice distances from `training.phantom`.
+"""Generated spines as training volumes: random people, contrasts, fractures, slice distances (`training.phantom`).
 
 Seeds below `HELD_OUT_SEED` are for training, from there on for evaluation: no generated person is in both. Figures on
 them are reported as synthetic and say nothing about patients.
@@ -33,7 +33,7 @@ def draw_parameters(seed: int) -> PhantomParameters:
     return PhantomParameters(
         seed=seed,
         contrast=Contrast(str(rng.choice(["T2", "T2", "T2", "T1", "STIR"]))),
-        slices=11,
+        slices=9,
         slice_spacing_mm=float(rng.uniform(3.3, 4.8)),
         fractures=fractures,
         slip_mm={"L4-L5": float(rng.uniform(2, 8))} if rng.random() < 1 / 5 else {},

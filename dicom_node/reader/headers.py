@@ -7,31 +7,31 @@ early, or it lacks the identifiers that place it in a study. Everything else is 
 from __future__ import annotations
 
 import struct
-import zlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicom_node.reader.tags import HEADER_KEYWORDS
-from dicom_node.reader.values import integer, tag_of, text
+from dicom_node.reader.values import PARSE_ERRORS, integer, tag_of, text
 from inference.errors import InstanceRefusal, ReasonCode
 
 HEADER_TAGS = tuple(tag_of(keyword) for keyword in HEADER_KEYWORDS)
 PIXEL_DATA = 0x7FE0_0010
 UNDEFINED_LENGTH = 0xFFFF_FFFF
+PREAMBLE_BYTES = 132
+"""Preamble and the prefix DICM (PS3.10 7.1)."""
+META_LENGTH_BYTES = 12
+"""(0002,0000): tag, VR, length and value."""
+LAST_FIRST_ELEMENT = 0x0018
+"""A data set starts with one of the first elements of group 0002 or 0008, SOP Instance UID at the latest."""
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 """Media Storage Directory (DICOMDIR): a table of contents, no instance (PS3.10 8.6)."""
 LONG_VRS = (b"OB", b"OW", b"UN", b"OF", b"OD", b"OL", b"OV")
-PARSE_ERRORS = (
-    InvalidDicomError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, IndexError,
-    OverflowError, MemoryError, RecursionError, struct.error, zlib.error,
-)  # fmt: skip
-"""What pydicom raises on bytes that are no data set (found by feeding it truncated and damaged files)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,26 +89,36 @@ def read_header(path: Path) -> Header | None:
 
 
 def _parse(file: BinaryIO) -> FileDataset:
+    start = file.read(PREAMBLE_BYTES + META_LENGTH_BYTES)
+    file.seek(0)
+    has_preamble = start[PREAMBLE_BYTES - 4 : PREAMBLE_BYTES] == b"DICM"
+    elements = start[PREAMBLE_BYTES:] if has_preamble else start
+    group, element = struct.unpack("<HH", elements[:4].ljust(4, b"\xff"))
+    if group not in (0x0002, 0x0008) or element > LAST_FIRST_ELEMENT:
+        raise _not_dicom("it does not start like a data set")
+    if has_preamble:
+        _refuse_cut_meta(file, elements)
+    return _read(file, force=not has_preamble)
+
+
+def _read(file: BinaryIO, *, force: bool) -> FileDataset:
     try:
-        dataset = dcmread(file, stop_before_pixels=True, specific_tags=[*HEADER_TAGS])
-    except InvalidDicomError:
-        return _parse_without_preamble(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's warnings quote values, which may identify a patient
+            return dcmread(file, stop_before_pixels=True, force=force, specific_tags=[*HEADER_TAGS])
     except PARSE_ERRORS as error:
         raise _not_dicom(f"its header cannot be parsed ({type(error).__name__})") from error
-    return dataset
 
 
-def _parse_without_preamble(file: BinaryIO) -> FileDataset:
-    """A data set without the PS3.10 preamble, as some devices write it; believed only if it names itself."""
+def _refuse_cut_meta(file: BinaryIO, meta: bytes) -> None:
+    """Refuse a file that ends inside its meta information, by the group length that stands first (PS3.10 7.1)."""
+    if meta[:6] != b"\x02\x00\x00\x00UL" or len(meta) < META_LENGTH_BYTES:
+        return
+    needed = PREAMBLE_BYTES + META_LENGTH_BYTES + int(struct.unpack("<I", meta[8:12])[0])
+    there = file.seek(0, 2)
     file.seek(0)
-    try:
-        dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*HEADER_TAGS])
-        identified = bool(text(dataset, "SOPClassUID") and text(dataset, "SOPInstanceUID"))
-    except PARSE_ERRORS as error:
-        raise _not_dicom("it has no DICOM preamble and does not parse as a data set") from error
-    if not identified:
-        raise _not_dicom("it has no DICOM preamble and does not parse as a data set")
-    return dataset
+    if there < needed:
+        raise _not_dicom(f"it ends after {there} bytes, inside its meta information of {needed}")
 
 
 def _not_dicom(why: str) -> InstanceRefusal:

@@ -166,13 +166,12 @@ def _alike(one: Frame, other: Frame) -> bool:
 
 
 def _same_geometry(one: Frame, other: Frame) -> bool:
+    """Missing geometry is no kind of its own: the stack refuses it by name."""
     pairs = (
         (one.orientation, other.orientation, SAME_COSINE),
         (one.pixel_spacing_mm, other.pixel_spacing_mm, SAME_SPACING * (one.pixel_spacing_mm or (1.0,))[0]),
     )
     for mine, theirs, tolerance in pairs:
-        if (mine is None) != (theirs is None):
-            return False
         if mine and theirs and max(abs(np.subtract(mine, theirs))) > tolerance:
             return False
     return True

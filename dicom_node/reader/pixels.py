@@ -8,27 +8,25 @@ that larger is brighter as in MONOCHROME2; except in CT, whose Hounsfield units 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import (
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import ExplicitVRBigEndian, JPEGExtended12Bit
 
 from dicom_node.reader.frames import Frame
-from dicom_node.reader.headers import PARSE_ERRORS, native_frame_bytes
-from dicom_node.reader.rawbytes import read_native, unreadable
-from dicom_node.reader.values import integer, text
+from dicom_node.reader.jpeg12 import decode_12_bit
+from dicom_node.reader.rawbytes import frame_bytes, unreadable
+from dicom_node.reader.values import PARSE_ERRORS, integer, text
+from dicom_node.storage_classes import UNCOMPRESSED
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import VoxelArray
 
-READ_DIRECTLY = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
-"""Uncompressed transfer syntaxes whose frames lie in the file as they are (not deflated)."""
+JPEG_BITS = 8
+"""Bits that every JPEG decoder reads; JPEG Extended with more goes to the one that can."""
 DIRECT_BITS = (8, 16, 32)
 DECODE_ERRORS = (*PARSE_ERRORS, RuntimeError, OSError, AssertionError)
 """What pydicom's decoder plug-ins raise on damaged code streams (RuntimeError when every plug-in failed)."""
@@ -67,15 +65,30 @@ def _require_readable(frame: Frame) -> None:
         raise unreadable(frame, f"rescale slope {frame.slope} and intercept {frame.intercept} do not map values")
 
 
-def _stored(frames: Sequence[Frame]) -> Any:
-    """Iterate over the stored pixel arrays (row, column) of frames of one file."""
-    header = frames[0].header
+def _stored(frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
+    """The stored pixel arrays (row, column) of frames of one file."""
+    syntax = frames[0].header.transfer_syntax_uid
+    if syntax in UNCOMPRESSED:
+        return (_native(frame) for frame in frames)
+    if syntax == JPEGExtended12Bit and (integer(frames[0].header.dataset, "BitsStored") or 0) > JPEG_BITS:
+        return decode_12_bit(frames)
+    return _decoded(frames)
+
+
+def _native(frame: Frame) -> NDArray[Any]:
+    dataset = frame.header.dataset
+    order = ">" if frame.header.transfer_syntax_uid == ExplicitVRBigEndian else "<"
+    kind = "i" if integer(dataset, "PixelRepresentation") else "u"
+    raw = frame_bytes(frame)
+    dtype = f"{order}{kind}{(integer(dataset, 'BitsAllocated') or 0) // 8}"
+    return np.frombuffer(raw, dtype=dtype).reshape(frame.rows or 0, frame.columns or 0)
+
+
+def _decoded(frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
+    """Frames of one compressed file, by the first of pydicom's plug-ins that can."""
     indices = [(frame.number or 1) - 1 for frame in frames]
-    if header.transfer_syntax_uid in READ_DIRECTLY and header.pixels is not None:
-        yield from (_native(frame, index) for frame, index in zip(frames, indices, strict=True))
-        return
     try:
-        decoded = iter_pixels(header.path, indices=indices, raw=True)
+        decoded = iter_pixels(dcmread(frames[0].header.path), indices=indices, raw=True)
         for frame in frames:
             array = next(decoded)
             if array.shape != (frame.rows, frame.columns):
@@ -83,20 +96,6 @@ def _stored(frames: Sequence[Frame]) -> Any:
             yield array
     except (*DECODE_ERRORS, StopIteration) as error:
         raise unreadable(frames[0], f"decoding failed ({type(error).__name__})") from error
-
-
-def _native(frame: Frame, index: int) -> NDArray[Any]:
-    header = frame.header
-    if header.pixels is None:
-        raise unreadable(frame, "there is no pixel data")
-    bits = integer(header.dataset, "BitsAllocated") or 0
-    order = ">" if header.transfer_syntax_uid == ExplicitVRBigEndian else "<"
-    kind = "i" if integer(header.dataset, "PixelRepresentation") else "u"
-    try:
-        raw = read_native(header.path, header.pixels.offset, index, native_frame_bytes(header.dataset))
-    except PARSE_ERRORS as error:
-        raise unreadable(frame, "the file ends before the last pixel") from error
-    return np.frombuffer(raw, dtype=f"{order}{kind}{bits // 8}").reshape(frame.rows or 0, frame.columns or 0)
 
 
 def _into(target: NDArray[np.float32], stored: NDArray[Any], frame: Frame) -> None:

@@ -9,7 +9,8 @@ from pydicom.encaps import get_frame
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.reader.frames import Frame
-from dicom_node.reader.headers import PARSE_ERRORS, native_frame_bytes
+from dicom_node.reader.headers import native_frame_bytes
+from dicom_node.reader.values import PARSE_ERRORS
 from inference.errors import ReasonCode, SeriesRefusal
 
 

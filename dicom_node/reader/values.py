@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -18,10 +19,16 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 BINARY_VRS = {"FD": "d", "FL": "f", "US": "H", "SS": "h", "UL": "I", "SL": "i", "OD": "d", "OF": "f"}
 """VRs whose values are binary numbers, with their struct codes (PS3.5 Table 6.2-1)."""
+PARSE_ERRORS = (
+    InvalidDicomError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, IndexError,
+    OverflowError, MemoryError, RecursionError, struct.error, zlib.error,
+)  # fmt: skip
+"""What pydicom raises on bytes that are no data set (found by feeding it truncated and damaged files)."""
 ESCAPE = 0x1B
 SPECIFIC_CHARACTER_SET = 0x0008_0005
 
@@ -81,12 +88,14 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 
 
 def items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
-    """The items of a sequence; empty where it is missing or not a sequence."""
+    """The items of a sequence; empty where it is missing, not a sequence or damaged."""
     if not has(dataset, keyword):
         return ()
-    element = dataset[tag_of(keyword)]
-    value = element.value
-    return list(value) if element.VR == "SQ" and value else ()
+    try:
+        element = dataset[tag_of(keyword)]
+        return list(element.value) if element.VR == "SQ" and element.value else ()
+    except PARSE_ERRORS:
+        return ()
 
 
 def has(dataset: Dataset, keyword: str) -> bool:

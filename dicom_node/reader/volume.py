@@ -12,6 +12,8 @@ from dicom_node.reader.stack import Stack
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import FrameReference, Volume
 
+PROJECTION = "projection images have no place in the patient: they are not read as a volume"
+
 
 def read_volume(series: IndexedSeries) -> Volume:
     """The stack of a series in modality values (CT: Hounsfield units), float32, in the slice order of reader.stack.
@@ -54,6 +56,6 @@ def source_headers(series: IndexedSeries) -> list[Dataset]:
 
 def _stack_of(series: IndexedSeries) -> Stack:
     if series.stack is None:
-        code, sentence = series.facts.fault or (ReasonCode.GEOMETRY, "the slices do not form a stack")
+        code, sentence = series.facts.fault or (ReasonCode.GEOMETRY, PROJECTION)
         raise SeriesRefusal(sentence, code=code)
     return series.stack

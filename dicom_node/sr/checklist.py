@@ -1,7 +1,7 @@
 """What a report must fulfil beyond its IOD: TID 1500 row by row, IHE AIR (standards.md 2.5), and what OHIF needs.
 
-``dciodvfy`` checks the information object, not the template; a report can pass it and still be unreadable. Every check is
-a function from the dataset to sentences about what is wrong; ``violations`` runs them all.
+``dciodvfy`` checks the information object, not the template; a report can pass it and still be unreadable. Every check
+is a function from the dataset to sentences about what is wrong; ``violations`` runs them all.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydicom.uid import UID
 
-from dicom_node import code_table, file_meta
+from dicom_node import code_table, delivery, file_meta, verdicts
 from dicom_node.storage_classes import ACCEPTED_TRANSFER_SYNTAXES, STORAGE_CLASSES, StorageClass
 from docs.blocks.markdown import table
+from docs.blocks.sentences import member_sentences
 
 
 def storage_classes() -> str:
@@ -23,6 +24,23 @@ def transfer_syntaxes() -> str:
     longest = max(STORAGE_CLASSES.values(), key=lambda entry: len(entry.transfer_syntaxes)).transfer_syntaxes
     order = [*longest, *sorted(ACCEPTED_TRANSFER_SYNTAXES - set(longest))]
     return table(("transfer syntax", "UID"), [(UID(uid).name, f"`{uid}`") for uid in order])
+
+
+def receive_status() -> str:
+    """What a sender is told, for everything that can become of a C-STORE."""
+    sentences = member_sentences(verdicts.Verdict)
+    rows = [
+        (f"0x{response.status:04X}", sentences[verdict.name], response.comment or "none")
+        for verdict, response in verdicts.RESPONSES.items()
+    ]
+    return table(("status", "when", "error comment"), rows)
+
+
+def send_status() -> str:
+    """What the status of a peer means for an object of ours."""
+    rows = [(f"0x{status:04X}", r.meaning, r.verdict.value) for status, r in delivery.STORE_STATUS.items()]
+    rows += [(f"0x{a:04X}-0x{b:04X}", r.meaning, r.verdict.value) for a, b, r in delivery.STORE_STATUS_RANGES]
+    return table(("status", "meaning", "outcome"), rows)
 
 
 def implementation() -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import inspect
-from itertools import pairwise
 from typing import Any
 
 import typer
 
 from docs.blocks.markdown import table
-from inference import errors
+from docs.blocks.sentences import member_sentences
 from inference.errors import ReasonCode
 from server.cli import COMMANDS
 from server.settings import Settings
@@ -69,15 +66,6 @@ def _argument(parameter: Any) -> str:
 
 
 def reasons() -> str:
-    """Every reason code with the sentence that stands beside it in the source."""
-    tree = ast.parse(inspect.getsource(errors))
-    body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == ReasonCode.__name__).body
-    sentences = {
-        before.targets[0].id: after.value.value
-        for before, after in pairwise(body)
-        if isinstance(before, ast.Assign)
-        and isinstance(before.targets[0], ast.Name)
-        and isinstance(after, ast.Expr)
-        and isinstance(after.value, ast.Constant)
-    }
+    """Every reason code with its sentence."""
+    sentences = member_sentences(ReasonCode)
     return table(("code", "meaning"), [(f"`{code.value}`", sentences[code.name]) for code in ReasonCode])

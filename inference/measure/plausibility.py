@@ -33,11 +33,11 @@ def check_sizes(
         return ()
     height, depth = (float(v) for v in np.median(np.array(ratios), axis=0))
     z = ((height + depth) / 2 - 1.0) / SIZE_SD
-    sentence = (
-        f"the bodies' heights are {height:.0%} and their depths {depth:.0%} of the adult mean, {abs(z):.1f} standard deviations off"
-    )
+    sentence = f"the bodies' heights are {height:.0%} and their depths {depth:.0%} of the adult mean"
     if abs(z) > IMPOSSIBLE_SD:
-        raise SeriesRefusal(f"no plausible spine was found: {sentence}", code=ReasonCode.BODY_PART)
-    if abs(z) > UNUSUAL_SD:
-        return ((ReasonCode.OUT_OF_DISTRIBUTION, f"{sentence[0].upper()}{sentence[1:]}; check the pixel spacing."),)
+        raise SeriesRefusal(
+            f"no plausible spine was found: {sentence}, {abs(z):.1f} standard deviations off", code=ReasonCode.BODY_PART
+        )
+    if max(abs(height - 1.0), abs(depth - 1.0)) > UNUSUAL_SD * SIZE_SD:
+        return ((ReasonCode.OUT_OF_DISTRIBUTION, f"T{sentence[1:]}; check the pixel spacing."),)
     return ()

@@ -15,12 +15,21 @@ from scipy.sparse.csgraph import dijkstra
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.bodies import Bodies
 from inference.measure.canal_line import CanalLine
-from inference.measure.separators import SMALLEST_ISLAND_MM3
+from inference.measure.separators import SMALLEST_ISLAND_MM3, USUAL_PITCH_MM
 
 COARSE_MM = 1.4
 """In-plane grid of the growth; a facet joint space is about as wide."""
-LOOSE_OFFSET = 0.4
-"""A spinous process lies this share of a pitch below the middle of its body (median of 30 SPIDER label maps)."""
+PROCESS_OFFSET = 0.28
+"""A spinous process lies this share of a pitch below the middle of its body: median over T11..L5 of 30 people (SPIDER T2
+SPACE label maps, middle half 0.20 to 0.35), against a distance of 1 to the neighbour's."""
+PROCESS_BAND_MM = 4.0
+"""Half width of the band around the canal's middle in which spinous processes stand alone, without their arches."""
+SMALLEST_PROCESS_MM3 = 300.0
+"""A smaller part of that band is a sliver of an arch, and no guide."""
+LONGEST_PROCESS = 1.2
+"""A part longer than this many pitches along the canal is two processes that touch."""
+FARTHEST_PROCESS = 0.4
+"""A part further than this share of a pitch from where any process is expected is left to the growth."""
 
 
 def assign_posterior(
@@ -43,10 +52,11 @@ def assign_posterior(
     """
     anterior = np.where(np.isin(bodies.anterior, kept), bodies.anterior, 0).astype(np.int16)
     step = tuple(max(1, round(COARSE_MM / d)) for d in spacing_mm[1:])
-    coarse, seeds = _coarse(vertebra, step), _coarse_labels(anterior, step)
+    seeded = _with_processes(vertebra, anterior, bodies, kept, line, spacing_mm)
+    coarse, seeds = _coarse(vertebra, step), _coarse_labels(seeded, step)
     coarse_mm = (spacing_mm[0], spacing_mm[1] * step[0], spacing_mm[2] * step[1])
     grown = _grow(coarse, seeds, coarse_mm)
-    out = anterior.copy()
+    out = seeded
     rest = np.argwhere(vertebra & (out == 0))
     out[tuple(rest.T)] = grown[rest[:, 0], rest[:, 1] // step[0], rest[:, 2] // step[1]]
     _place_loose(out, vertebra & (out == 0) & (bodies.anterior == 0), bodies, kept, line, spacing_mm)
@@ -104,6 +114,33 @@ def _graph(
     )
 
 
+def _with_processes(
+    vertebra: MaskArray,
+    anterior: NDArray[np.int16],
+    bodies: Bodies,
+    kept: tuple[int, ...],
+    line: CanalLine,
+    spacing_mm: tuple[float, float, float],
+) -> NDArray[np.int16]:
+    """The bodies, and the spinous processes that stand where one body's process is expected.
+
+    Where a stack is too narrow for the pedicles, bone connects a process to its neighbours' arches only.
+    """
+    out = anterior.copy()
+    columns_mm = np.arange(vertebra.shape[2]) * spacing_mm[2]
+    sides = np.abs(np.arange(vertebra.shape[0])[:, None] - line.slice_index[None, :]) * spacing_mm[0]
+    behind = columns_mm[None, :] > line.posterior_mm[:, None]
+    band = vertebra & behind[None] & (sides <= max(PROCESS_BAND_MM, 0.6 * spacing_mm[0]))[:, :, None]
+    parts, arcs, sizes, lengths = _parts(band, line)
+    expected, pitch = _expected_places(bodies, kept, line)
+    distance = np.abs(arcs[:, None] - expected[None, :])
+    guide = (sizes * float(np.prod(spacing_mm)) >= SMALLEST_PROCESS_MM3) & (lengths <= LONGEST_PROCESS * pitch)
+    guide &= distance.min(axis=1) <= FARTHEST_PROCESS * pitch
+    choice = np.where(guide, np.asarray(kept)[distance.argmin(axis=1)], 0).astype(np.int16)
+    out[band] = np.where(out[band] > 0, out[band], choice[parts])
+    return out
+
+
 def _place_loose(
     out: NDArray[np.int16],
     loose: MaskArray,
@@ -113,32 +150,33 @@ def _place_loose(
     spacing_mm: tuple[float, float, float],
 ) -> None:
     """Give parts that hang on no body to the level whose process lies nearest along the canal."""
-    parts, count = ndimage.label(loose)
-    if not count:
-        return
-    voxels = np.argwhere(loose)
-    part_of = parts[loose]
-    sizes = np.bincount(part_of, minlength=count + 1)
-    arcs = np.bincount(part_of, weights=line.arc_mm[voxels[:, 1], voxels[:, 2]], minlength=count + 1) / np.maximum(sizes, 1)
-    middles, pitch = _expected_places(bodies, line, spacing_mm)
-    numbers = np.asarray(kept)
-    expected = middles[numbers - 1] + LOOSE_OFFSET * pitch
-    choice = numbers[np.abs(arcs[:, None] - expected[None, :]).argmin(axis=1)]
+    parts, arcs, sizes, _ = _parts(loose, line)
+    expected, _ = _expected_places(bodies, kept, line)
+    choice = np.asarray(kept)[np.abs(arcs[:, None] - expected[None, :]).argmin(axis=1)]
     choice[sizes * float(np.prod(spacing_mm)) < SMALLEST_ISLAND_MM3] = 0
-    choice[0] = 0
-    out[loose] = choice[part_of]
+    out[loose] = choice[parts]
 
 
-def _expected_places(
-    bodies: Bodies, line: CanalLine, spacing_mm: tuple[float, float, float]
-) -> tuple[FloatArray, float]:
-    """Place along the canal of each segment's body (NaN where it has none), and the median pitch."""
+def _parts(mask: MaskArray, line: CanalLine) -> tuple[NDArray[np.int64], FloatArray, FloatArray, FloatArray]:
+    """Connected parts: the part of each voxel of the mask, and by part its place along the canal, size and length there."""
+    labels, count = ndimage.label(mask)
+    voxels = np.argwhere(mask)
+    part = labels[mask].astype(np.int64) - 1
+    arc = line.arc_mm[voxels[:, 1], voxels[:, 2]]
+    sizes = np.bincount(part, minlength=count).astype(np.float64)
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(low, part, arc)
+    np.maximum.at(high, part, arc)
+    return part, np.bincount(part, weights=arc, minlength=count) / sizes, sizes, high - low
+
+
+def _expected_places(bodies: Bodies, kept: tuple[int, ...], line: CanalLine) -> tuple[FloatArray, float]:
+    """Where along the canal each kept segment's spinous process is expected, and the median pitch."""
     found = bodies.body > 0
     voxels = np.argwhere(found)
     numbers = bodies.body[found]
-    total = np.bincount(numbers, weights=line.arc_mm[voxels[:, 1], voxels[:, 2]], minlength=bodies.count + 1)[1:]
-    size = np.bincount(numbers, minlength=bodies.count + 1)[1:]
-    middles = np.where(size > 0, total / np.maximum(size, 1), np.nan)
-    gaps = np.diff(middles)
-    gaps = gaps[np.isfinite(gaps)]
-    return middles, float(np.median(gaps)) if gaps.size else 33.0
+    arcs = np.bincount(numbers, weights=line.arc_mm[voxels[:, 1], voxels[:, 2]], minlength=bodies.count + 1)
+    sizes = np.bincount(numbers, minlength=bodies.count + 1)
+    middles = arcs[list(kept)] / sizes[list(kept)]
+    pitch = float(np.median(np.diff(middles))) if len(kept) > 1 else USUAL_PITCH_MM
+    return middles + PROCESS_OFFSET * pitch, pitch

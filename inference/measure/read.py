@@ -21,7 +21,7 @@ from inference.measure.plausibility import check_sizes
 from inference.measure.posterior import assign_posterior
 from inference.measure.reading import CanalReading, DiscReading, SpineReading, VertebraReading
 from inference.measure.separators import SMALLEST_ISLAND_MM3, Separator, label_discs
-from inference.measure.vertebrae import MeasuredBody, measure_body
+from inference.measure.vertebrae import MeasuredBody, measure_body, whole_bodies
 
 FEW_SLICES = 5
 """With fewer slices than this the tilt of the bodies across slices is not known well."""
@@ -55,6 +55,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     measured = {
         number: measure_body(cropped[VERTEBRA], bodies, number, line, grid, padding) for number in levels.vertebrae
     }
+    measured = whole_bodies(measured, levels.vertebrae)
     sizes_warning = check_sizes(levels.vertebrae, measured)
     canal = without_islands(labels == CANAL, smallest_voxels=SMALLEST_ISLAND_MM3 / voxel_mm3)
     return SpineReading(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.bodies import Bodies
@@ -15,12 +16,17 @@ from inference.measure.discs import touches_edge
 from inference.measure.frames import Frame, edges_in_frame, own_probability
 from inference.measure.grid import SagittalGrid
 from inference.measure.heights import central_slices, coronal_tilt, heights_of
+from inference.measure.morphometry import BODY_NORMS
 from inference.measure.reading import Heights, Unmeasured
 
 LARGEST_TILT_DEG = 20.0
 """A body that leans further to the side is not measured on sagittal slices without reformatting (models.md 3.6)."""
 LARGEST_VOXEL_MM = 3.0
 """Coarser voxels along the spine do not carry a height (models.md 3.6)."""
+LARGEST_TURN_DEG = 30.0
+"""The endplates of a body are this close to a right angle to the line between its discs; half of a severe wedge is 15."""
+SHALLOWEST = 0.65
+"""Least depth against the other bodies of the same spine: 3.9 standard deviations of 9 % (models.md 2.3)."""
 OFF_STACK_MM = 9.0
 """The middle of the canal may lie this far outside the stack: a fifth of a body's width (45 mm)."""
 OPEN_MARGIN_MM = 4.0
@@ -74,7 +80,8 @@ def measure_body(
         none = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the body's probability stays below one half")
         return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=none, depth_mm=float("nan"))
     tilt = coronal_tilt(edges, grid)
-    heights = _tilted(np.degrees(tilt)) or _heights(heights_of(edges, grid, tilt))
+    turned = float(np.degrees(np.arccos(np.clip(edges.frame.axis @ frame.axis, -1.0, 1.0))))
+    heights = _turned(turned) or _tilted(float(np.degrees(tilt))) or _heights(heights_of(edges, grid, tilt))
     return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=heights, depth_mm=edges.depth_mm)
 
 
@@ -103,6 +110,33 @@ def _refusal(grid: SagittalGrid, canal_slice: float, slices: NDArray[np.int64], 
             reason=ReasonCode.TRUNCATION, sentence="the middle of the body lies outside the stack of slices"
         )
     return None
+
+
+def _turned(angle_deg: float) -> Unmeasured | None:
+    if angle_deg <= LARGEST_TURN_DEG:
+        return None
+    return Unmeasured(
+        reason=ReasonCode.UNCERTAIN,
+        sentence=f"the endplates lie {angle_deg:.0f} degrees off the spine's direction: this is no outline of a whole body",
+    )
+
+
+def whole_bodies(measured: dict[int, MeasuredBody], levels: dict[int, Vertebra]) -> dict[int, MeasuredBody]:
+    """The same, without the heights of bodies of which the central slices hold only a part.
+
+    A part shows itself by its depth: a fracture lowers a body but does not make it shallow.
+    """
+    shares = {n: b.depth_mm / BODY_NORMS[levels[n]].depth_mm for n, b in measured.items() if isinstance(b.heights, Heights)}
+    usual = float(np.median(list(shares.values()))) if shares else float("nan")
+    checked = dict(measured)
+    for number, share in shares.items():
+        if share < SHALLOWEST * usual:
+            reason = Unmeasured(
+                reason=ReasonCode.TRUNCATION,
+                sentence=f"only {share / usual:.0%} of the expected depth of the body is on the slices around the canal's middle",
+            )
+            checked[number] = replace(measured[number], heights=reason)
+    return checked
 
 
 def _tilted(tilt_deg: float) -> Unmeasured | None:

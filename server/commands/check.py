@@ -22,7 +22,11 @@ def command(settings: Settings) -> None:
     """Check settings, database, disk, models and destinations; nothing needs to run."""
     node = open_node(settings)
     checks = [
-        Check(name="settings", is_ok=True, sentence=f"AE title {settings.ae_title}, data in {settings.data_dir.absolute()}."),
+        Check(
+            name="settings",
+            is_ok=True,
+            sentence=f"AE title {settings.ae_title}, data in {settings.data_dir.absolute()}.",
+        ),
         check_database(node),
         _check_disk(node),
         check_models(node),
@@ -49,7 +53,9 @@ def _check_disk(node: Node) -> Check:
     percent = 100 * space.free_bytes / space.total_bytes
     is_ok = space.free_bytes >= settings.disk_reserve_gib * _GIB and percent >= settings.disk_reserve_percent
     wanted = f"the reserve is {settings.disk_reserve_gib:g} GiB and {settings.disk_reserve_percent:g} %"
-    return Check(name="disk", is_ok=is_ok, sentence=f"{space.free_bytes / _GIB:.1f} GiB ({percent:.0f} %) free; {wanted}.")
+    return Check(
+        name="disk", is_ok=is_ok, sentence=f"{space.free_bytes / _GIB:.1f} GiB ({percent:.0f} %) free; {wanted}."
+    )
 
 
 def _check_destinations(settings: Settings) -> list[Check]:

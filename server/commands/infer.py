@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,25 +15,23 @@ from rich.table import Table
 from inference.errors import StorageFailure, UsageRefusal
 from inference.findings import Absent, Finding, NotAssessed, StudyFindings
 from server.options import with_settings
-from server.overlay import render_overlays
+from server.output import wide_console
 from server.settings import Settings
 from server.study_kernel import config_digest, load
-from server.study_run import RunContext, StudyRun, run_study
+from server.study_run import RunContext, StudyRun, Write, run_study, write_overlays
 
 
 @with_settings
 def command(
     settings: Settings,
-    dicom_dir: Path = typer.Argument(help="Folder (or file) with the instances of one study."),
-    out: Path = typer.Option(..., "--out", help="Folder for findings.json, sr.dcm, seg-*.dcm and overlay pictures."),
+    dicom_dir: Annotated[Path, typer.Argument(help="Folder (or file) with the instances of one study.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for findings.json, SR, SEG and overlay pictures.")],
 ) -> None:
     """Read one study and write its findings."""
     if not dicom_dir.exists():
         raise UsageRefusal(f"There is no folder or file {dicom_dir}.")
     console = Console(stderr=True)
-    context = RunContext(
-        created=datetime.now(UTC), ae_title=settings.ae_title, config_digest=config_digest(settings)
-    )
+    context = RunContext(created=datetime.now(UTC), ae_title=settings.ae_title, config_digest=config_digest(settings))
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,32 +46,29 @@ def command(
         def progress(doing: str, fraction: float) -> None:
             bar.update(task, description=doing, completed=fraction)
 
-        run = run_study([dicom_dir], detectors, _writer(out), context, progress)
-        pictures = render_overlays(run.findings, run.volumes, run.segmentations)
-        for name, data in pictures.items():
-            _writer(out)(name, data)
-    _print(Console(), run, out, [*pictures])
+        run = run_study([dicom_dir], detectors, _write_into(out), context, progress)
+        pictures = write_overlays(run, out)
+    _print(wide_console(), run, out, pictures)
 
 
-class _writer:  # noqa: N801 - used like a function
+def _write_into(folder: Path) -> Write:
     """Writes results into a folder that is made when the first is written."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, name: str, data: bytes) -> None:
+    def write(name: str, data: bytes, /) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / name).write_bytes(data)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
         except OSError as error:
-            raise StorageFailure(f"{self._folder / name} cannot be written: {error.strerror}.") from error
+            raise StorageFailure(f"{folder / name} cannot be written: {error.strerror}.") from error
+
+    return write
 
 
-def _print(console: Console, run: StudyRun, out: Path, pictures: list[str]) -> None:
+def _print(console: Console, run: StudyRun, out: Path, pictures: Sequence[Path]) -> None:
     console.print(findings_table(run.findings))
     for sentence in [*run.not_segmented, *(f"{file.path}: {file.reason}" for file in run.rejected)]:
         console.print(f"Note: {sentence}", markup=False)
-    names = ["findings.json", *(item.name for item in run.objects), *pictures]
+    names = ["findings.json", *(item.name for item in run.objects), *(str(path.relative_to(out)) for path in pictures)]
     console.print(f"{run.seconds:.1f} s; in {out}: {', '.join(names)}", markup=False)
 
 
@@ -81,7 +78,7 @@ def findings_table(findings: StudyFindings) -> Table:
     for finding in findings.findings:
         grade = ", ".join(f"{grade.scale} {grade.value}" for grade in finding.grades)
         measured = ", ".join(f"{m.name} {m.value:g} {m.unit}" for m in finding.measurements[:3])
-        table.add_row(finding.question.value, str(finding.site.label), _answer(finding), grade, measured)
+        table.add_row(finding.question.value, _site(finding), _answer(finding), grade, measured)
     return table
 
 
@@ -93,3 +90,8 @@ def _answer(finding: Finding) -> str:
             return "absent"
         case _:
             return "present"
+
+
+def _site(finding: Finding) -> str:
+    parts = (finding.site.level, finding.site.side, finding.site.endplate)
+    return " ".join(str(part) for part in parts if part is not None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from models.registry import find_bundle, import_bundle, list_bundles
 from server.options import with_settings
+from server.output import wide_console
 from server.settings import Settings
 
 application = typer.Typer(no_args_is_help=True)
@@ -24,7 +25,7 @@ def list_installed(settings: Settings) -> None:
     for bundle in list_bundles(settings.site_bundles):
         identity = bundle.identity
         table.add_row(identity.name, identity.version, identity.training_data, identity.sha256)
-    Console().print(table)
+    wide_console().print(table)
 
 
 @application.command()
@@ -38,14 +39,14 @@ def verify(settings: Settings) -> None:
 
 @application.command()
 @with_settings
-def show(settings: Settings, name: str = typer.Argument(help="Name of a bundle.")) -> None:
+def show(settings: Settings, name: Annotated[str, typer.Argument(help="Name of a bundle.")]) -> None:
     """Print the metadata of one bundle."""
     typer.echo(json.dumps(find_bundle(name, settings.site_bundles).metadata, indent=2, ensure_ascii=False))
 
 
 @application.command("import")
 @with_settings
-def import_from(settings: Settings, path: Path = typer.Argument(help="Folder of a bundle.")) -> None:
+def import_from(settings: Settings, path: Annotated[Path, typer.Argument(help="Folder of a bundle.")]) -> None:
     """Check a bundle and copy it into the data folder."""
     bundle = import_bundle(path, settings.site_bundles)
     typer.echo(f"{bundle.identity.name} {bundle.identity.version} is installed in {bundle.folder}.")

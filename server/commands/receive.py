@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from server.receive import run
 from server.options import with_settings
+from server.receive import run
 from server.settings import Settings
 
 

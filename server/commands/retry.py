@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from server.compose import open_node
@@ -14,9 +16,10 @@ from server.work_queue import make_client
 @with_settings
 def command(
     settings: Settings,
-    identifier: str = typer.Argument(
-        metavar="ID", help="Study Instance UID, SOP Instance UID of a result, or number of a delivery."
-    ),
+    identifier: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Study Instance UID, SOP Instance UID of a result, or number of a delivery."),
+    ],
 ) -> None:
     """Try again what failed; a running worker takes it up."""
     node = open_node(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -22,8 +23,8 @@ _BATCH = 64
 @with_settings
 def command(
     settings: Settings,
-    path: Path = typer.Argument(help="File, or folder that is searched for files."),
-    peer: str = typer.Argument(metavar="AET@HOST:PORT", help="Where to send it."),
+    path: Annotated[Path, typer.Argument(help="File, or folder that is searched for files.")],
+    peer: Annotated[str, typer.Argument(metavar="AET@HOST:PORT", help="Where to send it.")],
 ) -> None:
     """Send files by C-STORE, as they are."""
     destination = dicom_destination(parse_dicom_peer(peer), settings)
@@ -31,7 +32,9 @@ def command(
     outcomes: list[SendOutcome] = []
     console = Console(stderr=True)
     batches = [files[i : i + _BATCH] for i in range(0, len(files), _BATCH)]
-    for batch in track(batches, description="sending", console=console, transient=True, disable=not console.is_terminal):
+    for batch in track(
+        batches, description="sending", console=console, transient=True, disable=not console.is_terminal
+    ):
         outcomes.extend(scu.send(batch, destination))
     accepted = sum(outcome.verdict is Verdict.ACCEPTED for outcome in outcomes)
     typer.echo(f"{accepted} of {len(files)} instances were accepted by {peer}.")

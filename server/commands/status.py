@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from dicom_node.results import DeliveryState, list_deliveries
@@ -14,12 +14,15 @@ from dicom_node.store import list_quarantine, list_studies
 from server.compose import open_node
 from server.database import reading
 from server.options import with_settings
+from server.output import wide_console
 from server.processes import Process, list_processes
 from server.settings import Settings
 
 
 @with_settings
-def command(settings: Settings, limit: int = typer.Option(20, min=1, help="At most so many studies.")) -> None:
+def command(
+    settings: Settings, limit: Annotated[int, typer.Option(min=1, help="At most so many studies.")] = 20
+) -> None:
     """Show processes, studies, open and dead deliveries, and how much was set aside."""
     node = open_node(settings)
     open_states = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.DEAD)
@@ -28,13 +31,13 @@ def command(settings: Settings, limit: int = typer.Option(20, min=1, help="At mo
         studies = list_studies(connection, limit=limit)
         deliveries = list_deliveries(connection, states=open_states, limit=limit)
         set_aside = len(list_quarantine(connection))
-    console = Console()
+    console = wide_console()
     console.print(_process_table(processes))
     table = Table("study", "state", "revision", "instances", "last received", "reason", title="Studies")
     for study in studies:
         received = _moment(study.last_received_at)
-        words = (study.study_instance_uid, study.state.value, str(study.revision), str(study.instance_count))
-        table.add_row(*words, received, study.reason or "")
+        counts = (str(study.revision), str(study.instance_count))
+        table.add_row(study.study_instance_uid, study.state.value, *counts, received, study.reason or "")
     console.print(table)
     parcels = Table("number", "study", "object", "destination", "state", "attempts", "reason", title="Not delivered")
     for parcel in deliveries:

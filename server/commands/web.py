@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from server.web import run
 from server.options import with_settings
 from server.settings import Settings
+from server.web import run
 
 
 @with_settings

@@ -1,4 +1,4 @@
-"""``/api/docs``: the API as one plain page, made from the OpenAPI document. No script, no style sheet, no other host."""
+"""``/api/docs``: the API as one plain page, made from the OpenAPI document. It loads nothing from anywhere."""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ def problem(status: HTTPStatus, detail: str) -> JSONResponse:
     return JSONResponse(body, status_code=status.value, media_type=MEDIA_TYPE)
 
 
-
 def add_handlers(application: FastAPI) -> None:
     """Answer every error as a problem."""
     application.add_exception_handler(HTTPException, _http)

@@ -45,13 +45,19 @@ def findings(node: TheNode, study_instance_uid: str, revision: int | None = None
         done = [run for run in runs_of(connection, study_instance_uid) if run.state == RunState.DONE]
     chosen = [run for run in done if revision in (None, run.revision)]
     if not chosen:
-        raise NotThere(f"Study {study_instance_uid} has no findings{f' of revision {revision}' if revision else ''} yet.")
+        raise NotThere(
+            f"Study {study_instance_uid} has no findings{f' of revision {revision}' if revision else ''} yet."
+        )
     newest = chosen[-1]
     data = node.spool.path(newest.findings_path).read_bytes()
     return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(newest.revision)})
 
 
-@router.post("/{study_instance_uid}/complete", status_code=202, summary="Read the study now, without waiting for its quiet period.")
+@router.post(
+    "/{study_instance_uid}/complete",
+    status_code=202,
+    summary="Read the study now, without waiting for its quiet period.",
+)
 def complete_study(node: TheNode, client: TheClient, study_instance_uid: str) -> dict[str, Any]:
     """``revision`` is the one that is read; nothing is read twice."""
     revision = complete(node, client, study_instance_uid)

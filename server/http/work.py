@@ -36,7 +36,9 @@ def quarantined(node: TheNode, limit: Limit = 100, offset: Offset = 0) -> dict[s
     return {"quarantine": entries[:limit], "next_offset": offset + limit if len(found) > limit else None}
 
 
-@router.post("/retry/{identifier}", status_code=202, summary="Try again what failed of a study, an object or a delivery.")
+@router.post(
+    "/retry/{identifier}", status_code=202, summary="Try again what failed of a study, an object or a delivery."
+)
 def try_again(node: TheNode, client: TheClient, identifier: str) -> dict[str, Any]:
     """``identifier``: Study Instance UID, SOP Instance UID of a result, or number of a delivery."""
     retried = retry(node.engine, client, identifier)

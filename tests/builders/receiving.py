@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
@@ -97,6 +98,12 @@ def running_node(folder: Path, **settings: Any) -> Iterator[Node]:
     finally:
         receiver.stop(grace_s=5.0)
         engine.dispose()
+
+
+def serve_for_ever(folder: Path, port: int) -> None:
+    """A receiver until it is killed: the target of a process of its own."""
+    with running_node(folder, port=port):
+        threading.Event().wait()
 
 
 def data_set_bytes(path: Path) -> bytes:
@@ -197,7 +204,7 @@ class RawPeer:
         self.socket = socket.create_connection((LOOPBACK, port), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def __enter__(self) -> RawPeer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

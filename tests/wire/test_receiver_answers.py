@@ -1,4 +1,4 @@
-"""What a sender is told, and what is kept: re-sends, conflicts, our own objects, bad instances, full and broken disks."""
+"""What a sender is told, and what is kept: re-sends, conflicts, our own objects, bad instances, broken disks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_identical_resend_is_acknowledged_without_a_second_row(node: Node, tmp_p
             assert [store_file(peer, path).Status for _ in range(2)] == [0x0000, 0x0000]
     assert len(node.rows()) == 1
     assert node.receiver.metrics.snapshot()["instances_duplicate"] == 3
-    assert [path for path in node.spool.files("received")] == [node.rows()[0]["path"]]
+    assert list(node.spool.files("received")) == [node.rows()[0]["path"]]
     assert node.quarantined() == []
 
 

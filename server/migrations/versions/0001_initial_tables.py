@@ -98,7 +98,7 @@ def upgrade() -> None:
     op.create_table('executor_lease',
     sa.Column('executor_id', sa.String(length=255), nullable=False),
     sa.Column('last_seen', sa.Float(precision=53), nullable=False),
-    sa.Column('dead', sa.Boolean(), server_default=sa.text('0'), nullable=False),
+    sa.Column('dead', sa.Boolean(), nullable=False),
     sa.PrimaryKeyConstraint('executor_id')
     )
     op.create_table('processes',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pydicom.dataset import Dataset
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.peers import program
+
+SMALL = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +33,24 @@ class WrittenSeries:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., WrittenSeries]:
-    """Write a series: ``write(SeriesPlan(...))``; without a plan, five slices of 32 x 24 with oblong pixels."""
+    """Write a series: ``write(SeriesPlan(...))``; without a plan, another copy of the small series."""
 
-    def make(plan: SeriesPlan | None = None) -> WrittenSeries:
-        chosen = plan or SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75))
-        paths = tuple(write_series(tmp_path / f"series-{chosen.number}", chosen))
-        headers = tuple(pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
-        return WrittenSeries(plan=chosen, paths=paths, headers=headers)
+    def make(plan: SeriesPlan = SMALL) -> WrittenSeries:
+        return _written(tmp_path / f"series-{plan.number}", plan)
 
     return make
 
 
-@pytest.fixture
-def series(write: Callable[..., WrittenSeries]) -> WrittenSeries:
-    """The small series."""
-    return write()
+def _written(folder: Path, plan: SeriesPlan) -> WrittenSeries:
+    paths = tuple(write_series(folder, plan))
+    headers = tuple(pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
+    return WrittenSeries(plan=plan, paths=paths, headers=headers)
+
+
+@pytest.fixture(scope="session")
+def series(tmp_path_factory: pytest.TempPathFactory) -> WrittenSeries:
+    """The small series: five slices of 32 x 24 with oblong pixels; read it only."""
+    return _written(tmp_path_factory.mktemp("series"), SMALL)
 
 
 def _run(name: str, *arguments: object) -> list[str]:
@@ -91,3 +97,16 @@ def dsrdump() -> Callable[[Path], str]:
         return "\n".join(lines)
 
     return run
+
+
+@pytest.fixture
+def golden(repository: Path) -> Callable[[str, str], None]:
+    """Compare a text with ``tests/golden/NAME.txt``; ``UPDATE_GOLDEN=1`` writes it instead, for review in the diff."""
+
+    def compare(name: str, text: str) -> None:
+        path = repository / "tests" / "golden" / f"{name}.txt"
+        if os.environ.get("UPDATE_GOLDEN") == "1":
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; UPDATE_GOLDEN=1 writes it anew"
+
+    return compare

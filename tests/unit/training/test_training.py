@@ -14,7 +14,7 @@ from models.bundle import read_bundle  # noqa: E402
 from models.labels import SPINE_CLASSES  # noqa: E402
 from training.augment import MILD, STRONG, augment, draw_stack  # noqa: E402
 from training.card import render_card  # noqa: E402
-from training.export import ParityError, export, measure_parity, write_onnx  # noqa: E402
+from training.export import ParityError, export, measure_parity, round_weights, write_onnx  # noqa: E402
 from training.network import CLASS_NAMES, NetworkConfig, SagittalSegmenter, update_average  # noqa: E402
 from training.spider import (  # noqa: E402
     DataAbsentError,
@@ -24,7 +24,7 @@ from training.spider import (  # noqa: E402
     read_patients,
     split_patients,
 )
-from training.train import Trainer, TrainingConfig, Volume, load_average, prepare, run, score_quickly  # noqa: E402
+from training.train import Material, Trainer, TrainingConfig, Volume, load_average, prepare, run, score_quickly  # noqa: E402
 
 torch.set_num_threads(1)  # tests of tiny networks gain nothing from more
 TINY = NetworkConfig(filters=(8, 16, 16))
@@ -144,16 +144,16 @@ class TestTraining:
         volume = prepare(draw_spine())
         images = torch.from_numpy(volume.voxels[None, 1:6, :64, 24:104])
         labels = torch.from_numpy(volume.labels[3:4, :64, 24:104].astype(np.int64))
-        losses = [trainer.train_step(images, labels) for _ in range(60)]
+        losses = [trainer.train_step([lambda: (images, labels)]) for _ in range(60)]
         assert losses[-1] < 0.3 * losses[0]
         patch = Volume(voxels=volume.voxels[:, :64, 24:104], labels=volume.labels[:, :64, 24:104])
         assert min(score_quickly(trainer.average, [patch]).values()) > 0.8
 
     def test_a_run_goes_on_from_its_checkpoint(self, tmp_path):
         volumes = [prepare(draw_spine())]
-        config = TrainingConfig(minutes=1 / 60, seed=0, crop=(64, 64), batch=1)
+        config = TrainingConfig(minutes=1 / 60, seed=0, crop=(64, 64), phantom_share=0.5)
         first = Trainer(config, SagittalSegmenter(TINY))
-        run(first, volumes, volumes, tmp_path)
+        run(first, Material(real=volumes, synthetic=volumes), volumes, tmp_path)
         second = Trainer(config, SagittalSegmenter(TINY))
         second.load(tmp_path / "checkpoint.pt")
         assert (second.step, second.progress) == (first.step, 1.0)
@@ -170,7 +170,7 @@ class TestTraining:
 
 class TestExport:
     def test_onnx_gives_the_same_logits_at_other_sizes(self, tmp_path):
-        network = SagittalSegmenter(TINY)
+        network = round_weights(SagittalSegmenter(TINY))
         write_onnx(network, tmp_path / "model.onnx")
         assert measure_parity(network, tmp_path / "model.onnx", sizes=((1, 64, 64), (2, 32, 96))) < 1e-3
 

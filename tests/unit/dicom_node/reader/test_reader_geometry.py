@@ -120,7 +120,7 @@ def test_agrees_with_highdicom(tmp_path, orientation):
 
 
 def test_plane_is_named_by_the_nearest_axis(tmp_path):
-    for number, (orientation, plane) in enumerate(
+    for number, orientation in enumerate(
         ((SAGITTAL, Plane.SAGITTAL), (AXIAL, Plane.AXIAL), (CORONAL, Plane.CORONAL))
     ):
         plan = SeriesPlan(voxels=small_voxels(2), orientation=orientation, series=str(number), number=number)

@@ -25,7 +25,7 @@ def at(*positions_mm):
     return change
 
 
-def without(*keywords, of=lambda index: True):
+def without(*keywords, of=lambda _index: True):
     def change(dataset, index):
         for keyword in keywords if of(index) else ():
             del dataset[keyword]
@@ -93,18 +93,10 @@ def test_slices_that_drift_in_their_plane_are_refused(indexed):
 
 
 def test_a_repeated_slice_with_the_same_pixels_is_left_out_and_noted(indexed):
-    def change(dataset, index):
-        if index == 4:
-            dataset.ImagePositionPatient = [0, 0, 6.0]
-            dataset.PixelData = third
-        elif index == 3:
-            third[:] = dataset.PixelData
-            dataset.ImagePositionPatient = [0, 0, 6.0]
-        else:
-            dataset.ImagePositionPatient = [0, 0, 2.0 * index]
-
-    third = bytearray(8 * 6 * 2)
-    series = indexed(ct(5), change=lambda d, i: (change(d, i), setattr(d, "PixelData", bytes(d.PixelData)))[0])
+    voxels = small_voxels(5, 8, 6)
+    voxels[4] = voxels[3]
+    plan = SeriesPlan(voxels=voxels, modality="CT", orientation=AXIAL)
+    series = indexed(plan, change=at(*[(0, 0, z) for z in (0, 2, 4, 6, 6)]))
     assert series.facts.fault is None
     assert series.facts.frame_count == 4
     assert series.facts.notes == ("1 slice(s) repeat another one's position and pixels and were left out",)
@@ -169,10 +161,11 @@ def test_missing_geometry_is_named(indexed, keyword, code):
     assert sentence == f"4 of 4 frames have no valid {keyword}"
 
 
-def test_geometry_missing_on_one_slice_is_refused_and_not_dropped(indexed):
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient"])
+def test_geometry_missing_on_one_slice_is_refused_and_not_dropped(indexed, keyword):
     """Other readers drop such a slice and read on."""
-    series = indexed(ct(4), change=without("ImagePositionPatient", of=lambda index: index == 2))
-    assert refused(series, ReasonCode.GEOMETRY) == "1 of 4 frames have no valid ImagePositionPatient"
+    series = indexed(ct(4), change=without(keyword, of=lambda index: index == 2))
+    assert refused(series, ReasonCode.GEOMETRY) == f"1 of 4 frames have no valid {keyword}"
 
 
 @pytest.mark.parametrize("cosines", [[0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0], [2, 0, 0, 0, 2, 0]])

@@ -1,0 +1,229 @@
+"""Findings drawn over the images that they were read from, as PNG files for people without a DICOM viewer.
+
+One picture of the mid-sagittal slice and one of each slice that carries the evidence of an abnormal finding. No
+identity of the
+patient is on them: the pixels are the series' own, and text comes from the findings only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.errors import SpineError
+from inference.findings import (
+    FIVE_QUESTIONS,
+    Absent,
+    Evidence,
+    Finding,
+    GeometryType,
+    NotAssessed,
+    Present,
+    Question,
+    StudyFindings,
+)
+from inference.geometry import MaskArray, Volume
+from inference.segmentation import Segment, Segmentation, Structure
+from server.overlay_canvas import INK, WARNING, Colour, SliceCanvas
+
+COLOURS: dict[Structure, Colour] = {
+    Structure.VERTEBRA: (240, 200, 90),
+    Structure.VERTEBRAL_BODY: (240, 200, 90),
+    Structure.DISC: (90, 210, 120),
+    Structure.SPINAL_CANAL: (90, 165, 255),
+}
+ABNORMAL: Colour = (255, 90, 80)
+WINDOW_PERCENTILES = (0.5, 98.5)
+"""Grey values between these are spread over black to white; fat beside a surface coil may saturate."""
+NAMES: dict[Question, str] = {
+    Question.COMPRESSION_FRACTURE: "compression fracture",
+    Question.MODIC: "Modic change",
+    Question.STENOSIS: "canal stenosis",
+    Question.NEEDLE_PLACEMENT: "needle placement",
+    Question.HARDWARE_LOOSENING: "hardware loosening",
+    Question.DISC_DEGENERATION: "disc narrowing",
+    Question.SPONDYLOLISTHESIS: "spondylolisthesis",
+}
+SCALES: dict[str, str] = {
+    "genant": "Genant",
+    "genant_shape": "shape",
+    "meyerding": "Meyerding",
+    "pfirrmann": "Pfirrmann",
+}
+CALIBRATIONS = {
+    "real": "calibrated on patients",
+    "synthetic": "calibrated on generated cases",
+    "none": "not calibrated",
+}
+
+
+class OverlayError(SpineError):
+    """Volume and segmentation do not belong together."""
+
+
+def render_overlays(
+    volume: Volume, segmentation: Segmentation | None, findings: StudyFindings, out: Path
+) -> tuple[Path, ...]:
+    """Write the pictures of one series into a folder, which is made when it is not there.
+
+    Args:
+        volume: the series, any sagittal stack; it is drawn as it is stored.
+        segmentation: its outlines on the same grid, or None.
+        findings: of the whole study; those with evidence on other series are left out.
+        out: the folder.
+
+    Returns:
+        The files, in the order of the slices.
+
+    Raises:
+        OverlayError: the segmentation is of another series or grid.
+    """
+    if segmentation is not None:
+        _check_pair(volume, segmentation)
+    out.mkdir(parents=True, exist_ok=True)
+    low, high = np.percentile(volume.voxels, WINDOW_PERCENTILES)
+    abnormal = [f for f in findings.findings if isinstance(f.assessment, Present)]
+    middle = midsagittal_slice(volume, segmentation)
+    paths = []
+    for index in sorted({middle, *_slices_of(volume, abnormal)}):
+        grey = _grey(volume.voxels[index], float(low), float(high))
+        canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
+        shown = [f for f in abnormal if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
+        _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal})
+        _draw_findings(canvas, volume, index, shown)
+        _write_panel(canvas, volume, findings, index, shown)
+        paths.append(canvas.save(out / f"overlay-{volume.series_instance_uid}-{index + 1:03d}.png"))
+    return tuple(paths)
+
+
+def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
+    """The slice that shows most of the canal, the middle one where no canal is outlined."""
+    for segment in segmentation.segments if segmentation else ():
+        if segment.structure is Structure.SPINAL_CANAL and segment.mask.any():
+            return int(np.argmax(segment.mask.sum(axis=(1, 2))))
+    return volume.shape[0] // 2
+
+
+def describe(finding: Finding) -> str:
+    """One line for an abnormal finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
+    words = [f"{finding.site.level or 'study'}: {NAMES[finding.question]}"]
+    words += [f"{SCALES.get(g.scale, g.scale)} {g.value}" for g in finding.grades]
+    line = ", ".join(words)
+    if finding.probability is not None:
+        line += f" (probability {finding.probability:.2f}, {CALIBRATIONS[finding.calibration.value]})"
+    return line
+
+
+def _check_pair(volume: Volume, segmentation: Segmentation) -> None:
+    if segmentation.series_instance_uid != volume.series_instance_uid:
+        raise OverlayError(
+            f"the segmentation must be of series {volume.series_instance_uid}, got {segmentation.series_instance_uid}"
+        )
+    for segment in segmentation.segments:
+        if segment.mask.shape != volume.shape:
+            raise OverlayError(f"segment {segment.label} must have the grid {volume.shape}, got {segment.mask.shape}")
+
+
+def _grey(plane: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(np.clip((plane - low) / max(high - low, 1e-6), 0, 1) * 255), dtype=np.uint8)
+
+
+def _slice_of(volume: Volume, evidence: Evidence) -> int | None:
+    wanted = (evidence.source.sop_instance_uid, evidence.source.frame)
+    sources = ((s.sop_instance_uid, s.frame) for s in volume.sources)
+    return next((i for i, source in enumerate(sources) if source == wanted), None)
+
+
+def _slices_of(volume: Volume, findings: Iterable[Finding]) -> set[int]:
+    places = (_slice_of(volume, e) for f in findings for e in f.evidence)
+    return {i for i in places if i is not None}
+
+
+def _draw_structures(
+    canvas: SliceCanvas, segmentation: Segmentation | None, index: int, abnormal: set[str | None]
+) -> None:
+    segments = segmentation.segments if segmentation else ()
+    for segment in segments:
+        mask = segment.mask[index]
+        colour = ABNORMAL if segment.level in abnormal and segment.level else COLOURS[segment.structure]
+        whole = segment.structure is Structure.VERTEBRA
+        canvas.outline(mask, colour, fill=0.05 if whole else 0.16, edge=0.55 if whole else 0.9)
+    for segment in segments:
+        front = _front(segment.mask[index]) if segment.level else None
+        if front is not None and _names(segment, segments):
+            colour = ABNORMAL if segment.level in abnormal else INK
+            size = 15 if segment.structure is Structure.DISC else 19
+            canvas.label(front, segment.level or "", colour, size=size, anchor="rm")
+
+
+def _names(segment: Segment, segments: Iterable[Segment]) -> bool:
+    """Whether a segment carries its level's name: bodies do, else whole vertebrae; discs do not."""
+    if segment.structure is Structure.VERTEBRAL_BODY:
+        return True
+    bodies = {s.level for s in segments if s.structure is Structure.VERTEBRAL_BODY}
+    return segment.structure is Structure.VERTEBRA and segment.level not in bodies
+
+
+def _front(mask: MaskArray) -> tuple[float, float] | None:
+    """An image point just before a structure, at its mean row."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return None
+    return float(np.percentile(columns, 1)) - 4.0, float(rows.mean()) + 0.5
+
+
+def _draw_findings(canvas: SliceCanvas, volume: Volume, index: int, findings: list[Finding]) -> None:
+    for finding in findings:
+        for evidence in finding.evidence:
+            if _slice_of(volume, evidence) == index:
+                _draw_evidence(canvas, finding, evidence)
+
+
+def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) -> None:
+    points = evidence.geometry.points
+    canvas.line(points, ABNORMAL if evidence.measurement is None else WARNING)
+    measured = finding.measurement(evidence.measurement) if evidence.measurement else None
+    if measured is not None and measured.unit == "mm" and evidence.geometry.type is GeometryType.POLYLINE:
+        top = min(points, key=lambda p: p[1])
+        canvas.label(top, f"{measured.value:.1f}", WARNING, size=14, anchor="mb")
+
+
+def _write_panel(
+    canvas: SliceCanvas, volume: Volume, findings: StudyFindings, index: int, shown: list[Finding]
+) -> None:
+    canvas.write(f"Slice {index + 1} of {volume.shape[0]}", size=20, gap=8)
+    for finding in shown:
+        canvas.write(describe(finding), ABNORMAL, size=17)
+        canvas.write(_measured(finding), INK, size=14, gap=10)
+    canvas.write("Study", INK, size=17)
+    for question in FIVE_QUESTIONS:
+        canvas.write(summarise(question, findings), INK, size=14)
+    if findings.numbering.ambiguous:
+        canvas.write(f"Level numbering uncertain: {findings.numbering.note}", WARNING, size=14)
+    if any(m.training_data for m in findings.models):
+        canvas.write("; ".join(f"{m.name} {m.version}" for m in findings.models), (150, 155, 165), size=13)
+
+
+def _measured(finding: Finding) -> str:
+    parts = []
+    for m in finding.measurements:
+        spread = f" ± {m.uncertainty:.2g}" if m.uncertainty is not None else ""
+        parts.append(f"{m.name.replace('_', ' ')} {m.value:.4g}{spread} {m.unit if m.unit != '1' else ''}".strip())
+    return "; ".join(parts)
+
+
+def summarise(question: Question, findings: StudyFindings) -> str:
+    """One line for a question: where it is present, where absent, or why it was not assessed."""
+    answers = findings.of(question)
+    present = [f.site.level or "study" for f in answers if isinstance(f.assessment, Present)]
+    absent = [f for f in answers if isinstance(f.assessment, Absent)]
+    refused = [f.assessment for f in answers if isinstance(f.assessment, NotAssessed)]
+    parts = [f"present at {', '.join(present)}"] if present else []
+    parts += [f"absent at {len(absent)} level{'s' if len(absent) != 1 else ''}"] if absent else []
+    if refused:
+        where = f" at {len(refused)} of {len(answers)}" if len(answers) > 1 else ""
+        parts.append(f"not assessed{where}: {refused[0].sentence}")
+    return f"{NAMES[question].capitalize()}: {'; '.join(parts) or 'no answer'}"

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, insert, inspect, text
+from sqlalchemy.exc import OperationalError
+
+import server
+from dicom_node.tables import quarantine
+from inference.errors import StorageFailure
+from server.database import DBOS_TABLES, HEAD, is_current, make_engine, prepare, reading
+from server.tables import ALL_METADATA
+
+MIGRATIONS = Path(server.__file__).parent / "migrations"
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(engine: Engine) -> None:
+    with reading(engine) as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_object": lambda _o, name, kind, _r, _c: not (kind == "table" and name in DBOS_TABLES),
+                "compare_type": True,
+            },
+        )
+
+        assert compare_metadata(context, list(ALL_METADATA)) == []
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_every_table_of_the_work_queue_is_left_alone(sqlite_template: Path) -> None:
+    engine = make_engine(f"sqlite:///{sqlite_template}")
+    ours = {table for metadata in ALL_METADATA for table in metadata.tables} | {"alembic_version"}
+
+    assert set(inspect(engine).get_table_names()) - ours == DBOS_TABLES
+    engine.dispose()
+
+
+def test_several_processes_may_prepare_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'deep' / 'spine.sqlite'}"
+    program = f"from server.database import *; e = make_engine({url!r}); prepare(e); assert is_current(e)"
+    running = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(3)]
+
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+
+
+@pytest.mark.peer("postgresql")
+def test_several_processes_may_prepare_an_empty_postgresql_at_once(postgres: object) -> None:
+    url = postgres.new_database().replace("postgresql:", "postgresql+psycopg:")  # type: ignore[attr-defined]
+    program = f"from server.database import *; e = make_engine({url!r}); prepare(e); assert is_current(e)"
+    running = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(3)]
+
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+
+
+def test_sqlite_keeps_what_it_committed(sqlite_template: Path) -> None:
+    engine = make_engine(f"sqlite:///{sqlite_template}")
+    with reading(engine) as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    engine.dispose()
+
+
+def test_a_reader_does_not_wait_for_a_writer(engine: Engine) -> None:
+    row = {"path": "p", "verdict": "v", "reason": "r", "sha256": "s", "received_at": 0.0, "source_ae_title": "A"}
+    with engine.begin() as writer:
+        writer.execute(insert(quarantine).values(**row))
+        with reading(engine) as reader:
+            assert reader.execute(text("SELECT count(*) FROM quarantine")).scalar() == 0
+
+
+def test_a_transaction_that_reads_first_keeps_other_writers_out(sqlite_template: Path, tmp_path: Path) -> None:
+    """Python's sqlite3 begins a transaction only before a write: what was read before could be changed meanwhile."""
+    copy = tmp_path / "spine.sqlite"
+    copy.write_bytes(sqlite_template.read_bytes())
+    first, second = make_engine(f"sqlite:///{copy}"), make_engine(f"sqlite:///{copy}")
+    with second.connect() as impatient:
+        impatient.connection.execute("PRAGMA busy_timeout=50")
+        impatient.rollback()
+        with first.begin() as reader:
+            reader.execute(text("SELECT count(*) FROM quarantine"))
+            with pytest.raises(OperationalError, match="locked"):
+                impatient.execute(text("DELETE FROM quarantine"))
+    first.dispose()
+    second.dispose()
+
+
+def test_an_unreachable_database_is_a_failure_without_the_password() -> None:
+    engine = make_engine("postgresql+psycopg://user:secret@127.0.0.1:1/none?connect_timeout=2")
+
+    with pytest.raises(StorageFailure) as failed:
+        prepare(engine)
+
+    assert "secret" not in str(failed.value)
+    assert "cannot be prepared" in str(failed.value)
+    assert not is_current(engine)
+
+
+def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+
+    with pytest.raises(StorageFailure, match="cannot be prepared"):
+        prepare(make_engine(f"sqlite:///{tmp_path / 'file' / 'spine.sqlite'}"))
