@@ -35,12 +35,16 @@ MAX_UID_CHARACTERS = 64
 MAX_VALUE_BYTES = 256
 """No wanted value is longer; a longer one is cut, and is then not a UID and not our mark."""
 INFLATE_FIRST_BYTES = 1 << 20
-INFLATE_MAX_BYTES = 1 << 28
-"""A deflated header that needs more than 256 MiB is refused rather than inflated further."""
+INFLATE_MAX_BYTES = 1 << 26
+"""A deflated header that needs more than 64 MiB is refused rather than inflated further."""
 
 
 class HeaderFault(ValueError):  # noqa: N818 - style.md section 4: a fault of the input, not an error of ours
     """The bytes are not a data set in the transfer syntax that was negotiated; the message says what is wrong."""
+
+
+class HeaderEnds(HeaderFault):
+    """The bytes end before the header does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +115,10 @@ def _scan_deflated(data: bytes | mmap, offset: int) -> dict[int, bytes]:
             raise HeaderFault("the data set is not a deflate stream") from error
         try:
             return _Scanner(data=inflated, big_endian=False, implicit=False).scan(0)
-        except HeaderFault:
+        except HeaderEnds:
             if len(inflated) < limit or limit >= INFLATE_MAX_BYTES:
                 raise
-        limit *= 16
+        limit *= 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,12 +166,12 @@ class _Scanner:
         try:
             return int(struct.unpack_from(f"{'>' if self.big_endian else '<'}{code}", self.data, offset)[0])
         except struct.error as error:
-            raise HeaderFault(f"the data set ends inside an element, at byte {len(self.data)}") from error
+            raise HeaderEnds(f"the data set ends inside an element, at byte {len(self.data)}") from error
 
     def _end(self, offset: int, length: int, tag: int) -> int:
         end = offset + length
         if end > len(self.data):
-            raise HeaderFault(
+            raise HeaderEnds(
                 f"element ({tag >> 16:04X},{tag & 0xFFFF:04X}) says {length} bytes, {len(self.data) - offset} are left"
             )
         return end

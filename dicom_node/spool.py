@@ -147,7 +147,7 @@ class Spool:
         return removed
 
     def files(self, top: str) -> Iterator[str]:
-        """Relative paths of all files below received/ or quarantine/, folder by folder."""
+        """Relative paths of all files below one of the four folders, folder by folder."""
         for folder, _, names in os.walk(self.path(top)):
             for name in sorted(names):
                 yield str((Path(folder) / name).relative_to(self.root))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from docs.blocks import conformance, reference, validation
@@ -40,6 +41,7 @@ def render(text: str) -> str:
     return _BLOCK.sub(lambda match: _block(match["name"]), text)
 
 
+@cache
 def _block(name: str) -> str:
     return f"<!-- generated: {name} -->\n{BLOCKS[name]().strip()}\n<!-- end -->"
 

@@ -198,7 +198,7 @@ def _remap_contrast(image: Tensor, regions: Tensor, rng: np.random.Generator) ->
                 continue
             values = mapped[inside]
             level, spread = rng.uniform(-1.7, 1.7), rng.uniform(0.15, 0.8)
-            new = level + spread * (values - values.mean()) / values.std().clamp(min=0.1)
+            new = level + spread * (values - values.mean()) / values.std(correction=0).clamp(min=0.1)
             mapped[inside] = new
         if _happens(0.7, rng):  # soften the edges that the labels cut
             padded = functional.pad(mapped[None], (1, 1, 1, 1), mode="replicate")

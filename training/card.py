@@ -26,15 +26,17 @@ lumbar MR. Research use only: not a medical device; a physician decides.
 
 ## Training
 
-{training_data}. Data: {data_licence}; slices were resampled, deformed and changed in contrast for training.
+{training_data}.
+Data: {data_licence}; slices were deformed and changed in contrast.
 
 - Weights: averaged over steps (decay 0.998); {steps} steps of {batch} crops of {crop} pixels, {minutes} minutes on
   two CPU cores, seed {seed}. Loss: Dice (three structures) + cross-entropy; AdamW with a cosine schedule.
 - Augmentation: rotation, scale, elastic, one vertebra squeezed (as by a fracture), neighbour distance 1 to 5 slices,
-  averaged slices, one slice repeated, coil bias, gamma, noise, low resolution, ghosts, bands; in {remap} a new random
-  contrast between tissues.
-- Split by patient, seed {split_seed}. Trained on: {training_patients}. Kept back: {validation_patients}.
-
+  averaged slices, one slice repeated, coil bias, gamma, noise, low resolution, ghosts, bands; in
+  {remap} a new random contrast between tissues.
+- Split by patient, seed {split_seed}. Trained on: {training_patients}.
+  Kept back: {validation_patients}.
+{note}
     python -m training.train --data DIR --out RUN --minutes {budget} --seed {seed}{phantom_option}
     python -m training.export --checkpoint RUN/checkpoint.pt
     python -m training.evaluate --data DIR
@@ -43,8 +45,9 @@ The schedule follows the clock, so another machine takes another number of steps
 
 ## Measured on the patients kept back (real images)
 
-{protocol}. NSD: share of both surfaces within 1 mm of each other. The patients kept back took no part in training; the
-scores during training were watched on them, so expect new patients of this source to score a little lower.
+{protocol}. NSD: share of both
+surfaces within 1 mm of each other. The patients kept back took no part in training; the scores during training were
+watched on them, so expect new patients of this source to score a little lower.
 
 {table}
 
@@ -93,7 +96,7 @@ def render_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
         filters="-".join(map(str, run["filters"])),
         opset=spine["opset"],
         sha256=spine["sha256"],
-        training_data=spine["training_data"].capitalize(),
+        training_data=_begin(spine["training_data"]),
         data_licence=spine["data_licence"],
         steps=run["steps"],
         batch=run["batch"],
@@ -102,11 +105,12 @@ def render_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
         budget=run["budget_minutes"],
         seed=run["seed"],
         phantom_option=f" --phantom-share {share}" if share else "",
+        note=f"- {run['note']}\n" if run.get("note") else "",
         remap="about three samples of ten (one of ten in the last quarter)",
         split_seed=split["seed"],
         training_patients=", ".join(split["training"]),
         validation_patients=", ".join(split["validation"]),
-        protocol=metrics["protocol"].capitalize(),
+        protocol=_begin(metrics["protocol"]),
         table=_real_table(metrics["real"]),
         count=len(metrics["real"]["patients"]),
         simulated=_mean_table("change", metrics["simulated"]),
@@ -135,8 +139,14 @@ def _synthetic_section(scores: dict[str, dict[str, float]] | None) -> str:
         return ""
     return (
         "\n## Measured on generated spines (synthetic; not clinical accuracy)\n\n"
-        "Seeds that training did not use. Mean Dice.\n\n" + _mean_table("generator", scores) + "\n"
+        "Generated people that training did not see, of the same generator. Mean Dice.\n\n"
+        + _mean_table("generator", scores)
+        + "\n"
     )
+
+
+def _begin(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _figures(*scores: dict[str, float]) -> list[str]:

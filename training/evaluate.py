@@ -45,6 +45,7 @@ from training.spider import (
     read_patients,
     split_patients,
 )
+from training.synthetic import HELD_OUT_SEED, generate
 
 log = logging.getLogger(__name__)
 STRUCTURES = CLASS_NAMES[1:]
@@ -137,6 +138,20 @@ def evaluate_simulated(segment: Segment, patients: list[Patient]) -> dict[str, d
     return {name: _mean(scores) for name, scores in rows.items()}
 
 
+def evaluate_synthetic(segment: Segment, count: int) -> dict[str, dict[str, float]]:
+    """Return the mean Dice of each structure on generated spines of unseen seeds, by contrast."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    for phantom in track(generate(count, first_seed=HELD_OUT_SEED), description="generated spines"):
+        volume = place_volume(phantom.voxels, _spacing_mm(phantom.affine))
+        rows.setdefault(phantom.parameters.contrast, []).append(score_dice(segment(volume), phantom.labels))
+    return {f"{contrast} ({len(scores)} series)": _mean(scores) for contrast, scores in sorted(rows.items())}
+
+
+def _spacing_mm(affine: NDArray[np.float64]) -> tuple[float, float, float]:
+    slice_mm, row_mm, column_mm = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
+    return slice_mm, row_mm, column_mm
+
+
 def _mean(scores: list[dict[str, float]]) -> dict[str, float]:
     return {name: round(float(np.mean([score[name] for score in scores])), 4) for name in STRUCTURES}
 
@@ -151,7 +166,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float
     return summary
 
 
-def evaluate(bundle: Path, data: Path) -> dict[str, Any]:
+def evaluate(bundle: Path, data: Path, *, phantoms: int = 6) -> dict[str, Any]:
     """Measure the bundle on the validation patients; return the content of `metrics.json`."""
     split = split_patients(list(list_slices(data)))
     segment = load_segmenter(bundle)
@@ -165,6 +180,7 @@ def evaluate(bundle: Path, data: Path) -> dict[str, Any]:
         "protocol": "largest probability, no clean-up, native grid, whole volume of each patient",
         "real": {"data": "SPIDER T2 SPACE", "patients": rows, "summary": summarise(rows)},
         "simulated": evaluate_simulated(segment, patients),
+        "synthetic": evaluate_synthetic(segment, phantoms) if phantoms else {},
     }
 
 
@@ -184,13 +200,16 @@ def main(
     *,
     bundle: Annotated[Path, typer.Option(help="Bundle folder to measure.")] = Path("models/bundles") / NAME,
     data: Annotated[Path | None, typer.Option(help="Folder that holds mr_spider_t2space.")] = None,
+    phantoms: Annotated[int, typer.Option(help="Generated spines to measure on as well.")] = 6,
 ) -> None:
     """Measure a bundle on the validation patients; write metrics.json, metadata's metrics and the model card."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
-    metrics = evaluate(bundle, data or default_data_folder())
+    metrics = evaluate(bundle, data or default_data_folder(), phantoms=phantoms)
     print_table(metrics)
     for name, scores in metrics["simulated"].items():
         log.info("simulated, %s: %s", name, scores)
+    for name, scores in metrics["synthetic"].items():
+        log.info("synthetic, %s: %s", name, scores)
     write_json(metrics, bundle / "docs" / "metrics.json")
     path = bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text())

@@ -190,7 +190,7 @@ def describe(network: SagittalSegmenter, digest: str, run: dict[str, Any], *, sy
     }
 
 
-def export(checkpoint: Path, bundle: Path) -> dict[str, Any]:
+def export(checkpoint: Path, bundle: Path, *, note: str = "") -> dict[str, Any]:
     """Write ONNX file and metadata of a checkpoint's averaged network into the bundle; return the metadata.
 
     Raises:
@@ -213,6 +213,7 @@ def export(checkpoint: Path, bundle: Path) -> dict[str, Any]:
         "crop": list(settings["crop"]),
         "filters": list(network.config.filters),
         "phantom_share": settings.get("phantom_share", 0.0),
+        "note": note,
         "parity_max_abs_logit": float(f"{parity:.1e}"),
     }
     share = settings.get("phantom_share", 0)
@@ -234,10 +235,11 @@ def main(
     *,
     checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of a training run.")],
     bundle: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("models/bundles") / NAME,
+    note: Annotated[str, typer.Option(help="What the model card should say about how the run went.")] = "",
 ) -> None:
     """Export a checkpoint as an ONNX model bundle."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
-    spine = export(checkpoint, bundle)["spine"]
+    spine = export(checkpoint, bundle, note=note)["spine"]
     log.info("%s sha256 %s parity %s", bundle, spine["sha256"], spine["training"]["parity_max_abs_logit"])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +64,9 @@ def generate_cached(count: int, path: Path) -> list[tuple[NDArray[np.float16], N
     if not path.is_file():
         log.info("generating %d spines", count)
         phantoms = generate(count, first_seed=1)
-        arrays = {f"voxels{n}": phantom.voxels.astype(np.float16) for n, phantom in enumerate(phantoms)}
-        arrays |= {f"labels{n}": phantom.labels for n, phantom in enumerate(phantoms)}
+        arrays: dict[str, Any] = {}
+        for n, phantom in enumerate(phantoms):
+            arrays |= {f"voxels{n}": phantom.voxels.astype(np.float16), f"labels{n}": phantom.labels}
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".tmp").open("wb") as file:
             np.savez(file, **arrays)

@@ -147,7 +147,10 @@ class Trainer:
         found = list(self.pool.map(self._find_gradients, draws))
         for parameter, *gradients in zip(self.parameters, *[gradients for _, gradients in found], strict=True):
             parameter.grad = sum(gradients[1:], start=gradients[0]) / len(gradients)
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        if not torch.isfinite(norm):  # one bad sample must not undo the run: its step is left out
+            log.warning("step %d left out: its gradient is not finite", self.step)
+            return math.nan
         self.optimiser.step()
         self.step += 1
         update_average(self.average, self.network, step=self.step)
@@ -232,7 +235,7 @@ def run(trainer: Trainer, training: Material, validation: list[Volume], out: Pat
         now = time.monotonic()
         trainer.seconds += now - start
         if now - reported > config.report_s:
-            log.info("step %d loss %.4f at %.0f s", trainer.step, float(np.mean(losses)), trainer.seconds)
+            log.info("step %d loss %.4f at %.0f s", trainer.step, float(np.nanmean(losses)), trainer.seconds)
             losses, reported = [], now
         if now - saved > config.checkpoint_s:
             trainer.save(out / CHECKPOINT)

@@ -18,6 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from dicom_node.reader.tags import HEADER_KEYWORDS
 from dicom_node.reader.values import PARSE_ERRORS, integer, tag_of, text
+from dicom_node.storage_classes import StorageKind, kind_of
 from inference.errors import InstanceRefusal, ReasonCode
 
 HEADER_TAGS = tuple(tag_of(keyword) for keyword in HEADER_KEYWORDS)
@@ -204,10 +205,10 @@ def _refuse_short_pixels(header: Header, file_bytes: int) -> None:
     """Refuse an instance whose pixels end before its header says: a cut transfer or a damaged file."""
     rows, columns = integer(header.dataset, "Rows"), integer(header.dataset, "Columns")
     if not header.has_pixels:
-        if rows and columns:
+        if (rows and columns) or kind_of(header.sop_class_uid) is StorageKind.IMAGE:
+            size = f"{rows}x{columns} pixels" if rows and columns else "an image"
             raise InstanceRefusal(
-                f"the header announces {rows}x{columns} pixels, but the file ends before its pixel data",
-                code=ReasonCode.PIXEL_DATA,
+                f"the header announces {size}, but the file ends before its pixel data", code=ReasonCode.PIXEL_DATA
             )
         return
     if header.pixels is None or not UID(header.transfer_syntax_uid).is_transfer_syntax:

@@ -214,14 +214,15 @@ def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
     """A drawn length equals the distance of its points times Pixel Spacing."""
     for item in walk(report):
         shapes = children(item, value_type="SCOORD") if item.ValueType == "NUM" else []
-        if not shapes or shapes[0].GraphicType != "POLYLINE":
+        measured = item.get("MeasuredValueSequence")
+        if not shapes or not measured or shapes[0].GraphicType != "POLYLINE":
             continue
         reference = children(shapes[0], value_type="IMAGE")[0].ReferencedSOPSequence[0]
         frame = reference.get("ReferencedFrameNumber")
         spacing = pixel_spacing(sources[str(reference.ReferencedSOPInstanceUID)], None if frame is None else int(frame))
         data = [float(v) for v in shapes[0].GraphicData]
         points = list(zip(data[::2], data[1::2], strict=True))
-        stated = float(item.MeasuredValueSequence[0].NumericValue)
+        stated = float(measured[0].NumericValue)
         if spacing is None or not isclose(length_mm(points, spacing), stated, abs_tol=LENGTH_TOLERANCE_MM):
             yield f"{name_of(item)} is stated as {stated} mm, but its points and pixel spacing say otherwise"
 

@@ -1,7 +1,8 @@
 """Vertebral bodies told apart, and cut off from their posterior elements.
 
-Everything of the vertebra class in front of the canal is cut by the separators into *segments*, one per level. A segment
-much longer than its neighbours holds two bodies whose disc was not found: it is cut again at its narrowest place.
+Everything of the vertebra class in front of the canal is cut by the separators into *segments*, one per level. A
+segment much longer than its neighbours holds two bodies whose disc was not found: it is cut again at its narrowest
+place.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ class Bodies:
         return len(self.separators) + 1
 
 
-def split_bodies(
-    vertebra: MaskArray, line: CanalLine, separators: tuple[Separator, ...], grid: SagittalGrid
-) -> Bodies:
+def split_bodies(vertebra: MaskArray, line: CanalLine, separators: tuple[Separator, ...], grid: SagittalGrid) -> Bodies:
     """Cut the vertebra class in front of the canal into one segment per level."""
     spacing = np.asarray(grid.spacing_mm)
     columns_mm = np.arange(vertebra.shape[2]) * spacing[2]
@@ -66,7 +65,7 @@ def split_bodies(
     behind = _behind_wall(voxels, segments, line, vertebra.shape, grid)
     body[tuple(voxels[behind].T)] = 0
     count = len(separators) + 1
-    volumes = np.bincount(segments[~behind], minlength=count + 1)[1:] * float(spacing.prod())
+    volumes = np.asarray(np.bincount(segments[~behind], minlength=count + 1)[1:] * spacing.prod(), dtype=np.float64)
     return Bodies(anterior=anterior, body=body, separators=separators, volumes_mm3=volumes)
 
 
@@ -80,7 +79,9 @@ def _segments(points: FloatArray, separators: tuple[Separator, ...]) -> NDArray[
 
 def _whole_parts(parts: NDArray[np.int32], segments: NDArray[np.int16], count: int) -> NDArray[np.int16]:
     """Give each connected part that lies almost wholly in one segment to it."""
-    table = np.bincount(parts.astype(np.int64) * (count + 1) + segments, minlength=(int(parts.max(initial=0)) + 1) * (count + 1))
+    table = np.bincount(
+        parts.astype(np.int64) * (count + 1) + segments, minlength=(int(parts.max(initial=0)) + 1) * (count + 1)
+    )
     table = table.reshape(-1, count + 1)
     main = table.argmax(axis=1)
     whole = table.max(axis=1) >= _WHOLE_SHARE * np.maximum(table.sum(axis=1), 1)
@@ -111,9 +112,11 @@ def _missing_separator(points: FloatArray, found: list[Separator], line: CanalLi
         origin, axis = _segment_axis(mine, above, below, line)
         along = (mine - origin) @ axis
         low, high = np.percentile(along, (1.0, 99.0))
-        open_ended = above is None or below is None
-        length = high - low if open_ended else float(np.linalg.norm(below.centre_mm - above.centre_mm))
-        if length <= (OPEN_LENGTH if open_ended else MERGED_LENGTH) * pitch[number - 1]:
+        if above is None or below is None:
+            length, limit = float(high - low), OPEN_LENGTH
+        else:
+            length, limit = float(np.linalg.norm(below.centre_mm - above.centre_mm)), MERGED_LENGTH
+        if length <= limit * pitch[number - 1]:
             continue
         valley = _valley(along, low, high, pitch[number - 1])
         near = mine[np.abs(along - valley) < 3.0]  # noqa: PLR2004 - millimetres around the valley
@@ -189,7 +192,7 @@ def _behind_wall(
         if len(r) < 10:  # noqa: PLR2004 - too little wall for a plane
             continue
         z, y, x = k * slice_mm, r * row_mm, last[k, r] * column_mm
-        wall = _robust_wall(z, y, x)
+        wall = _robust_wall(np.asarray(z, np.float64), np.asarray(y, np.float64), np.asarray(x, np.float64))
         mine = np.flatnonzero(segments == number)
         at = voxels[mine]
         limit = wall[0] + wall[1] * at[:, 1] * row_mm + wall[2] * at[:, 0] * slice_mm + _WALL_MARGIN_MM

@@ -48,6 +48,10 @@ def canal_diameter(
             reason=ReasonCode.TRUNCATION, sentence="the middle of the canal lies outside the stack at this level"
         )
     along = np.arange(arc - HALF_LEVEL_MM, arc + HALF_LEVEL_MM + STEP_MM, STEP_MM)
+    rows = np.array([line.point_at(a)[0] for a in (along[0], along[-1])]) / grid.spacing_mm[1]
+    seen_rows = np.flatnonzero(line.present)
+    if rows.min() < seen_rows[0] or rows.max() > seen_rows[-1]:
+        return Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the canal is cut off or ends within this level")
     axis = line.tangent(arc)
     across = np.array([-axis[1], axis[0]])
     u = np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
@@ -56,7 +60,7 @@ def canal_diameter(
     place = np.moveaxis(points / np.asarray(grid.spacing_mm[1:]), -1, 0)
     seen = ndimage.map_coordinates(probability[index].astype(np.float32), place, order=1, mode="constant")
     front, back = _walls(seen, u)
-    return _smallest(front, back, points[:, 0] - u[0] * across, across, index, grid)
+    return _smallest(front, back, points[:, 0] - u[0] * across, across, index=index, grid=grid)
 
 
 def _crossing_arc(line: CanalLine, separator: Separator) -> float:
@@ -68,7 +72,7 @@ def _crossing_arc(line: CanalLine, separator: Separator) -> float:
 
 
 def _walls(seen: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """u of the front and back wall on every line across: the run of canal nearest to the course."""
+    """Place across (u) of the front and back wall on every line across: the run of canal nearest to the course."""
     front, back = np.full(len(seen), np.nan), np.full(len(seen), np.nan)
     for line, values in enumerate(seen):
         runs, count = ndimage.label(values >= HALF)
@@ -85,7 +89,7 @@ def _walls(seen: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _smallest(
-    front: FloatArray, back: FloatArray, centres: FloatArray, across: FloatArray, index: int, grid: SagittalGrid
+    front: FloatArray, back: FloatArray, centres: FloatArray, across: FloatArray, *, index: int, grid: SagittalGrid
 ) -> Length | Unmeasured:
     """The smallest smoothed width, with its two ends."""
     good = np.isfinite(front) & np.isfinite(back)

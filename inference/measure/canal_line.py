@@ -16,7 +16,7 @@ from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import FloatArray, MaskArray
 
 MINIMUM_CANAL_MM = 40.0
-"""A canal shorter than this cannot order three bodies: lumbar pitch is 32 to 38 mm, thoracic 22 to 28 (models.md 2.3)."""
+"""A shorter canal cannot order three bodies: lumbar pitch is 32 to 38 mm, thoracic 22 to 28 (models.md 2.3)."""
 SMOOTHING_MM = 6.0
 """Gaussian sigma along the canal for its walls: keeps a disc level's bulge, drops the noise of single rows."""
 COURSE_SMOOTHING_MM = 15.0
@@ -74,11 +74,12 @@ def canal_line(canal: MaskArray, spacing_mm: tuple[float, float, float]) -> Cana
     """
     slice_mm, row_mm, column_mm = spacing_mm
     seen = canal.any(axis=2)  # (slice, row)
-    present = seen.any(axis=0)
+    present: MaskArray = np.asarray(seen.any(axis=0))
     length_mm = float(present.sum() * row_mm)
     if length_mm < MINIMUM_CANAL_MM:
         raise SeriesRefusal(
-            f"no plausible spine was found: {length_mm:.0f} mm of spinal canal, at least {MINIMUM_CANAL_MM:.0f} mm are needed",
+            f"no plausible spine was found: {length_mm:.0f} mm of spinal canal, "
+            f"at least {MINIMUM_CANAL_MM:.0f} mm are needed",
             code=ReasonCode.BODY_PART,
         )
     weight = canal.sum(axis=2).astype(np.float64)

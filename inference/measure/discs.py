@@ -39,7 +39,9 @@ def disc_heights(
     own = own_probability(probability[slices], mask[slices])
     voxels = np.argwhere(mask[slices])
     if not len(voxels):
-        none = Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the disc is not on the slices around the canal's middle")
+        none = Unmeasured(
+            reason=ReasonCode.TRUNCATION, sentence="the disc is not on the slices around the canal's middle"
+        )
         return none, none, none
     centre = voxels.mean(axis=0) * grid.spacing_mm
     axis = separator.normal[1:] / np.linalg.norm(separator.normal[1:])

@@ -2,7 +2,8 @@
 
 Every height is divided by its norm for the level, which takes out the wedge of a normal T11 and L5 and the normal
 concavity. What is left is the person's size, a line over the levels fitted from the *other* bodies without those that
-are themselves low. A fixed 20 % rule on raw ratios would call a normal male T11 (anterior over posterior 0.86) a fracture.
+are themselves low. A fixed 20 % rule on raw ratios would call a normal male T11 (anterior over posterior 0.86) a
+fracture.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.morphometry import BODY_NORMS
-from inference.measure.reading import FractureShape, Heights, HeightLoss, Unmeasured
+from inference.measure.reading import FractureShape, HeightLoss, Heights, Unmeasured
 from inference.measure.vertebrae import MeasuredBody
 
 GENANT_LIMITS = (0.20, 0.25, 0.40)
@@ -31,7 +32,8 @@ NORMAL_SPREAD = 0.05
 """Relative standard deviation of a normal height around a person's line: 0.03 to 0.06 by level and place on 29 people
 (SPIDER T2 SPACE label maps, robust), 0.05 over all."""
 SLOPE_SPREAD = 0.012
-"""Standard deviation per level of the slope of a person's line (same 29 people)."""
+"""Standard deviation per level of the slope of a person's line around the norms: our own judgement, a quarter of the
+normal spread, so that four levels are needed before a slope counts as much as one body's own variation."""
 SMALLEST_LOSS_UNCERTAINTY = 0.04
 """No loss is surer than this: human limits of agreement are +-12.5 % (models.md 3.6, PMC3733867)."""
 _NEIGHBOUR_LEVELS = 4.0
@@ -135,7 +137,8 @@ def _loss(
         count = int(references.sum() - references[index])
         return Unmeasured(
             reason=ReasonCode.UNCERTAIN,
-            sentence=f"{count} unfractured other bodies were measured, at least {MINIMUM_REFERENCES} are needed to know the expected height",
+            sentence=f"{count} unfractured other bodies were measured, "
+            f"at least {MINIMUM_REFERENCES} are needed to know the expected height",
         )
     losses = 1.0 - column.ratios[index] / size
     worst = int(losses.argmax())

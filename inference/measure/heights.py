@@ -82,7 +82,9 @@ def _height(edges: Edges, grid: SagittalGrid, tilt: float, place: float) -> Leng
     spread = 1.4826 * float(np.median(np.abs(values - np.median(values)))) / np.sqrt(len(good))
     floor = UNCERTAINTY_FLOOR_VOXELS * _voxel_along(edges, grid)
     middle = int(good[np.argmin(np.abs(by_slice[good] - shown) + 1e-3 * np.abs(good - good.mean()))])
-    at = (_median(np.where(band, edges.top, np.nan)[middle]) + _median(np.where(band, edges.bottom, np.nan)[middle])) / 2
+    at = (
+        _median(np.where(band, edges.top, np.nan)[middle]) + _median(np.where(band, edges.bottom, np.nan)[middle])
+    ) / 2
     z = float(edges.slices[middle] * grid.spacing_mm[0])
     height = shown * float(np.cos(tilt))
     ends = [edges.frame.point_mm(z, at + sign * height / 2, float(centre[middle])) for sign in (-1.0, 1.0)]

@@ -1,8 +1,8 @@
 """Which level each segment is: counted upwards from the sacrum.
 
 The sacrum itself is not a class, so the lowest disc that has a body above it and none below it is taken for L5-S1. That
-is an assumption, and it is said: a transitional vertebra cannot be seen in a lumbar field of view, because only counting
-from C2 or from the ribs tells a sacralised L5 from an L4 (models.md 3.5).
+is an assumption, and it is said: a transitional vertebra cannot be seen in a lumbar field of view, because only
+counting from C2 or from the ribs tells a sacralised L5 from an L4 (models.md 3.5).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SACRUM_MARGIN_MM = 12.0
 WHOLE_SHARE = 0.4
 """Share of the median body below which something under the last disc is no vertebra but a piece of the sacrum."""
 SMALLEST_BODY_MM3 = 150.0
-"""A body cut by the upper edge of the field of view is kept down to this volume (about 4 x 30 mm on one 1.3 mm slice)."""
+"""A body cut by the upper edge of the field of view is kept down to this (about 4 x 30 mm on one 1.3 mm slice)."""
 EMPTY_SHARE = 0.1
 """A level between two discs with less bone than this share of the median body has no body that could be outlined."""
 FLATTEST_SACRUM_DEG = 5.0
 STEEPEST_SACRUM_DEG = 75.0
-"""Inclination of the L5-S1 disc against the image's horizontal: sacral slope 39 +- 8 degrees standing (models.md 2.3), less
-supine and less by half the disc's wedge; five standard deviations around that, measured 8 to 55 on SPIDER T2 SPACE."""
+"""Inclination of the L5-S1 disc against the image's horizontal: sacral slope is 39 +- 8 degrees standing (models.md
+2.3), and four and a half standard deviations to either side leave room for lying and for the disc's own wedge."""
 MOST_THORACOLUMBAR = 17
 """T1 to L5: more bodies than that above a sacrum are possible only with the neck in view."""
 
@@ -126,15 +126,14 @@ def _names(last: int, first: int) -> dict[int, Vertebra]:
     lumbar_to_head = REGULAR_VERTEBRAE[: REGULAR_VERTEBRAE.index(Vertebra.L5) + 1][::-1]
     if last - first + 1 > len(lumbar_to_head):
         raise SeriesRefusal(
-            f"no plausible spine was found: {last - first + 1} vertebral bodies, a spine has at most {len(lumbar_to_head)}",
+            f"no plausible spine was found: {last - first + 1} vertebral bodies, "
+            f"a spine has at most {len(lumbar_to_head)}",
             code=ReasonCode.BODY_PART,
         )
     return {last - place: lumbar_to_head[place] for place in range(last - first + 1)}
 
 
-def _doubts(
-    bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, kept: tuple[int, ...]
-) -> list[str]:
+def _doubts(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, kept: tuple[int, ...]) -> list[str]:
     """Sentences that each make the numbering ambiguous."""
     last, doubts = kept[-1], []
     beneath = bodies.separators[last - 1] if last <= len(bodies.separators) else None

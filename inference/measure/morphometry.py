@@ -1,15 +1,16 @@
 """Reference sizes of adult vertebrae, each with its source.
 
-Only ratios between levels and between the three heights are used for height loss: a person's own size is fitted from the
-other vertebrae of the same image. Absolute sizes serve to refuse what cannot be an adult spine.
+Only ratios between levels and between the three heights are used for height loss: a person's own size is fitted from
+the other vertebrae of the same image. Absolute sizes serve to refuse what cannot be an adult spine.
 
 Heights are meant as this package measures them: on outlines of marrow in MR, at 15, 50 and 85 % of the depth.
 
 Sources
-    [S] medians over 29 people of the SPIDER T2 SPACE label maps (van der Graaf et al., Scientific Data 2024, CC BY 4.0),
-        measured by this package; fractured bodies are too few to move a median. n = 28 or 29 for T12..L5, 15 for T11.
-    [P] Panjabi et al. 1991/1992, cadavers: posterior heights and depths. Times 1.09, the ratio of [S] to [P] over T11..L3
-        (heights in living people are larger; so is CT of L5, IJSS 2021;15:1072).
+    [S] medians over 29 people of the SPIDER T2 SPACE label maps (van der Graaf et al., Scientific Data 2024,
+        CC BY 4.0), measured by this package, smoothed over neighbouring levels; fractured bodies are too few to move
+        a median. n = 28 or 29 for T12..L5, 15 for T11.
+    [P] Panjabi et al. 1991/1992, cadavers: posterior heights and depths. Times 1.09, the ratio of [S] to [P] over
+        T11..L3 (heights in living people are larger; so is CT of L5, IJSS 2021;15:1072).
     [W] sagittal wedging in degrees, PMC2899959, mean of women and men, turned into a ratio over 70 % of the depth.
         [S] agrees with it within 0.02 at T11..L1 and is 0.03 to 0.1 more lordotic at L2..L5, where [S] is used.
     [E] our own judgement, where no source was found.
@@ -46,7 +47,9 @@ def _norm(posterior_mm: float, wedge: float, concavity: float, depth_mm: float) 
 
 
 BODY_NORMS: dict[Vertebra, BodyNorm] = {
-    Vertebra.C3: _norm(12.6, 1.00, 0.95, 15.3),  # heights and depths [P] from here to T10, wedge and concavity [E] to C7
+    Vertebra.C3: _norm(
+        12.6, 1.00, 0.95, 15.3
+    ),  # heights and depths [P] from here to T10, wedge and concavity [E] to C7
     Vertebra.C4: _norm(12.4, 1.00, 0.95, 15.6),
     Vertebra.C5: _norm(12.4, 0.98, 0.95, 16.6),
     Vertebra.C6: _norm(11.9, 0.98, 0.95, 17.5),

@@ -16,9 +16,7 @@ UNUSUAL_SD = 2.5
 """Beyond this the sizes are reported, because a wrong pixel spacing shows itself like this."""
 
 
-def check_sizes(
-    levels: dict[int, Vertebra], measured: dict[int, MeasuredBody]
-) -> tuple[tuple[ReasonCode, str], ...]:
+def check_sizes(levels: dict[int, Vertebra], measured: dict[int, MeasuredBody]) -> tuple[tuple[ReasonCode, str], ...]:
     """Warnings about sizes that are unusual as a whole; empty when they are usual or nothing was measured.
 
     Raises:
@@ -28,7 +26,9 @@ def check_sizes(
     for number, level in levels.items():
         body = measured[number]
         if isinstance(body.heights, Heights):
-            ratios.append((body.heights.posterior.mm / BODY_NORMS[level].posterior_mm, body.depth_mm / BODY_NORMS[level].depth_mm))
+            ratios.append(
+                (body.heights.posterior.mm / BODY_NORMS[level].posterior_mm, body.depth_mm / BODY_NORMS[level].depth_mm)
+            )
     if not ratios:
         return ()
     height, depth = (float(v) for v in np.median(np.array(ratios), axis=0))

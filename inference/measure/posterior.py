@@ -20,8 +20,8 @@ from inference.measure.separators import SMALLEST_ISLAND_MM3, USUAL_PITCH_MM
 COARSE_MM = 1.4
 """In-plane grid of the growth; a facet joint space is about as wide."""
 PROCESS_OFFSET = 0.28
-"""A spinous process lies this share of a pitch below the middle of its body: median over T11..L5 of 30 people (SPIDER T2
-SPACE label maps, middle half 0.20 to 0.35), against a distance of 1 to the neighbour's."""
+"""A spinous process lies this share of a pitch below the middle of its body: median over T11..L5 of 30 people (SPIDER
+T2 SPACE label maps, middle half 0.20 to 0.35), against a distance of 1 to the neighbour's."""
 PROCESS_BAND_MM = 4.0
 """Half width of the band around the canal's middle in which spinous processes stand alone, without their arches."""
 SMALLEST_PROCESS_MM3 = 300.0
@@ -52,14 +52,15 @@ def assign_posterior(
     """
     anterior = np.where(np.isin(bodies.anterior, kept), bodies.anterior, 0).astype(np.int16)
     step = tuple(max(1, round(COARSE_MM / d)) for d in spacing_mm[1:])
-    seeded = _with_processes(vertebra, anterior, bodies, kept, line, spacing_mm)
+    seeded = _with_processes(vertebra, anterior, bodies=bodies, kept=kept, line=line, spacing_mm=spacing_mm)
     coarse, seeds = _coarse(vertebra, step), _coarse_labels(seeded, step)
     coarse_mm = (spacing_mm[0], spacing_mm[1] * step[0], spacing_mm[2] * step[1])
     grown = _grow(coarse, seeds, coarse_mm)
     out = seeded
     rest = np.argwhere(vertebra & (out == 0))
     out[tuple(rest.T)] = grown[rest[:, 0], rest[:, 1] // step[0], rest[:, 2] // step[1]]
-    _place_loose(out, vertebra & (out == 0) & (bodies.anterior == 0), bodies, kept, line, spacing_mm)
+    loose = vertebra & (out == 0) & (bodies.anterior == 0)
+    _place_loose(out, loose, bodies=bodies, kept=kept, line=line, spacing_mm=spacing_mm)
     return out
 
 
@@ -96,9 +97,7 @@ def _grow(mask: MaskArray, seeds: NDArray[np.int16], spacing_mm: tuple[float, fl
     return grown
 
 
-def _graph(
-    nodes: NDArray[np.int64], cost: FloatArray, spacing_mm: tuple[float, float, float]
-) -> sparse.csr_matrix:
+def _graph(nodes: NDArray[np.int64], cost: FloatArray, spacing_mm: tuple[float, float, float]) -> sparse.csr_matrix:
     """Edges between face neighbours, weighted by length times the mean cost of both."""
     starts, ends, weights = [], [], []
     for axis in range(3):
@@ -117,6 +116,7 @@ def _graph(
 def _with_processes(
     vertebra: MaskArray,
     anterior: NDArray[np.int16],
+    *,
     bodies: Bodies,
     kept: tuple[int, ...],
     line: CanalLine,
@@ -144,6 +144,7 @@ def _with_processes(
 def _place_loose(
     out: NDArray[np.int16],
     loose: MaskArray,
+    *,
     bodies: Bodies,
     kept: tuple[int, ...],
     line: CanalLine,
@@ -158,7 +159,7 @@ def _place_loose(
 
 
 def _parts(mask: MaskArray, line: CanalLine) -> tuple[NDArray[np.int64], FloatArray, FloatArray, FloatArray]:
-    """Connected parts: the part of each voxel of the mask, and by part its place along the canal, size and length there."""
+    """Connected parts: that of each voxel of the mask, and by part its place along the canal, size and length there."""
     labels, count = ndimage.label(mask)
     voxels = np.argwhere(mask)
     part = labels[mask].astype(np.int64) - 1

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.anatomy import Vertebra
-from inference.errors import ReasonCode, SeriesRefusal
+from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray, Volume
 from inference.measure.bodies import Bodies, split_bodies
 from inference.measure.canal import canal_diameter
@@ -53,7 +52,8 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     owners = assign_posterior(labels == VERTEBRA, bodies, tuple(levels.vertebrae), line, grid.spacing_mm)
     padding = _padding(grid.crop(volume.voxels))
     measured = {
-        number: measure_body(cropped[VERTEBRA], bodies, number, line, grid, padding) for number in levels.vertebrae
+        number: measure_body(cropped[VERTEBRA], bodies, number, line=line, grid=grid, padding=padding)
+        for number in levels.vertebrae
     }
     measured = whole_bodies(measured, levels.vertebrae)
     sizes_warning = check_sizes(levels.vertebrae, measured)
@@ -61,7 +61,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     return SpineReading(
         numbering=levels.numbering,
         vertebrae=_vertebrae(grid, bodies, owners, levels, measured),
-        discs=_discs(grid, cropped[DISC], disc_labels, bodies.separators, levels, line),
+        discs=_discs(grid, cropped[DISC], labels=disc_labels, separators=bodies.separators, levels=levels, line=line),
         canal=grid.to_source(canal),
         canal_levels=_canal_levels(grid, cropped[CANAL], bodies.separators, levels, line),
         midsagittal_slice=_midsagittal(line, grid),
@@ -91,6 +91,7 @@ def _vertebrae(
 def _discs(
     grid: SagittalGrid,
     probability: FloatArray,
+    *,
     labels: NDArray[np.int16],
     separators: tuple[Separator, ...],
     levels: Levels,
@@ -151,7 +152,7 @@ def _warnings(volume: Volume, levels: Levels) -> tuple[tuple[ReasonCode, str], .
         warnings.append(
             (
                 ReasonCode.FEW_SLICES,
-                f"The series has {slices} slice(s); with fewer than {FEW_SLICES} a sideways lean of the bodies is not corrected.",
+                f"The series has {slices} slice(s): too few (under {FEW_SLICES}) to correct a sideways lean of bodies.",
             )
         )
     if levels.numbering.ambiguous:

@@ -1,7 +1,7 @@
 """Discs told apart, and the planes between vertebral bodies.
 
-A *separator* is a plane between two neighbouring bodies: the plane of a disc, or, where two bodies touch and no disc was
-found between them, the plane through their narrowest place.
+A *separator* is a plane between two neighbouring bodies: the plane of a disc, or, where two bodies touch and no disc
+was found between them, the plane through their narrowest place.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ MINIMUM_DISC_SHARE = 0.15
 """A disc smaller than this share of the median one is an island of noise, unless the field of view cuts it."""
 SMALLEST_ISLAND_MM3 = 30.0
 """Islands below this are left out: on 30 real label maps (SPIDER T2 SPACE) they hold less than 0.1 % of any class."""
+ROUND = 2.0
+"""A disc whose variance along itself is less than this multiple of that across it is too round to have a direction."""
+FARTHEST_COSINE = 0.5
+"""A disc's normal lies within 60 degrees of the canal's course: L5-S1 and a flat sacrum are within 45."""
 _TILT_RIDGE_MM2 = 9.0
 """Slices that span less than about 3 mm to either side say little about a tilt across them."""
 
@@ -55,7 +59,7 @@ def label_discs(
     parts, count = ndimage.label(disc)
     voxels = np.argwhere(disc)
     part_of = parts[disc]
-    volumes = np.bincount(part_of, minlength=count + 1)[1:] * float(np.prod(spacing_mm))
+    volumes = np.asarray(np.bincount(part_of, minlength=count + 1)[1:] * np.prod(spacing_mm), dtype=np.float64)
     arcs = _mean_by(part_of, line.arc_mm[voxels[:, 1], voxels[:, 2]], count)
     group_of_part = _groups(arcs, volumes)
     groups = np.concatenate([[0], group_of_part])[part_of]
@@ -65,7 +69,9 @@ def label_discs(
     kept = []
     for group, size in enumerate(sizes, start=1):
         cut = bool(edges[groups == group].any())
-        if size >= MINIMUM_DISC_SHARE * np.median(sizes) or (cut and size >= 0.5 * MINIMUM_DISC_SHARE * np.median(sizes)):
+        if size >= MINIMUM_DISC_SHARE * np.median(sizes) or (
+            cut and size >= 0.5 * MINIMUM_DISC_SHARE * np.median(sizes)
+        ):
             kept.append(group)
             numbers[group] = len(kept)
     labels = np.zeros(disc.shape, dtype=np.int16)
@@ -83,11 +89,16 @@ def _groups(arcs: FloatArray, volumes: FloatArray) -> NDArray[np.int64]:
     large = np.flatnonzero(volumes >= 0.3 * np.percentile(volumes[volumes >= 0.2 * volumes.max()], 75))
     large = large[np.argsort(arcs[large], kind="stable")]
     gaps = np.diff(arcs[large])
-    pitch = float(np.median(gaps[gaps > 0.5 * USUAL_PITCH_MM])) if np.any(gaps > 0.5 * USUAL_PITCH_MM) else USUAL_PITCH_MM
+    pitch = (
+        float(np.median(gaps[gaps > 0.5 * USUAL_PITCH_MM])) if np.any(gaps > 0.5 * USUAL_PITCH_MM) else USUAL_PITCH_MM
+    )
     centres: list[list[int]] = []
     medium = np.flatnonzero(volumes >= 0.1 * np.median(volumes[large]))
     for part in medium[np.argsort(arcs[medium], kind="stable")]:
-        if centres and arcs[part] - np.average(arcs[centres[-1]], weights=volumes[centres[-1]]) < FRAGMENT_PITCH * pitch:
+        if (
+            centres
+            and arcs[part] - np.average(arcs[centres[-1]], weights=volumes[centres[-1]]) < FRAGMENT_PITCH * pitch
+        ):
             centres[-1].append(int(part))
         else:
             centres.append([int(part)])
@@ -106,19 +117,22 @@ def _mean_by(labels: NDArray[np.int32], values: FloatArray, count: int) -> Float
 
 
 def _touches_edge(voxels: NDArray[np.int64], shape: tuple[int, ...]) -> MaskArray:
-    """Which voxels lie within the margin of the crop's first or last rows; the margin is empty unless the image ends."""
+    """Which voxels lie within the margin of the crop's first or last rows.
+
+    The margin is empty unless the image ends there.
+    """
     return np.asarray((voxels[:, 1] < 2) | (voxels[:, 1] >= shape[1] - 2))  # noqa: PLR2004 - see docstring
 
 
 def _plane(points: FloatArray, line: CanalLine, number: int) -> Separator:
-    """The plane of one disc: direction in the slices from all of them together, tilt across slices by ridge regression."""
+    """The plane of one disc: direction in the slices from all of them, tilt across slices by ridge regression."""
     centre = points.mean(axis=0)
     arc = line.arc_at(centre[1], centre[2])
     tangent = line.tangent(arc)
     flat = points[:, 1:] - centre[1:]
     values, vectors = np.linalg.eigh(np.cov(flat.T) if len(flat) > 2 else np.eye(2))  # noqa: PLR2004
     normal = vectors[:, 0]
-    if values[1] < 2.0 * values[0] or abs(normal @ tangent) < 0.5:  # noqa: PLR2004 - round or far off the canal: no direction
+    if values[1] < ROUND * values[0] or abs(normal @ tangent) < FARTHEST_COSINE:
         normal = tangent
     normal = normal if normal @ tangent > 0 else -normal
     return _with_tilt(points, centre, normal, arc, number)

@@ -24,11 +24,13 @@ LARGEST_TILT_DEG = 20.0
 LARGEST_VOXEL_MM = 3.0
 """Coarser voxels along the spine do not carry a height (models.md 3.6)."""
 LARGEST_TURN_DEG = 30.0
-"""The endplates of a body are this close to a right angle to the line between its discs; half of a severe wedge is 15."""
+"""The endplates of a body are this close to a right angle to the line between its discs; half a severe wedge is 15."""
 SHALLOWEST = 0.65
 """Least depth against the other bodies of the same spine: 3.9 standard deviations of 9 % (models.md 2.3)."""
 OFF_STACK_MM = 9.0
 """The middle of the canal may lie this far outside the stack: a fifth of a body's width (45 mm)."""
+LEAST_CANAL = 0.3
+"""Share of the body's rows that must show the canal on some slice: without it the slices lie beside the middle."""
 OPEN_MARGIN_MM = 4.0
 """A body without a disc beyond it must end this far from the image's edge; a disc is about that high there."""
 _MARGIN_MM = 3.0
@@ -47,7 +49,7 @@ class MeasuredBody:
 
 
 def measure_body(
-    probability: FloatArray, bodies: Bodies, number: int, line: CanalLine, grid: SagittalGrid, padding: MaskArray
+    probability: FloatArray, bodies: Bodies, number: int, *, line: CanalLine, grid: SagittalGrid, padding: MaskArray
 ) -> MeasuredBody:
     """Heights of one segment's body.
 
@@ -70,11 +72,12 @@ def measure_body(
     if slices.size:
         centre = np.argwhere(mask[slices]).mean(axis=0) * grid.spacing_mm
         centre[0] = slices.mean() * grid.spacing_mm[0]
-    refusal = _refusal(grid, canal_slice, slices, cut=cut)
+    beside_canal = float(line.present[rows[0] : rows[-1] + 1].mean()) < LEAST_CANAL
+    refusal = _refusal(grid, canal_slice, slices, cut=cut, beside_canal=beside_canal)
     if refusal is not None:
         return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=refusal, depth_mm=float("nan"))
     own = own_probability(probability[slices], mask[slices])
-    frame = _frame(mask[slices], centre, bodies, number, line, grid)
+    frame = _frame(mask[slices], centre, bodies, number, line=line, grid=grid)
     edges = edges_in_frame(own, slices, frame, grid.spacing_mm[1:])
     if edges is None:
         none = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the body's probability stays below one half")
@@ -94,7 +97,9 @@ def _heights(found: tuple[object, ...]) -> Heights | Unmeasured:
     return Heights(anterior=anterior, middle=middle, posterior=posterior)  # type: ignore[arg-type]
 
 
-def _refusal(grid: SagittalGrid, canal_slice: float, slices: NDArray[np.int64], *, cut: bool) -> Unmeasured | None:
+def _refusal(
+    grid: SagittalGrid, canal_slice: float, slices: NDArray[np.int64], *, cut: bool, beside_canal: bool
+) -> Unmeasured | None:
     """Why a body cannot be measured before its edges are looked for."""
     along = grid.spacing_mm[1]
     if along > LARGEST_VOXEL_MM:
@@ -105,7 +110,7 @@ def _refusal(grid: SagittalGrid, canal_slice: float, slices: NDArray[np.int64], 
     if cut:
         return Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the body touches the edge of the field of view")
     outside = max(-canal_slice, canal_slice - (grid.shape[0] - 1)) * grid.spacing_mm[0]
-    if outside > OFF_STACK_MM or not slices.size:
+    if outside > OFF_STACK_MM or not slices.size or beside_canal:
         return Unmeasured(
             reason=ReasonCode.TRUNCATION, sentence="the middle of the body lies outside the stack of slices"
         )
@@ -117,7 +122,7 @@ def _turned(angle_deg: float) -> Unmeasured | None:
         return None
     return Unmeasured(
         reason=ReasonCode.UNCERTAIN,
-        sentence=f"the endplates lie {angle_deg:.0f} degrees off the spine's direction: this is no outline of a whole body",
+        sentence=f"the endplates lie {angle_deg:.0f} degrees off the spine's direction: no outline of a whole body",
     )
 
 
@@ -126,14 +131,16 @@ def whole_bodies(measured: dict[int, MeasuredBody], levels: dict[int, Vertebra])
 
     A part shows itself by its depth: a fracture lowers a body but does not make it shallow.
     """
-    shares = {n: b.depth_mm / BODY_NORMS[levels[n]].depth_mm for n, b in measured.items() if isinstance(b.heights, Heights)}
+    shares = {
+        n: b.depth_mm / BODY_NORMS[levels[n]].depth_mm for n, b in measured.items() if isinstance(b.heights, Heights)
+    }
     usual = float(np.median(list(shares.values()))) if shares else float("nan")
     checked = dict(measured)
     for number, share in shares.items():
         if share < SHALLOWEST * usual:
             reason = Unmeasured(
                 reason=ReasonCode.TRUNCATION,
-                sentence=f"only {share / usual:.0%} of the expected depth of the body is on the slices around the canal's middle",
+                sentence=f"only {share / usual:.0%} of the body's expected depth is on the slices around its middle",
             )
             checked[number] = replace(measured[number], heights=reason)
     return checked
@@ -144,12 +151,13 @@ def _tilted(tilt_deg: float) -> Unmeasured | None:
         return None
     return Unmeasured(
         reason=ReasonCode.ORIENTATION,
-        sentence=f"the body leans {abs(tilt_deg):.0f} degrees out of the slice, at most {LARGEST_TILT_DEG:.0f} can be corrected",
+        sentence=f"the body leans {abs(tilt_deg):.0f} degrees out of the slice, "
+        f"at most {LARGEST_TILT_DEG:.0f} can be corrected",
     )
 
 
 def _frame(
-    mask: MaskArray, centre: FloatArray, bodies: Bodies, number: int, line: CanalLine, grid: SagittalGrid
+    mask: MaskArray, centre: FloatArray, bodies: Bodies, number: int, *, line: CanalLine, grid: SagittalGrid
 ) -> Frame:
     """The first frame: axis between the discs above and below, or along their normals, or along the canal."""
     planes = bodies.separators[max(number - 2, 0) : number]
@@ -170,9 +178,7 @@ def _frame(
     )
 
 
-def _meets_padding(
-    mask: MaskArray, bodies: Bodies, number: int, grid: SagittalGrid, padding: MaskArray
-) -> bool:
+def _meets_padding(mask: MaskArray, bodies: Bodies, number: int, grid: SagittalGrid, padding: MaskArray) -> bool:
     """True where the first or last body, with no disc beyond it, ends at the image's filling or close to its edge."""
     rows = np.flatnonzero(mask.any(axis=(0, 2)))
     reach = max(1, round(OPEN_MARGIN_MM / grid.spacing_mm[1]))

@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from builders.dicom import SeriesPlan, small_voxels, write_series
+from builders.dicom import SeriesPlan, slice_dataset, small_voxels, write_series
 from builders.peers import free_tcp_port, is_listening, store_with_storescu, wait_until
 from builders.receiving import RawPeer, data_set_bytes, pdata, running_node, serve_for_ever, store_command
 
 ROUNDS = 12
 SENDERS = 3
+TEMPLATE_UID = f"2.25.{10**30}"
 SUCCESS = struct.pack("<HHIH", 0, 0x0900, 2, 0x0000)
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["builders.receiving"])
@@ -73,11 +74,12 @@ class Sender(threading.Thread):
 def test_every_acknowledged_instance_survives_kill_9(tmp_path: Path) -> None:
     generator = random.Random(9)  # noqa: S311 - repeatable moments
     folder, port = tmp_path / "node", free_tcp_port()
+    template = template_bytes(tmp_path)
     acknowledged: dict[str, bytes] = {}
     killed_while_sending = 0
     for round_number in range(ROUNDS):
         with receiver_process(folder, port) as pid:
-            senders = [Sender(port, batch(tmp_path, round_number, number)) for number in range(SENDERS)]
+            senders = [Sender(port, batch(template, round_number, number)) for number in range(SENDERS)]
             for sender in senders:
                 sender.start()
             time.sleep(generator.uniform(0.02, 0.5))
@@ -104,20 +106,28 @@ def test_storescu_that_was_told_success_finds_its_instances_after_kill_9(tmp_pat
             done = store_with_storescu(paths, port, timeout_s=60)
             killer.cancel()
         successes = re.findall(
-            r"Sending file: (\S+)(?:(?!Sending file).)*?Store Response \(Success\)", done.stderr, re.S
+            r"Sending file: (\S+)(?:(?!Sending file).)*?Store Response \(Success\)", done.stderr, re.DOTALL
         )
         told |= set(successes)
     assert told
     assert_all_there(folder, {path: data_set_bytes(Path(path)) for path in told}, by_content=True)
 
 
-def batch(tmp_path: Path, round_number: int, number: int) -> dict[str, bytes]:
-    """Twenty instances of one sender in one round, SOP Instance UID to data set bytes."""
-    plan = SeriesPlan(
-        voxels=small_voxels(20, 96, 96, seed=round_number * 10 + number), study=f"{number}", series=f"r{round_number}"
-    )
-    paths = write_series(tmp_path / f"sent-{round_number}-{number}", plan)
-    return {plan.sop_instance_uid(index): data_set_bytes(path) for index, path in enumerate(paths)}
+def batch(template: bytes, round_number: int, number: int) -> dict[str, bytes]:
+    """Twenty instances of one sender in one round, SOP Instance UID to data set bytes: the template with other UIDs."""
+    instances = {}
+    for index in range(20):
+        uid = f"2.25.{10**30 + round_number * 10_000 + number * 100 + index}"
+        instances[uid] = template.replace(TEMPLATE_UID.encode(), uid.encode())
+    return instances
+
+
+def template_bytes(tmp_path: Path) -> bytes:
+    dataset = slice_dataset(SeriesPlan(voxels=small_voxels(1, 96, 96)), 0)
+    dataset.SOPInstanceUID = TEMPLATE_UID
+    dataset.file_meta.MediaStorageSOPInstanceUID = TEMPLATE_UID
+    dataset.save_as(tmp_path / "template.dcm", enforce_file_format=True)
+    return data_set_bytes(tmp_path / "template.dcm")
 
 
 def assert_all_there(folder: Path, acknowledged: dict[str, bytes], *, by_content: bool = False) -> None:

@@ -26,6 +26,8 @@ EPIDURAL_MM = 6.0
 AORTA = (7.0, -13.0, 9.0)
 CAVA = (-15.0, -12.0, 9.5)
 """(x, mm in front of the bodies, radius) of the two great vessels; the aorta left of the middle."""
+FORK_MM = 25.0
+"""Above S1 (at L4) the vessels begin."""
 BOWEL_FROM_MM = 26.0
 """Bowel lies this far in front of the bodies and further."""
 BELLY_MM = 105.0
@@ -110,7 +112,8 @@ def _paint_front(tissue: TissueMap, s: Surroundings, index: int, x: float) -> No
     for vessel_x, depth, radius in (AORTA, CAVA):
         half = radius * radius - (x - vessel_x) ** 2
         if half > 0:
-            tissue[(np.abs(ahead + depth) < np.sqrt(half)) & (s.above_s1 > 30)] = Tissue.VESSEL  # noqa: PLR2004 - fork at L4
+            thin = np.clip((s.above_s1 - FORK_MM) / 20.0, 0, 1) * (1 + 0.08 * np.sin(s.above_s1 / 9.0))
+            tissue[np.abs(ahead + depth) < np.sqrt(half) * thin] = Tissue.VESSEL
     tissue[ahead > BELLY_MM] = Tissue.MUSCLE
     tissue[ahead > BELLY_MM + 9] = Tissue.SUBCUTANEOUS_FAT
     tissue[ahead > BELLY_MM + 28] = Tissue.AIR

@@ -18,8 +18,11 @@ FULL_SCALE = 900.0
 BLUR_MM = 0.33
 """Standard deviation of the in-plane point spread."""
 COARSE_MM = 2.0
-"""Grain of fat streaks in muscle and of uneven marrow."""
-SATURATION_FROM_MM = 12.0
+STREAK = (2.0, 0.8)
+STREAK_FROM = 1.0
+"""Grain of fat streaks in muscle and of uneven marrow, longer from head to foot as muscle fibres run, and the level
+(in standard deviations) above which muscle turns to fat."""
+SATURATION_FROM_MM = 6.0
 SATURATION_EDGE_MM = 5.0
 """Place of the saturation band's edge in front of the bodies, and its softness."""
 ROOT_SPACING_MM = 0.9
@@ -53,6 +56,8 @@ def _average(
         tissue = np.where(plane == Tissue.AIR, behind, plane)
         grain = 1 + fine[tissue] * texture[0] + coarse[tissue] * texture[1]
         total += mean[tissue] * np.maximum(grain, np.float32(0.1))
+        streak = ((tissue == Tissue.MUSCLE) | (tissue == Tissue.INTERSPINOUS)) & (texture[1] > STREAK_FROM)
+        total[streak] += mean[Tissue.VISCERAL_FAT] * np.minimum((texture[1][streak] - STREAK_FROM) * 1.5, 1)
         nerve = tissue == Tissue.ROOTS
         total[nerve] += np.float32(mean[Tissue.FLUID] - mean[Tissue.CORD]) * roots[nerve]
     return total / np.float32(len(planes))
@@ -65,7 +70,7 @@ def _texture(parameters: PhantomParameters, index: int) -> tuple[Field, Field]:
     fine = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.45 / parameters.spacing_mm)
     step = max(1, round(COARSE_MM / parameters.spacing_mm / 2))
     small = rng.standard_normal((shape[0] // step + 2, shape[1] // step + 2), dtype=np.float32)
-    coarse = zoom(gaussian_filter(small, 0.9), step, order=1)[: shape[0], : shape[1]]
+    coarse = zoom(gaussian_filter(small, STREAK), step, order=1)[: shape[0], : shape[1]]
     return fine / max(float(fine.std()), 1e-6), coarse / max(float(coarse.std()), 1e-6)
 
 
@@ -90,7 +95,7 @@ def _gain(surroundings: Surroundings, parameters: PhantomParameters, rng: np.ran
     if parameters.coil_mm > 0:
         depth = np.maximum(surroundings.skin - surroundings.field.behind, 0)
         reference = 60.0
-        field *= np.exp(np.clip((reference - depth) / parameters.coil_mm, -3.0, 0.9))
+        field *= np.exp(np.clip((reference - depth) / parameters.coil_mm, -3.0, 0.7))
     return np.asarray(field, dtype=np.float32)
 
 

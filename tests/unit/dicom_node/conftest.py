@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from sqlalchemy import Engine, create_engine
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
-from builders.peers import program
+from builders.peers import PEERS, program
+from builders.postgres import PostgresCluster
+from builders.receiving import sqlite_engine
+from dicom_node.tables import metadata
 
 SMALL = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75))
 
@@ -110,3 +114,25 @@ def golden(repository: Path) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; UPDATE_GOLDEN=1 writes it anew"
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """One real cluster for the session."""
+    if not PEERS["postgresql"].is_installed():
+        pytest.skip("postgresql is not installed")
+    with PostgresCluster.started() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer("postgresql"))])
+def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An engine on an empty database with the node's tables: each test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        engine = sqlite_engine(tmp_path / "node.sqlite")
+    else:
+        url = request.getfixturevalue("postgres").new_database()
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()

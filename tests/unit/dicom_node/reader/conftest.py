@@ -16,7 +16,7 @@ Change = Callable[[Dataset, int], None]
 
 @pytest.fixture
 def indexed(tmp_path: Path) -> Callable[..., IndexedSeries]:
-    """``indexed(*plans, change=f)``: write the plans' slices, each after ``f(dataset, index)``, and index the series."""
+    """``indexed(*plans, change=f)``: write the slices, each after ``f(dataset, index)``, and index the series."""
 
     def write_and_index(*plans: SeriesPlan, change: Change | None = None) -> IndexedSeries:
         count = 0

@@ -307,6 +307,7 @@ def test_every_accepted_transfer_syntax_is_tested_here():
     tested = {
         uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian,
         uid.ExplicitVRBigEndian, *LOSSLESS_BY_PYDICOM, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGBaseline8Bit,
-        uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL,
+        uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K, uid.HTJ2KLossless,
+        uid.HTJ2KLosslessRPCL,
     }  # fmt: skip
     assert tested >= ACCEPTED_TRANSFER_SYNTAXES

@@ -1,0 +1,140 @@
+"""An analytic spine: blocks whose heights are known exactly, rasterised with partial volume on any sagittal grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inference.anatomy import Vertebra
+from inference.geometry import FrameReference, Volume
+from inference.measure.morphometry import BODY_NORMS
+
+LEVELS = (Vertebra.T11, Vertebra.T12, Vertebra.L1, Vertebra.L2, Vertebra.L3, Vertebra.L4, Vertebra.L5)
+DEPTH, DISC, CANAL_GAP, CANAL_AP = 34.0, 8.0, 2.0, 16.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockSpine:
+    """Bodies T11..L5 with norm heights at 15 and 85 % of their depth; the axis leans so that discs dip to the front."""
+
+    spacing: tuple[float, float, float] = (3.0, 1.0, 1.0)
+    slices: int = 13
+    tilt_deg: float = 12.0
+    lean_deg: float = 0.0
+    """Sideways lean of the column against the slices."""
+    loss: Mapping[Vertebra, float] = field(default_factory=dict)
+    """Part of the anterior height (at 15 % of the depth) that a wedge takes, none at 85 %."""
+    dropped_discs: tuple[Vertebra, ...] = ()
+    """Bodies whose disc below is not drawn, so that they touch the next body."""
+    above_mm: float = 25.0
+    below_mm: float = 40.0
+    seed: int = 0
+
+    def height_mm(self, level: Vertebra, share: float) -> float:
+        """Height along the column at a share of the depth."""
+        front, _, back = BODY_NORMS[level].heights_mm
+        front *= 1.0 - self.loss.get(level, 0.0)
+        return front + (back - front) * (share - 0.15) / 0.7
+
+    def build(self) -> tuple[Volume, NDArray[np.float32]]:
+        """The stack (noise as voxels) and the class probabilities, (class, slice, row, column)."""
+        bottoms, length = self._bottoms()
+        rows = int((self.above_mm + length + self.below_mm) / self.spacing[1])
+        columns = int((170.0 + length * np.tan(np.radians(self.tilt_deg))) / self.spacing[2])
+        total = np.zeros((4, self.slices, rows, columns), dtype=np.float32)
+        steps = (np.arange(3) - 1) / 3
+        for dr in steps:
+            for dc in steps:
+                classes = self._classes(bottoms, rows, columns, (dr, dc))
+                for number in range(4):
+                    total[number] += (classes == number) / 9
+        affine = np.eye(4)
+        affine[:3, :3] = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]) * np.asarray(self.spacing)
+        affine[:3, 3] = (-self.slices * self.spacing[0] / 2, -80.0, 150.0)
+        voxels = np.random.default_rng(self.seed).random(total.shape[1:], dtype=np.float32)
+        return volume_of(voxels, affine), total
+
+    def _bottoms(self) -> tuple[dict[Vertebra, float], float]:
+        place, bottoms = 0.0, {}
+        for level in LEVELS:
+            place += max(self.height_mm(level, 0.0), self.height_mm(level, 1.0))
+            bottoms[level] = place
+            place += DISC
+        return bottoms, place
+
+    def _classes(
+        self, bottoms: Mapping[Vertebra, float], rows: int, columns: int, shift: tuple[float, float]
+    ) -> NDArray[np.uint8]:
+        """Class at one sub-voxel position of every voxel."""
+        z = (np.arange(self.slices) - (self.slices - 1) / 2)[:, None, None] * self.spacing[0]
+        y = (np.arange(rows) + shift[0])[None, :, None] * self.spacing[1] - self.above_mm
+        x = (np.arange(columns) + shift[1])[None, None, :] * self.spacing[2] - 45.0
+        tilt, lean = np.radians(self.tilt_deg), np.radians(self.lean_deg)
+        s = np.cos(lean) * (y * np.cos(tilt) + x * -np.sin(tilt) + 8.0) + np.sin(lean) * z
+        d = y * np.sin(tilt) + x * np.cos(tilt) - 20.0
+        across = np.abs(z * np.cos(lean) - (y * np.cos(tilt) + x * -np.sin(tilt)) * np.sin(lean))
+        out = np.zeros(np.broadcast_shapes(s.shape, d.shape, z.shape), dtype=np.uint8)
+        inside = (d >= 0) & (d <= DEPTH) & (across < 21.0)
+        canal = (d >= DEPTH + CANAL_GAP) & (d <= DEPTH + CANAL_GAP + CANAL_AP) & (across < 11.0)
+        end = max(bottoms.values()) + DISC
+        out[np.broadcast_to(canal & (s > -15.0) & (s < end + 25.0), out.shape)] = 3
+        for level, bottom in bottoms.items():
+            top = bottom - self.height_mm(level, 0.0) - (self.height_mm(level, 1.0) - self.height_mm(level, 0.0)) * d / DEPTH
+            out[np.broadcast_to(inside & (s >= top) & (s <= bottom), out.shape)] = 1
+            out[np.broadcast_to(self._arch(s, d, across, bottom), out.shape)] = 1
+            gap = inside & (s > bottom)
+            if level in self.dropped_discs:
+                out[np.broadcast_to(gap & (s < bottom + DISC + 1) & (out != 1) & (d > 5) & (d < 29), out.shape)] = 1
+            elif level is LEVELS[-1]:
+                out[np.broadcast_to(gap & (s < bottom + DISC), out.shape)] = 2
+            else:
+                below = LEVELS[LEVELS.index(level) + 1]
+                tallest = max(self.height_mm(below, 0.0), self.height_mm(below, 1.0))
+                first = bottom + DISC + tallest
+                upper = first - self.height_mm(below, 0.0) - (self.height_mm(below, 1.0) - self.height_mm(below, 0.0)) * d / DEPTH
+                out[np.broadcast_to(gap & (s < upper), out.shape)] = 2
+        return out
+
+    @staticmethod
+    def _arch(s: NDArray, d: NDArray, across: NDArray, bottom: float) -> NDArray[np.bool_]:
+        """Pedicles beside the canal, a lamina behind it and a spinous process, all in the lower half of the level."""
+        back = DEPTH + CANAL_GAP + CANAL_AP + 1.0
+        pedicle = (d > DEPTH) & (d < back + 6) & (across > 12.0) & (across < 18.0) & (s > bottom - 16) & (s < bottom - 6)
+        lamina = (d > back) & (d < back + 6) & (across < 18.0) & (s > bottom - 16) & (s < bottom - 2)
+        process = (d > back) & (d < back + 28) & (across < 4.0) & (s > bottom - 14) & (s < bottom + 2)
+        return np.asarray(pedicle | lamina | process)
+
+
+def volume_of(voxels: NDArray[np.float32], affine: NDArray[np.float64]) -> Volume:
+    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"1.2.{i}") for i in range(len(voxels)))
+    return Volume(voxels=voxels, affine=affine, sources=sources, series_instance_uid="1.2.3")
+
+
+def reindexed(
+    volume: Volume, probabilities: NDArray[np.float32], *, flips: tuple[bool, bool, bool], transposed: bool
+) -> tuple[Volume, NDArray[np.float32]]:
+    """The same patient with the index axes reversed or the in-plane axes exchanged."""
+    affine, voxels = volume.affine.copy(), volume.voxels
+    for axis, flip in enumerate(flips):
+        if flip:
+            affine[:3, 3] += affine[:3, axis] * (voxels.shape[axis] - 1)
+            affine[:3, axis] *= -1
+            voxels, probabilities = np.flip(voxels, axis), np.flip(probabilities, axis + 1)
+    if transposed:
+        affine[:, [1, 2]] = affine[:, [2, 1]]
+        voxels, probabilities = np.swapaxes(voxels, 1, 2), np.swapaxes(probabilities, 2, 3)
+    return volume_of(np.ascontiguousarray(voxels), affine), probabilities
+
+
+@pytest.fixture
+def block_spine() -> type[BlockSpine]:
+    return BlockSpine
+
+
+@pytest.fixture
+def other_order() -> Callable[..., tuple[Volume, NDArray[np.float32]]]:
+    return reindexed
