@@ -325,10 +325,12 @@ def _touch_study(connection: Connection, arrived: Sequence[Instance]) -> None:
 
 
 def _insert_instances(connection: Connection, fresh: Sequence[Instance]) -> None:
+    """Insert, and count what was inserted by RETURNING: the row count of an INSERT is not known on PostgreSQL."""
     insert = INSERT[connection.dialect.name](instances)
     statement = insert.on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
     values = [{name: getattr(instance, name) for name in Instance.__slots__} for instance in fresh]
-    if connection.execute(statement, values).rowcount != len(values):
+    inserted = connection.execute(statement.returning(instances.c.sop_instance_uid), values).all()
+    if len(inserted) != len(values):
         raise RacedError
 
 

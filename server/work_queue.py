@@ -23,8 +23,9 @@ STUDY_QUEUE = "study"
 DELIVERY_QUEUE = "deliver"
 STUDY_WORKFLOW = "study"
 DELIVERY_WORKFLOW = "deliver"
-MAX_RECOVERIES = 5
-"""Takeovers and restarts before a workflow counts as one that kills its worker."""
+MAX_RECOVERIES = 10
+"""Takeovers and restarts, those of an upgrade too, before a workflow counts as one that kills its worker. What computes
+runs in a child process, with a smaller limit of its own (study_attempts)."""
 
 
 def _refuse_pickle(*_args: object, **_kwargs: object) -> NoReturn:

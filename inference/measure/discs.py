@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.errors import ReasonCode
-from inference.geometry import FloatArray
+from inference.geometry import FloatArray, MaskArray
 from inference.measure.frames import Frame, edges_in_frame, own_probability
 from inference.measure.grid import SagittalGrid
 from inference.measure.heights import central_slices, coronal_tilt, heights_of
@@ -15,12 +14,14 @@ from inference.measure.separators import Separator
 
 HALF_LENGTH_MM = 14.0
 """Half of the largest plausible disc height, with room for a wedge of 20 degrees over 20 mm."""
+EDGE_MM = 1.0
+"""Nearer to the image's edge than this, a structure counts as cut: one to two pixels."""
 HALF_DEPTH_MM = 32.0
 """Half of the largest plausible disc depth (45 mm), with room for a centre that is off the middle."""
 
 
 def disc_heights(
-    probability: FloatArray, mask: NDArray[np.bool_], separator: Separator, grid: SagittalGrid, centre_slice: float
+    probability: FloatArray, mask: MaskArray, separator: Separator, grid: SagittalGrid, centre_slice: float
 ) -> tuple[Length | Unmeasured, Length | Unmeasured, Length | Unmeasured]:
     """Anterior, middle and posterior height of one disc.
 
@@ -31,8 +32,7 @@ def disc_heights(
         grid: the canonical crop.
         centre_slice: middle of the canal across slices at this level.
     """
-    rows = np.flatnonzero(mask.any(axis=(0, 2)))
-    if touches_edge(grid, int(rows[0]), int(rows[-1])):
+    if touches_edge(mask, grid):
         cut = Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the disc touches the edge of the field of view")
         return cut, cut, cut
     slices = central_slices(grid, centre_slice)
@@ -54,8 +54,12 @@ def disc_heights(
     return front, middle, back
 
 
-def touches_edge(grid: SagittalGrid, first_row: int, last_row: int) -> bool:
-    """True where rows of the crop lie within 1 mm of the image's upper or lower edge."""
-    before = (first_row + grid.offset[1]) * grid.spacing_mm[1]
-    after = (grid.full_shape[1] - 1 - grid.offset[1] - last_row) * grid.spacing_mm[1]
-    return min(before, after) < 1.0
+def touches_edge(mask: MaskArray, grid: SagittalGrid) -> bool:
+    """True where a structure on the crop lies within 1 mm of an edge of the slices, so that it may go on beyond."""
+    for axis in (1, 2):
+        found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        before = (found[0] + grid.offset[axis]) * grid.spacing_mm[axis]
+        after = (grid.full_shape[axis] - 1 - grid.offset[axis] - found[-1]) * grid.spacing_mm[axis]
+        if min(before, after) < EDGE_MM:
+            return True
+    return False

@@ -67,7 +67,7 @@ def measure_body(
     canal_slice = float(line.slice_index[round(float(whole_centre[1]))])
     slices = central_slices(grid, canal_slice)
     slices = slices[mask[slices].any(axis=(1, 2))]
-    cut = touches_edge(grid, int(rows[0]), int(rows[-1])) or _meets_padding(mask, bodies, number, grid, padding)
+    cut = touches_edge(mask, grid) or _meets_padding(mask, bodies, number, grid, padding)
     centre = whole_centre * grid.spacing_mm
     if slices.size:
         centre = np.argwhere(mask[slices]).mean(axis=0) * grid.spacing_mm

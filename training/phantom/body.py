@@ -51,6 +51,8 @@ class BodyShape:
     superior_concavity_mm: float
     inferior_concavity_mm: float
     fracture: Fracture | None = None
+    taper: float = 0.0
+    """Part of the depth that is gone at the lower end (sacral segments)."""
 
     def top(self, depth: Field | float, radius: Field | float) -> Field:
         """``w`` of the superior endplate."""
@@ -93,6 +95,9 @@ class BodyShape:
         """Approximate signed distance to the surface, negative inside; exact at zero, but for rounded edges."""
         notch = np.float32(CANAL_NOTCH_MM) * (1 - np.exp(-(u * u) / np.float32(80.0)))
         back = v - notch * (v > 0)
+        if self.taper:
+            low = np.clip(np.float32(0.5) - w / np.float32(self.posterior_height_mm), 0, 1)
+            back = back / (1 - np.float32(self.taper) * low)
         radius = self.radius(u, back)
         depth = np.clip(back / np.float32(self.depth_mm) + np.float32(0.5), 0, 1)
         top, bottom = self.top(depth, radius), self.bottom(depth, radius)

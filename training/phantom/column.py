@@ -229,6 +229,7 @@ def _sacrum(slope: float, size: float) -> tuple[Segment, ...]:
             wedge_mm=float(2 * np.tan(wedge / 2) * table.depth_mm * size),
             superior_concavity_mm=0.5,
             inferior_concavity_mm=0.5,
+            taper=sizes.SACRAL_TAPER,
         )
         lean = phi - wedge / 2
         height = table.height_mm * size

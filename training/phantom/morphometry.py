@@ -88,10 +88,13 @@ class SacralSizes:
 
 
 SACRUM: Final = (
-    SacralSizes(width_mm=50.0, depth_mm=31.0, height_mm=27.0, kyphosis_deg=6.0, canal_ap_mm=11.5),
-    SacralSizes(width_mm=42.0, depth_mm=21.0, height_mm=23.0, kyphosis_deg=9.0, canal_ap_mm=8.0),
-    SacralSizes(width_mm=34.0, depth_mm=15.0, height_mm=19.0, kyphosis_deg=14.0, canal_ap_mm=3.0),
-    SacralSizes(width_mm=28.0, depth_mm=11.0, height_mm=16.0, kyphosis_deg=16.0, canal_ap_mm=0.0),
+    SacralSizes(width_mm=50.0, depth_mm=31.0, height_mm=28.0, kyphosis_deg=1.0, canal_ap_mm=11.5),
+    SacralSizes(width_mm=42.0, depth_mm=22.5, height_mm=23.0, kyphosis_deg=5.0, canal_ap_mm=8.0),
+    SacralSizes(width_mm=34.0, depth_mm=16.0, height_mm=19.0, kyphosis_deg=12.0, canal_ap_mm=3.0),
+    SacralSizes(width_mm=28.0, depth_mm=11.5, height_mm=16.0, kyphosis_deg=16.0, canal_ap_mm=0.0),
 )
-"""S1 to S4 [estimates from mid-sagittal MR]; the dural sac ends at S2."""
-SACRAL_GAP_MM: Final = 0.8
+"""S1 to S4, depth at the upper end [estimates from mid-sagittal MR]; the dural sac ends at S2."""
+SACRAL_TAPER: Final = 0.28
+"""A sacral segment is that much less deep at its lower end: together they form a wedge."""
+SACRAL_GAP_MM: Final = -0.9
+"""The segments are fused: their dark rims overlap and leave a thin line."""

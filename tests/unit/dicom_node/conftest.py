@@ -117,22 +117,22 @@ def golden(repository: Path) -> Callable[[str, str], None]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresCluster]:
-    """One real cluster for the session."""
+def postgres_url() -> Iterator[str]:
+    """A database of one real cluster for the session."""
     if not PEERS["postgresql"].is_installed():
         pytest.skip("postgresql is not installed")
     with PostgresCluster.started() as cluster:
-        yield cluster
+        yield cluster.new_database().replace("postgresql://", "postgresql+psycopg://")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer("postgresql"))])
 def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An engine on an empty database with the node's tables: each test runs on SQLite and on PostgreSQL."""
+    """An engine on a database with the node's empty tables: each test runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         engine = sqlite_engine(tmp_path / "node.sqlite")
     else:
-        url = request.getfixturevalue("postgres").new_database()
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        engine = create_engine(request.getfixturevalue("postgres_url"))
     metadata.create_all(engine)
     yield engine
+    metadata.drop_all(engine)
     engine.dispose()

@@ -72,8 +72,9 @@ class BlockSpine:
         """Class at one sub-voxel position of every voxel."""
         z = (np.arange(self.slices) - (self.slices - 1) / 2)[:, None, None] * self.spacing[0]
         y = (np.arange(rows) + shift[0])[None, :, None] * self.spacing[1] - self.above_mm
-        x = (np.arange(columns) + shift[1])[None, None, :] * self.spacing[2] - 45.0
+        x = (np.arange(columns) + shift[1])[None, None, :] * self.spacing[2]
         tilt, lean = np.radians(self.tilt_deg), np.radians(self.lean_deg)
+        x = x - 25.0 - rows * self.spacing[1] * np.tan(tilt)
         s = np.cos(lean) * (y * np.cos(tilt) + x * -np.sin(tilt) + 8.0) + np.sin(lean) * z
         d = y * np.sin(tilt) + x * np.cos(tilt) - 20.0
         across = np.abs(z * np.cos(lean) - (y * np.cos(tilt) + x * -np.sin(tilt)) * np.sin(lean))
@@ -83,7 +84,11 @@ class BlockSpine:
         end = max(bottoms.values()) + DISC
         out[np.broadcast_to(canal & (s > -15.0) & (s < end + 25.0), out.shape)] = 3
         for level, bottom in bottoms.items():
-            top = bottom - self.height_mm(level, 0.0) - (self.height_mm(level, 1.0) - self.height_mm(level, 0.0)) * d / DEPTH
+            top = (
+                bottom
+                - self.height_mm(level, 0.0)
+                - (self.height_mm(level, 1.0) - self.height_mm(level, 0.0)) * d / DEPTH
+            )
             out[np.broadcast_to(inside & (s >= top) & (s <= bottom), out.shape)] = 1
             out[np.broadcast_to(self._arch(s, d, across, bottom), out.shape)] = 1
             gap = inside & (s > bottom)
@@ -95,7 +100,11 @@ class BlockSpine:
                 below = LEVELS[LEVELS.index(level) + 1]
                 tallest = max(self.height_mm(below, 0.0), self.height_mm(below, 1.0))
                 first = bottom + DISC + tallest
-                upper = first - self.height_mm(below, 0.0) - (self.height_mm(below, 1.0) - self.height_mm(below, 0.0)) * d / DEPTH
+                upper = (
+                    first
+                    - self.height_mm(below, 0.0)
+                    - (self.height_mm(below, 1.0) - self.height_mm(below, 0.0)) * d / DEPTH
+                )
                 out[np.broadcast_to(gap & (s < upper), out.shape)] = 2
         return out
 
@@ -103,7 +112,9 @@ class BlockSpine:
     def _arch(s: NDArray, d: NDArray, across: NDArray, bottom: float) -> NDArray[np.bool_]:
         """Pedicles beside the canal, a lamina behind it and a spinous process, all in the lower half of the level."""
         back = DEPTH + CANAL_GAP + CANAL_AP + 1.0
-        pedicle = (d > DEPTH) & (d < back + 6) & (across > 12.0) & (across < 18.0) & (s > bottom - 16) & (s < bottom - 6)
+        pedicle = (
+            (d > DEPTH) & (d < back + 6) & (across > 12.0) & (across < 18.0) & (s > bottom - 16) & (s < bottom - 6)
+        )
         lamina = (d > back) & (d < back + 6) & (across < 18.0) & (s > bottom - 16) & (s < bottom - 2)
         process = (d > back) & (d < back + 28) & (across < 4.0) & (s > bottom - 14) & (s < bottom + 2)
         return np.asarray(pedicle | lamina | process)

@@ -95,9 +95,7 @@ def test_too_few_references_leave_the_loss_unmeasured():
 def test_unmeasured_heights_pass_their_reason_on():
     column = {level: body(level) for level in COLUMN}
     reason = Unmeasured(reason=ReasonCode.TRUNCATION, sentence="cut")
-    column[Vertebra.T11] = MeasuredBody(
-        centre_mm=np.zeros(3), touches_edge=True, heights=reason, depth_mm=float("nan")
-    )
+    column[Vertebra.T11] = MeasuredBody(centre_mm=np.zeros(3), touches_edge=True, heights=reason, depth_mm=float("nan"))
     found = losses_of(column)
     assert found[Vertebra.T11] is reason
     assert isinstance(found[Vertebra.T12], HeightLoss)
