@@ -19,7 +19,12 @@ def as_json(ingest: Sequence[IngestResult], latency_s: Sequence[float]) -> dict[
     """Every figure of the run; ratios are of medians."""
     return {
         "schema": "spine-bench/1",
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "load_average": os.getloadavg(),
+        },
         "ingest": [_case(ingest, case.name) for case in CASES],
         "receivers": {
             receiver.name: {

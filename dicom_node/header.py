@@ -39,6 +39,12 @@ INFLATE_MAX_BYTES = 1 << 26
 """A deflated header that needs more than 64 MiB is refused rather than inflated further."""
 
 
+_TAG_LENGTH = (struct.Struct("<HHI"), struct.Struct(">HHI"))
+_LONG = (struct.Struct("<I"), struct.Struct(">I"))
+_SHORT = (struct.Struct("<H"), struct.Struct(">H"))
+"""Little and big endian."""
+
+
 class HeaderFault(ValueError):  # noqa: N818 - style.md section 4: a fault of the input, not an error of ours
     """The bytes are not a data set in the transfer syntax that was negotiated; the message says what is wrong."""
 
@@ -149,22 +155,20 @@ class _Scanner:
 
     def _element(self, offset: int, *, implicit: bool | None = None) -> tuple[int, bytes, int, int]:
         """Tag, VR (empty when implicit), length and offset of the value."""
-        tag = self._tag(offset)
-        if tag >> 16 == ITEM >> 16 or (self.implicit if implicit is None else implicit):
-            return tag, b"", self._number("I", offset + 4), offset + 8
+        group, number, length = self._unpack(_TAG_LENGTH, offset)
+        tag = (group << 16) | number
+        if group == ITEM >> 16 or (self.implicit if implicit is None else implicit):
+            return tag, b"", length, offset + 8
         vr = self.data[offset + 4 : offset + 6]
         if not (vr.isalpha() and vr.isupper()):
-            raise HeaderFault(f"no value representation at element ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+            raise HeaderFault(f"no value representation at element ({group:04X},{number:04X})")
         if vr in LONG_VRS:
-            return tag, vr, self._number("I", offset + 8), offset + 12
-        return tag, vr, self._number("H", offset + 6), offset + 8
+            return tag, vr, self._unpack(_LONG, offset + 8)[0], offset + 12
+        return tag, vr, self._unpack(_SHORT, offset + 6)[0], offset + 8
 
-    def _tag(self, offset: int) -> int:
-        return (self._number("H", offset) << 16) | self._number("H", offset + 2)
-
-    def _number(self, code: str, offset: int) -> int:
+    def _unpack(self, layouts: tuple[struct.Struct, struct.Struct], offset: int) -> tuple[int, ...]:
         try:
-            return int(struct.unpack_from(f"{'>' if self.big_endian else '<'}{code}", self.data, offset)[0])
+            return layouts[self.big_endian].unpack_from(self.data, offset)
         except struct.error as error:
             raise HeaderEnds(f"the data set ends inside an element, at byte {len(self.data)}") from error
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, Select, case, func, select, update
+from sqlalchemy import Connection, Executable, RowMapping, Select, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -291,47 +292,75 @@ def known_paths(connection: Connection, paths: Iterable[str]) -> set[str]:
 
 
 def _held(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Instance]:
-    columns = [instances.c[name] for name in Instance.__slots__]
-    query = select(*columns).where(instances.c.sop_instance_uid.in_(sop_instance_uids))
-    return {row["sop_instance_uid"]: Instance(**row) for row in connection.execute(query).mappings()}
+    rows = connection.execute(_HELD, {"uids": list(sop_instance_uids)}).mappings()
+    return {row["sop_instance_uid"]: Instance(**row) for row in rows}
 
 
 def _touch_study(connection: Connection, arrived: Sequence[Instance]) -> None:
     """Make the study's row, or note the arrival in it; the row is locked from here to the end of the transaction."""
-    last = max(instance.received_at for instance in arrived)
-    insert = INSERT[connection.dialect.name](studies).values(
-        study_instance_uid=arrived[0].study_instance_uid,
-        state=StudyState.RECEIVING,
-        revision=0,
-        first_received_at=min(instance.received_at for instance in arrived),
-        last_received_at=last,
-        source_ae_title=arrived[0].source_ae_title,
-    )
-    if all(instance.ours for instance in arrived):
-        connection.execute(insert.on_conflict_do_nothing(index_elements=[studies.c.study_instance_uid]))
-        return
-    later = case((studies.c.last_received_at > last, studies.c.last_received_at), else_=last)
     if any(instance.is_image for instance in arrived):
-        reopened = studies.c.state != StudyState.RECEIVING
-        changes = {
-            "state": StudyState.RECEIVING,
-            "last_received_at": later,
-            "reason": case((reopened, None), else_=studies.c.reason),
-        }
+        touch = _Touch.OPEN
     else:
-        still_open = studies.c.state == StudyState.RECEIVING
-        changes = {"last_received_at": case((still_open, later), else_=studies.c.last_received_at)}
-    connection.execute(insert.on_conflict_do_update(index_elements=[studies.c.study_instance_uid], set_=changes))
+        touch = _Touch.KEEP if all(instance.ours for instance in arrived) else _Touch.PROLONG
+    values = {
+        "study_instance_uid": arrived[0].study_instance_uid,
+        "state": StudyState.RECEIVING,
+        "revision": 0,
+        "first_received_at": min(instance.received_at for instance in arrived),
+        "last_received_at": max(instance.received_at for instance in arrived),
+        "source_ae_title": arrived[0].source_ae_title,
+    }
+    connection.execute(_touch_statement(connection.dialect.name, touch), values)
 
 
 def _insert_instances(connection: Connection, fresh: Sequence[Instance]) -> None:
     """Insert, and count what was inserted by RETURNING: the row count of an INSERT is not known on PostgreSQL."""
-    insert = INSERT[connection.dialect.name](instances)
-    statement = insert.on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
     values = [{name: getattr(instance, name) for name in Instance.__slots__} for instance in fresh]
-    inserted = connection.execute(statement.returning(instances.c.sop_instance_uid), values).all()
-    if len(inserted) != len(values):
+    statement = _insert_statement(connection.dialect.name)
+    inserted = [connection.execute(statement, row).first() for row in values]
+    if None in inserted:
         raise RacedError
+
+
+class _Touch(StrEnum):
+    """What arrivals do to a study that has a row already."""
+
+    OPEN = "open"
+    """An image: receiving from now on, whatever it was."""
+    PROLONG = "prolong"
+    """Something else: a study that is receiving waits longer, any other stays as it is."""
+    KEEP = "keep"
+    """Our own objects: nothing."""
+
+
+# Statements are built once: building and keying them for each instance costs more than executing them.
+
+
+@cache
+def _touch_statement(dialect: str, touch: _Touch) -> Executable:
+    insert = INSERT[dialect](studies)
+    key = [studies.c.study_instance_uid]
+    now = insert.excluded.last_received_at
+    later = case((studies.c.last_received_at > now, studies.c.last_received_at), else_=now)
+    is_open = studies.c.state == StudyState.RECEIVING.value
+    if touch is _Touch.KEEP:
+        return cast("Executable", insert.on_conflict_do_nothing(index_elements=key))
+    changes: dict[str, Any] = {"last_received_at": case((is_open, later), else_=studies.c.last_received_at)}
+    if touch is _Touch.OPEN:
+        reason = case((is_open, studies.c.reason), else_=None)
+        changes = {"state": StudyState.RECEIVING.value, "last_received_at": later, "reason": reason}
+    return cast("Executable", insert.on_conflict_do_update(index_elements=key, set_=changes))
+
+
+@cache
+def _insert_statement(dialect: str) -> Executable:
+    insert = INSERT[dialect](instances).on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
+    return cast("Executable", insert.returning(instances.c.sop_instance_uid))
+
+
+_HELD = select(*(instances.c[name] for name in Instance.__slots__)).where(
+    instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
+)
 
 
 def _studies() -> Select[Any]:

@@ -97,7 +97,7 @@ def start_node(places: Places) -> subprocess.Popen[bytes]:
         "--disk-reserve-percent": 0,
     }
     arguments = [str(word) for option in options.items() for word in option]
-    process = _start([sys.executable, "-m", "server.cli", "serve", *arguments], places.node_log)
+    process = _start([sys.executable, "-m", "server.cli", "serve", "--overlays", *arguments], places.node_log)
     wait_for(lambda: _is_ready(places), "the node to be ready", process, places.node_log)
     return process
 

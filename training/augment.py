@@ -104,7 +104,7 @@ def augment(
             regions = functional.grid_sample(
                 labels[n : n + 1].float(), grid[n : n + 1], mode="nearest", padding_mode="zeros", align_corners=True
             )[0]
-            image = _remap_contrast(image, regions, rng)
+            image = remap_contrast(image, regions, rng)
         images[n] = _corrupt(image, strength, rng)
     return images, targets
 
@@ -181,7 +181,7 @@ def _looks_like_body(box: tuple[slice, ...]) -> bool:
     return BODY_HEIGHT_PX[0] <= height <= BODY_HEIGHT_PX[1] and BODY_DEPTH_PX[0] <= width <= BODY_DEPTH_PX[1]
 
 
-def _remap_contrast(image: Tensor, regions: Tensor, rng: np.random.Generator) -> Tensor:
+def remap_contrast(image: Tensor, regions: Tensor, rng: np.random.Generator) -> Tensor:
     """Return the stack with another contrast between tissues, as T1 or STIR have, then mean 0 and deviation 1."""
     if _happens(0.2, rng):
         mapped = -image

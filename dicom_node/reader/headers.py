@@ -75,7 +75,11 @@ def read_header(path: Path) -> Header | None:
     Raises:
         InstanceRefusal: nothing can be said about the file.
     """
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise _not_dicom(f"it cannot be opened ({type(error).__name__})") from error
+    with opened as file:
         dataset = _parse(file)
         if _meta(dataset, "MediaStorageSOPClassUID") == MEDIA_DIRECTORY or path.name.upper() == "DICOMDIR":
             return None
@@ -109,6 +113,12 @@ def _read(file: BinaryIO, *, force: bool) -> FileDataset:
             return dcmread(file, stop_before_pixels=True, force=force, specific_tags=[*HEADER_TAGS])
     except PARSE_ERRORS as error:
         raise _not_dicom(f"its header cannot be parsed ({type(error).__name__})") from error
+    except OSError as error:
+        if (
+            error.errno is not None
+        ):  # the disk's error, which may pass; pydicom's own for damaged sequences has no number
+            raise
+        raise _not_dicom("its header has a damaged sequence") from error
 
 
 def _refuse_cut_meta(file: BinaryIO, meta: bytes) -> None:
@@ -127,9 +137,7 @@ def _not_dicom(why: str) -> InstanceRefusal:
 
 
 def _meta(dataset: FileDataset, keyword: str) -> str | None:
-    meta = dataset.file_meta
-    value = meta.get(keyword) if meta else None
-    return str(value) if value else None
+    return text(dataset.file_meta, keyword) if dataset.file_meta else None
 
 
 def _transfer_syntax(dataset: FileDataset) -> str:

@@ -143,8 +143,8 @@ def _series(headers: Sequence[Header]) -> IndexedSeries:
 def _require_images(headers: Sequence[Header], images: Sequence[Header]) -> None:
     if not images:
         raise SeriesRefusal(
-            f"the {len(headers)} instance(s) of the series are no images of the patient (modality, SOP class: "
-            f"{headers[0].sop_class_uid}) but results or documents",
+            f"the {len(headers)} instance(s) of the series are results or documents, no images "
+            f"(SOP class {headers[0].sop_class_uid})",
             code=ReasonCode.MODALITY,
         )
     total = sum(header.frame_count for header in images)

@@ -19,14 +19,14 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 BINARY_VRS = {"FD": "d", "FL": "f", "US": "H", "SS": "h", "UL": "I", "SL": "i", "OD": "d", "OF": "f"}
 """VRs whose values are binary numbers, with their struct codes (PS3.5 Table 6.2-1)."""
 PARSE_ERRORS = (
-    InvalidDicomError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, IndexError,
-    OverflowError, MemoryError, RecursionError, struct.error, zlib.error,
+    InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, TypeError, AttributeError,
+    NotImplementedError, IndexError, OverflowError, MemoryError, RecursionError, struct.error, zlib.error,
 )  # fmt: skip
 """What pydicom raises on bytes that are no data set (found by feeding it truncated and damaged files)."""
 ESCAPE = 0x1B
@@ -94,7 +94,7 @@ def items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
     try:
         element = dataset[tag_of(keyword)]
         return list(element.value) if element.VR == "SQ" and element.value else ()
-    except PARSE_ERRORS:
+    except (*PARSE_ERRORS, OSError):  # pydicom raises OSError for an item that is none; the bytes are in memory
         return ()
 
 

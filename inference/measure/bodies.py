@@ -25,6 +25,8 @@ OPEN_LENGTH = 1.3
 """The same for the first and last segment, which have a disc at one end only."""
 _WALL_MARGIN_MM = 1.5
 """A pedicle is cut this far behind the fitted posterior wall, so that a slightly curved wall stays with the body."""
+_SCATTERED_SHARE = 0.1
+"""A part of a segment smaller than this share of its largest part is not body."""
 _WHOLE_SHARE = 0.95
 """A connected part that lies in one segment to this share belongs to it whole."""
 
@@ -62,7 +64,8 @@ def split_bodies(vertebra: MaskArray, line: CanalLine, separators: tuple[Separat
     anterior = np.zeros(vertebra.shape, dtype=np.int16)
     anterior[in_front] = segments
     body = anterior.copy()
-    behind = _behind_wall(voxels, segments, line, vertebra.shape, grid)
+    scattered = _scattered(parts, segments, len(separators) + 1)
+    behind = scattered | _behind_wall(voxels, segments, line, vertebra.shape, grid)
     body[tuple(voxels[behind].T)] = 0
     count = len(separators) + 1
     volumes = np.asarray(np.bincount(segments[~behind], minlength=count + 1)[1:] * spacing.prod(), dtype=np.float64)
@@ -86,6 +89,15 @@ def _whole_parts(parts: NDArray[np.int32], segments: NDArray[np.int16], count: i
     main = table.argmax(axis=1)
     whole = table.max(axis=1) >= _WHOLE_SHARE * np.maximum(table.sum(axis=1), 1)
     return np.where(whole[parts], main[parts], segments).astype(np.int16)
+
+
+def _scattered(parts: NDArray[np.int32], segments: NDArray[np.int16], count: int) -> MaskArray:
+    """Which voxels lie in a part that holds little of their segment: false islands in front of the spine."""
+    table = np.bincount(
+        parts.astype(np.int64) * (count + 1) + segments, minlength=(int(parts.max(initial=0)) + 1) * (count + 1)
+    ).reshape(-1, count + 1)
+    small = table < _SCATTERED_SHARE * np.maximum(table.max(axis=0), 1)
+    return np.asarray(small[parts, segments])
 
 
 def _with_missing(points: FloatArray, separators: tuple[Separator, ...], line: CanalLine) -> tuple[Separator, ...]:

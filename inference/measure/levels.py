@@ -16,6 +16,7 @@ from inference.anatomy import REGULAR_VERTEBRAE, Disc, Numbering, Vertebra
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import FloatArray
 from inference.measure.bodies import Bodies
+from inference.measure.canal_line import CanalLine
 from inference.measure.grid import SagittalGrid
 from inference.measure.separators import Separator
 
@@ -53,12 +54,13 @@ class Levels:
     numbering: Numbering
 
 
-def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid) -> Levels:
+def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLine, grid: SagittalGrid) -> Levels:
     """Name the segments and discs.
 
     Args:
         bodies: the segments.
         disc_labels: the discs on the crop, by their separators' number.
+        line: the canal's course.
         grid: the canonical crop.
 
     Raises:
@@ -81,6 +83,7 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], grid: Sagittal
             if above is not None and above is not Vertebra.C1:
                 discs[separator.disc] = Disc.under(above)
     doubts = _doubts(bodies, disc_labels, grid, kept)
+    doubts.extend(_sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid))
     note = " ".join([CAVEAT, *doubts])
     return Levels(
         vertebrae=vertebrae,
@@ -137,7 +140,7 @@ def _doubts(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, 
     """Sentences that each make the numbering ambiguous."""
     last, doubts = kept[-1], []
     beneath = bodies.separators[last - 1] if last <= len(bodies.separators) else None
-    if beneath is None:
+    if beneath is None or beneath.disc is None:
         doubts.append("No disc was found under the lowest vertebral body, so that the lowest one may not be L5.")
     else:
         doubts.extend(_disc_doubts(beneath, disc_labels, grid))
@@ -168,6 +171,17 @@ def _disc_doubts(beneath: Separator, disc_labels: NDArray[np.int16], grid: Sagit
     if not FLATTEST_SACRUM_DEG <= slope <= STEEPEST_SACRUM_DEG:
         doubts.append(f"The lowest disc is inclined by {slope:.0f} degrees, unusual for L5-S1.")
     return doubts
+
+
+def _sideways_doubt(lowest: Separator, line: CanalLine, grid: SagittalGrid) -> list[str]:
+    """A column that leaves the stack to the side may go on below where no slice shows it."""
+    row = int(np.clip(round(float(lowest.centre_mm[1] / grid.spacing_mm[1])), 0, grid.shape[1] - 1))
+    place = float(line.slice_index[row])
+    if 0.0 <= place <= grid.shape[0] - 1:
+        return []
+    return [
+        "The spine leaves the stack of slices to the side at the lowest disc, so that a vertebra may follow unseen."
+    ]
 
 
 def sacral_slope_deg(separator: Separator) -> float:

@@ -45,11 +45,13 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     cropped = np.ascontiguousarray(grid.crop(probabilities))
     labels = cropped.argmax(axis=0)
     voxel_mm3 = float(np.prod(grid.spacing_mm))
+    smallest = SMALLEST_ISLAND_MM3 / voxel_mm3
+    vertebra = without_islands(labels == VERTEBRA, smallest_voxels=smallest)
     line = canal_line(without_islands(labels == CANAL, smallest_share=CANAL_SHARE), grid.spacing_mm)
     disc_labels, planes = label_discs(labels == DISC, line, grid.spacing_mm)
-    bodies = split_bodies(labels == VERTEBRA, line, planes, grid)
-    levels = number_levels(bodies, disc_labels, grid)
-    owners = assign_posterior(labels == VERTEBRA, bodies, tuple(levels.vertebrae), line, grid.spacing_mm)
+    bodies = split_bodies(vertebra, line, planes, grid)
+    levels = number_levels(bodies, disc_labels, line, grid)
+    owners = assign_posterior(vertebra, bodies, tuple(levels.vertebrae), line, grid.spacing_mm)
     padding = _padding(grid.crop(volume.voxels))
     measured = {
         number: measure_body(cropped[VERTEBRA], bodies, number, line=line, grid=grid, padding=padding)
@@ -57,7 +59,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     }
     measured = whole_bodies(measured, levels.vertebrae)
     sizes_warning = check_sizes(levels.vertebrae, measured)
-    canal = without_islands(labels == CANAL, smallest_voxels=SMALLEST_ISLAND_MM3 / voxel_mm3)
+    canal = without_islands(labels == CANAL, smallest_voxels=smallest)
     return SpineReading(
         numbering=levels.numbering,
         vertebrae=_vertebrae(grid, bodies, owners, levels, measured),

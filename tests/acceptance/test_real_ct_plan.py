@@ -17,6 +17,8 @@ from inference.geometry import Plane
 from inference.series.eligibility import Reads, plan_study
 from inference.series.role import SeriesRole, role_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # unpacking 144 MB of xz takes its time on a busy machine
+
 MR_SEGMENTATION = Reads(
     name="mr_sagittal_segmentation",
     questions=frozenset({Question.COMPRESSION_FRACTURE}),

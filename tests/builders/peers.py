@@ -64,10 +64,6 @@ def peer_environment() -> dict[str, str]:
     return {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": path}
 
 
-PEER_ENVIRONMENT = peer_environment()
-"""The same, as it was at import."""
-
-
 def free_tcp_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as probe:

@@ -60,7 +60,9 @@ class PostgresCluster:
     def new_database(self) -> str:
         """The URL of an empty database."""
         name = f"spine_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(host=LOOPBACK, port=self.port, user=SUPERUSER, dbname="postgres", autocommit=True) as server:
+        with psycopg.connect(
+            host=LOOPBACK, port=self.port, user=SUPERUSER, dbname="postgres", autocommit=True
+        ) as server:
             server.execute(f'CREATE DATABASE "{name}"')
         return f"postgresql://{SUPERUSER}@{LOOPBACK}:{self.port}/{name}"
 

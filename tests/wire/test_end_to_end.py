@@ -1,4 +1,4 @@
-"""The node as a program between real peers: what goes in by C-STORE comes back as SR and SEG, once, and survives its peers."""
+"""The node as a program between real peers: what goes in by C-STORE comes back as SR and SEG, once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from builders.phantom import phantom_study
 from builders.postgres import PostgresCluster
 from server.demo_study import PATIENT
 
-pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.slow]
+pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.slow, pytest.mark.timeout(900)]
 
-WITHIN_S = 120.0
+WITHIN_S = 240.0
 """For one study on a busy machine; the goal on an idle one is in the benchmarks."""
 QUIET = {"quiet-period": 2, "delivery-backoff": 1, "delivery-backoff-max": 2}
 

@@ -23,9 +23,10 @@ class BlockSpine:
 
     spacing: tuple[float, float, float] = (3.0, 1.0, 1.0)
     slices: int = 13
-    tilt_deg: float = 12.0
+    tilt_deg: float = -12.0
+    """Negative leans the column so that the front of every disc lies lower, as at L5-S1."""
     lean_deg: float = 0.0
-    """Sideways lean of the column against the slices."""
+    """Sideways lean of the column against the slices, around L1 (100 mm below the top)."""
     loss: Mapping[Vertebra, float] = field(default_factory=dict)
     """Part of the anterior height (at 15 % of the depth) that a wedge takes, none at 85 %."""
     dropped_discs: tuple[Vertebra, ...] = ()
@@ -44,7 +45,10 @@ class BlockSpine:
         """The stack (noise as voxels) and the class probabilities, (class, slice, row, column)."""
         bottoms, length = self._bottoms()
         rows = int((self.above_mm + length + self.below_mm) / self.spacing[1])
-        columns = int((170.0 + length * np.tan(np.radians(self.tilt_deg))) / self.spacing[2])
+        columns = int(
+            (170.0 + (length + self.above_mm + self.below_mm) * np.tan(np.radians(abs(self.tilt_deg))))
+            / self.spacing[2]
+        )
         total = np.zeros((4, self.slices, rows, columns), dtype=np.float32)
         steps = (np.arange(3) - 1) / 3
         for dr in steps:
@@ -74,10 +78,11 @@ class BlockSpine:
         y = (np.arange(rows) + shift[0])[None, :, None] * self.spacing[1] - self.above_mm
         x = (np.arange(columns) + shift[1])[None, None, :] * self.spacing[2]
         tilt, lean = np.radians(self.tilt_deg), np.radians(self.lean_deg)
-        x = x - 25.0 - rows * self.spacing[1] * np.tan(tilt)
-        s = np.cos(lean) * (y * np.cos(tilt) + x * -np.sin(tilt) + 8.0) + np.sin(lean) * z
+        x = x - 40.0 - max(rows * self.spacing[1] * np.tan(tilt), 0.0)
+        along = y * np.cos(tilt) - x * np.sin(tilt) + 8.0 - 100.0
+        s = np.cos(lean) * along + np.sin(lean) * z + 100.0
         d = y * np.sin(tilt) + x * np.cos(tilt) - 20.0
-        across = np.abs(z * np.cos(lean) - (y * np.cos(tilt) + x * -np.sin(tilt)) * np.sin(lean))
+        across = np.abs(z * np.cos(lean) - along * np.sin(lean))
         out = np.zeros(np.broadcast_shapes(s.shape, d.shape, z.shape), dtype=np.uint8)
         inside = (d >= 0) & (d <= DEPTH) & (across < 21.0)
         canal = (d >= DEPTH + CANAL_GAP) & (d <= DEPTH + CANAL_GAP + CANAL_AP) & (across < 11.0)

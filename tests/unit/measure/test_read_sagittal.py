@@ -27,7 +27,7 @@ def height_errors(reading: SpineReading, spine) -> np.ndarray:
 @pytest.mark.parametrize(
     "spacing", [(1.0, 1.0, 1.0), (3.0, 0.7, 0.7), (4.4, 0.5, 0.9), (3.0, 1.1, 0.6)], ids=lambda s: "x".join(map(str, s))
 )
-@pytest.mark.parametrize("tilt_deg", [7.0, 20.0])
+@pytest.mark.parametrize("tilt_deg", [-20.0, -7.0, 15.0])
 def test_heights_have_no_bias_at_any_voxel_size_and_tilt(block_spine, spacing, tilt_deg):
     slices = max(5, round(15 / spacing[0]))
     spine = block_spine(spacing=spacing, slices=slices, tilt_deg=tilt_deg)
@@ -37,12 +37,19 @@ def test_heights_have_no_bias_at_any_voxel_size_and_tilt(block_spine, spacing, t
     assert np.abs(errors).max() < 0.6
 
 
-@pytest.mark.parametrize("lean_deg", [-12.0, 12.0])
+@pytest.mark.parametrize("lean_deg", [-8.0, 8.0])
 def test_a_sideways_lean_does_not_raise_heights(block_spine, lean_deg):
-    spine = block_spine(lean_deg=lean_deg, slices=15)
+    spine = block_spine(lean_deg=lean_deg, slices=19)
     errors = height_errors(read_sagittal(*spine.build()), spine)
     assert len(errors) >= 4
     assert np.abs(errors.mean(axis=0)).max() < 0.3
+
+
+def test_numbering_is_ambiguous_where_the_column_leaves_the_stack_sideways(block_spine):
+    """Used to name L4 "L5" without a doubt: L5 lay beside the last slice."""
+    reading = read_sagittal(*block_spine(lean_deg=14.0, slices=13).build())
+    assert reading.numbering.ambiguous
+    assert "leaves the stack" in reading.numbering.note
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.15, 0.25, 0.30, 0.45])
@@ -62,9 +69,7 @@ def test_loss_of_a_wedge_is_within_three_percent(block_spine, loss):
     assert all(other.genant == 0 for other in others)
 
 
-@pytest.mark.parametrize(
-    "flips", [(True, False, False), (False, True, False), (False, False, True), (True, True, True)]
-)
+@pytest.mark.parametrize("flips", [(False, True, False), (True, False, True)])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_any_index_order_gives_the_same_reading_in_its_own_indices(block_spine, other_order, flips, transposed):
     volume, probabilities = block_spine(spacing=(3.0, 1.1, 0.8)).build()
@@ -141,7 +146,7 @@ def test_levels_are_counted_from_the_sacrum_and_say_so(block_spine):
 
 
 def test_numbering_is_ambiguous_where_the_image_ends_below_the_last_disc(block_spine):
-    reading = read_sagittal(*block_spine(below_mm=2.0).build())
+    reading = read_sagittal(*block_spine(below_mm=-12.0).build())
     assert reading.numbering.ambiguous
     assert "image ends" in reading.numbering.note
     assert any(code is ReasonCode.NUMBERING for code, _ in reading.warnings)
@@ -156,11 +161,17 @@ def test_numbering_is_ambiguous_without_a_disc_under_the_last_body(block_spine):
     assert "No disc was found under the lowest" in reading.numbering.note
 
 
+def test_numbering_is_ambiguous_where_the_last_disc_does_not_dip_to_the_front(block_spine):
+    reading = read_sagittal(*block_spine(tilt_deg=10.0).build())
+    assert reading.numbering.ambiguous
+    assert "inclined by -10 degrees" in reading.numbering.note
+
+
 def test_two_bodies_that_touch_are_told_apart(block_spine):
     reading = read_sagittal(*block_spine(dropped_discs=(Vertebra.L2,)).build())
     assert [v.level.name for v in reading.vertebrae] == ["T11", "T12", "L1", "L2", "L3", "L4", "L5"]
     assert "L2-L3" not in [d.level.name for d in reading.discs]
-    assert reading.numbering.ambiguous
+    assert "told apart without a disc" in reading.numbering.note
 
 
 def test_fragments_of_a_disc_are_one_disc(block_spine):

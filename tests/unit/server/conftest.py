@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.peers import PEERS
-from builders.postgres import PostgresCluster
 from sqlalchemy import Engine
 
+from builders.peers import PEERS
+from builders.postgres import PostgresCluster
 from dicom_node.spool import Spool
 from server.compose import Node
 from server.database import make_engine, prepare

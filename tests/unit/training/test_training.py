@@ -12,7 +12,7 @@ pytest.importorskip("onnx", reason="needs the extra train (onnx)")
 
 from models.bundle import read_bundle  # noqa: E402
 from models.labels import SPINE_CLASSES  # noqa: E402
-from training.augment import MILD, STRONG, augment, draw_stack  # noqa: E402
+from training.augment import MILD, STRONG, augment, draw_stack, remap_contrast  # noqa: E402
 from training.card import render_card  # noqa: E402
 from training.export import ParityError, export, measure_parity, round_weights, write_onnx  # noqa: E402
 from training.network import CLASS_NAMES, NetworkConfig, SagittalSegmenter, update_average  # noqa: E402
@@ -24,6 +24,7 @@ from training.spider import (  # noqa: E402
     read_patients,
     split_patients,
 )
+from training.synthetic import draw_parameters, generate_cached  # noqa: E402
 from training.train import Material, Trainer, TrainingConfig, Volume, load_average, prepare, run, score_quickly  # noqa: E402
 
 torch.set_num_threads(1)  # tests of tiny networks gain nothing from more
@@ -134,6 +135,26 @@ class TestAugment:
             assert bool(torch.isfinite(images).all())
             assert set(targets.unique().tolist()) <= {0, 1, 2, 3}
 
+    def test_a_single_pixel_of_a_class_gives_no_nan(self):
+        image = torch.from_numpy(np.random.default_rng(1).normal(size=(5, 16, 16)).astype(np.float32))
+        one = torch.zeros(5, 16, 16)
+        one[2, 4, 4] = 1
+        for seed in range(20):
+            changed = remap_contrast(image.clone(), one, np.random.default_rng(seed))
+            assert bool(torch.isfinite(changed).all())
+
+
+class TestSynthetic:
+    def test_a_seed_gives_the_same_person_again(self):
+        assert draw_parameters(5) == draw_parameters(5)
+        assert draw_parameters(5) != draw_parameters(6)
+
+    def test_generated_volumes_are_kept(self, tmp_path):
+        arrays = {"voxels0": np.ones((1, 2, 2), np.float16), "labels0": np.ones((1, 2, 2), np.uint8)}
+        np.savez(tmp_path / "phantoms.npz", **arrays)
+        ((voxels, labels),) = generate_cached(1, tmp_path / "phantoms.npz")
+        assert (voxels.dtype, labels.dtype) == (np.float16, np.uint8)
+
 
 class TestTraining:
     def test_a_tiny_network_learns_one_batch(self):
@@ -148,6 +169,14 @@ class TestTraining:
         assert losses[-1] < 0.3 * losses[0]
         patch = Volume(voxels=volume.voxels[:, :64, 24:104], labels=volume.labels[:, :64, 24:104])
         assert min(score_quickly(trainer.average, [patch]).values()) > 0.8
+
+    def test_a_bad_sample_does_not_undo_the_run(self):
+        """Used to turn all weights to nan at once: one pixel of a class has no deviation."""
+        trainer = Trainer(TrainingConfig(minutes=1, seed=0), SagittalSegmenter(TINY))
+        images, labels = torch.full((1, 5, 32, 32), float("nan")), torch.zeros(1, 32, 32, dtype=torch.int64)
+        assert np.isnan(trainer.train_step([lambda: (images, labels)]))
+        assert trainer.step == 0
+        assert all(bool(torch.isfinite(weights).all()) for weights in trainer.network.parameters())
 
     def test_a_run_goes_on_from_its_checkpoint(self, tmp_path):
         volumes = [prepare(draw_spine())]

@@ -60,6 +60,19 @@ def test_truncation_at_any_byte_never_escapes(tmp_path):
             index_study([tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("offset", "value"), [(132, 0x03), (136, 0xFF), (144, 0x05), (148, 0xFF), (160, 0xFF), (131, 0)]
+)
+def test_damaged_meta_information_is_listed(study, offset, value):
+    """pydicom raises errors of its own family on some of these bytes."""
+    path = study / "001-0003.dcm"
+    content = bytearray(path.read_bytes())
+    content[offset] = value
+    path.write_bytes(content)
+    index = index_study([study])
+    assert sum(series.facts.frame_count for series in index.series) + len(index.rejected) == 4
+
+
 def test_a_truncated_middle_slice_is_a_gap_and_not_a_thicker_stack(study):
     path = study / "001-0001.dcm"
     path.write_bytes(path.read_bytes()[:-100])
@@ -106,6 +119,23 @@ def test_dicomdir_is_ignored(study):
     index = index_study([study])
     assert index.rejected == ()
     assert len(index.series[0].files) == 4
+
+
+def test_a_file_that_is_not_there_is_listed(study):
+    index = index_study([study, study / "gone.dcm"])
+    (rejected,) = index.rejected
+    assert "cannot be opened (FileNotFoundError)" in rejected.reason
+
+
+def test_a_damaged_functional_group_is_no_crash(tmp_path):
+    """pydicom parses sequences late, and raises OSError for an item that is none."""
+    dataset = slice_dataset(PLAN, 0)
+    dataset.add_new(0x5200_9230, "OB", b"\xfe\xff\x00\xe1\x08\x00\x00\x00" + bytes(8))
+    path = tmp_path / "0.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    content = path.read_bytes().replace(b"\x00\x52\x30\x92OB", b"\x00\x52\x30\x92SQ")
+    path.write_bytes(content)
+    assert index_study([tmp_path]).series[0].facts.frame_count == 1
 
 
 def test_empty_folder_and_no_dicom_are_refused(tmp_path):

@@ -1,0 +1,57 @@
+"""The benchmark's arithmetic; its timings are never a test."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from benchmarks.ingest import CASES, IngestResult
+from benchmarks.receivers import RECEIVERS
+from benchmarks.report import as_json, show
+
+RATES = {"this node": (90.0, 300.0, 100.0), "Orthanc": (50.0, 50.0, 40.0), "storescp --fork": (200.0, 200.0, 200.0)}
+
+
+@pytest.fixture
+def results():
+    ingest = [
+        IngestResult(
+            case=case,
+            receiver=receiver.name,
+            images_per_s=RATES[receiver.name],
+            start_s=(1.0, 2.0, 4.0),
+            resident_mib_idle=(10.0,),
+            resident_mib_after=(20.0,),
+        )
+        for case in CASES
+        for receiver in RECEIVERS
+    ]
+    return as_json(ingest, [4.567])
+
+
+def test_ratios_are_of_medians(results):
+    for row in results["ingest"]:
+        assert row["images_per_s"]["this node"] == 100.0
+        assert row["ratio_to_orthanc"] == 2.0
+        assert row["ratio_to_storescp"] == 0.5
+
+
+def test_every_case_and_round_is_kept(results):
+    assert [row["case"] for row in results["ingest"]] == [case.name for case in CASES]
+    assert results["ingest"][0]["rounds"]["this node"] == [90.0, 300.0, 100.0]
+    assert results["receivers"]["Orthanc"]["start_s"] == 2.0
+    assert results["latency_s"] == [4.57]
+
+
+def test_the_table_shows_ratios_and_seconds(results):
+    written = io.StringIO()
+    show(results, Console(file=written, width=120))
+    assert "2.00 x" in written.getvalue()
+    assert "0.50 x" in written.getvalue()
+    assert "4.6" in written.getvalue()
+
+
+def test_images_divide_evenly_among_associations():
+    assert not [case.name for case in CASES if case.images % case.associations]

@@ -1,0 +1,39 @@
+"""The receiver loads no model runtime and nothing that decodes pixels, and stays small."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from builders.peers import free_tcp_port, is_listening, wait_until
+
+HEAVY = ("onnxruntime", "openvino", "torch", "monai", "scipy", "SimpleITK", "highdicom", "fastapi", "alembic")
+"""What pydicom loads by itself when it is imported (its plugins for decoders) is not ours to leave out."""
+MEMORY_MIB = 200
+
+
+def test_importing_the_receiver_loads_nothing_heavy() -> None:
+    program = "import sys, server.commands.receive; import server.operations; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_a_running_receiver_is_small_and_stops_in_order(tmp_path: Path, sqlite_template: Path) -> None:
+    port = free_tcp_port()
+    (tmp_path / "spine.sqlite").write_bytes(sqlite_template.read_bytes())
+    command = [sys.executable, "-m", "server.cli", "receive", "--data-dir", str(tmp_path), "--dicom-port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as receiver:
+        wait_until(lambda: is_listening(port), timeout_s=120, what="the receiver to listen")
+        status = Path(f"/proc/{receiver.pid}/status").read_text(encoding="ascii")
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+        os.kill(receiver.pid, signal.SIGTERM)
+        assert receiver.wait(60) == 0
+
+    assert peak is not None
+    assert int(peak[1]) / 1024 < MEMORY_MIB
