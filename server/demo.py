@@ -170,9 +170,9 @@ def _report(places: Places, study_instance_uid: str, console: Console) -> None:
     pictures = sorted(made.glob(f"*/{study_instance_uid}/*/**/*.png"))
     for name, paths in (("findings", local), ("at the archive", received), ("overlays", pictures)):
         for path in paths:
-            console.print(f"{name:>15}: {path}", markup=False)
+            console.print(f"{name:>15}: {path}", markup=False, soft_wrap=True)
     for name, url in (("study", address), ("findings", f"{address}/findings"), ("API", f"{places.url}/api/docs")):
-        console.print(f"{name:>15}: {url}", markup=False)
+        console.print(f"{name:>15}: {url}", markup=False, soft_wrap=True)
 
 
 def _keep_serving(places: Places, node: subprocess.Popen[bytes], console: Console) -> None:

@@ -71,6 +71,8 @@ The same patients, their images changed. Mean Dice.
 
 - Lateral slices, where bodies end and facets, ribs and processes begin, are the least certain: partial volume decides.
 - S1 can be taken for a vertebra, or L5 be missed, where the lumbosacral junction is transitional.
+- False islands of all classes in front of the spine and in empty borders, seen on T1 and T2 images with a black frame
+  (2 of 6 unlabelled SPIDER mid-sagittal images looked at): keep only what hangs together along the canal.
 - Vertebrae cut off by the image's edge are outlined but cannot be measured.
 
 ## What is not claimed

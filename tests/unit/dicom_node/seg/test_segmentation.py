@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import highdicom as hd
@@ -183,7 +184,11 @@ def enhanced_header(series, *, shared_orientation: bool) -> Dataset:
     """One enhanced MR header with the frames of the small series, in reversed order."""
     header = Dataset()
     header.update(
-        {e.tag: e for e in series.headers[0] if not e.keyword.startswith(("ImagePosition", "ImageOrientation"))}
+        {
+            e.tag: deepcopy(e)
+            for e in series.headers[0]
+            if not e.keyword.startswith(("ImagePosition", "ImageOrientation"))
+        }
     )
     for keyword in ("PixelSpacing", "SliceThickness"):
         del header[keyword]
