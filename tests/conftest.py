@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 
 import pydicom.config
 import pytest
+import structlog
 
 from builders.orthanc import Orthanc
 from builders.peers import PEERS, StoreScp, free_tcp_port
@@ -34,6 +36,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("SPINE_REQUIRE_PEERS") == "1":
         pytest.fail(sentence, pytrace=False)
     pytest.skip(sentence)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Give each test the logging of a fresh process: the server's set-up writes to the stderr of the test that made it."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,8 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLin
     discs = {}
     for place, separator in enumerate(bodies.separators, start=1):
         if separator.disc is not None and place <= last:
-            above = names.get(place) or names[place + 1].above
+            below = names.get(place + 1)
+            above = names.get(place) or (below.above if below is not None else None)
             if above is not None and above is not Vertebra.C1:
                 discs[separator.disc] = Disc.under(above)
     doubts = _doubts(bodies, disc_labels, grid, kept)
