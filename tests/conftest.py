@@ -40,7 +40,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """Give each test the logging of a fresh process: the server's set-up writes to the stderr of the test that made it."""
+    """Give each test the logging of a fresh process: the server writes to the stderr of the test that set it up."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
