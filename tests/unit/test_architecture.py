@@ -105,7 +105,7 @@ def test_no_path_of_a_machine_is_in_the_project(repository):
 def test_the_machine_path_pattern_sees_one():
     separator = "/"
     assert MACHINE_PATH.search(f" in {separator}home{separator}someone")
-    assert not MACHINE_PATH.search("spine-node receive|work|web, docs/work/item")
+    assert not MACHINE_PATH.search("spine-node receive|work|web, docs/home/item")
 
 
 @pytest.mark.parametrize("module", RECEIVER_MODULES)
