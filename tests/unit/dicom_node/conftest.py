@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import Engine, create_engine
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
-from builders.peers import PEERS, program
+from builders.peers import program, require_peers
 from builders.postgres import PostgresCluster
 from builders.receiving import sqlite_engine
 from dicom_node.tables import metadata
@@ -119,8 +119,7 @@ def golden(repository: Path) -> Callable[[str, str], None]:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A database of one real cluster for the session."""
-    if not PEERS["postgresql"].is_installed():
-        pytest.skip("postgresql is not installed")
+    require_peers("postgresql")
     with PostgresCluster.started() as cluster:
         yield cluster.new_database().replace("postgresql://", "postgresql+psycopg://")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from builders.peers import PEERS
+from builders.peers import require_peers
 from builders.postgres import PostgresCluster
 from dicom_node.spool import Spool
 from server.compose import Node
@@ -31,8 +31,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresCluster]:
     """One real cluster for the session."""
-    if not PEERS["postgresql"].is_installed():
-        pytest.skip("postgresql is not installed")
+    require_peers("postgresql")
     with PostgresCluster.started() as cluster:
         yield cluster
 
