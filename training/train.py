@@ -59,7 +59,7 @@ class TrainingConfig:
     # other inside every operation lose most of their time (measured at a load of 8: 2.5 s a sample against 0.3 s).
     threads: int = 2
     phantom_share: float = 0.0  # share of samples that are generated spines
-    phantoms: int = 16
+    phantoms: int = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
