@@ -288,6 +288,7 @@ OWN_REASONS = _own(
         ReasonCode.DERIVED: "Series computed from other images",
         ReasonCode.NOT_DICOM: "Not a readable DICOM instance",
         ReasonCode.NO_MODEL: "No installed detector answers this question",
+        ReasonCode.FAULT: "Detector failed by a fault of the program",
         ReasonCode.UNCERTAIN: "Uncertainty too large for a statement",
         ReasonCode.FEW_SLICES: "Few slices limit the measurements",
         ReasonCode.NUMBERING: "Level numbering uncertain",

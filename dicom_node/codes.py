@@ -83,6 +83,7 @@ QUALIFIERS: dict[ReasonCode, Code] = {
     ReasonCode.TRUNCATION: _FAILED,
     ReasonCode.METAL: _FAILED,
     ReasonCode.PIXEL_DATA: _FAILED,
+    ReasonCode.FAULT: _FAILED,
     ReasonCode.UNCERTAIN: _INDETERMINATE,
     ReasonCode.NUMBERING: _INDETERMINATE,
     ReasonCode.TRANSITIONAL: _INDETERMINATE,

@@ -12,7 +12,7 @@ from inference.provenance import SOFTWARE_NAME, deterministic_uid
 
 IMPLEMENTATION_CLASS_UID = deterministic_uid("implementation class", SOFTWARE_NAME)
 """(0002,0012); of this program, not of an installation (PS3.7 D.3.3.2)."""
-IMPLEMENTATION_VERSION_NAME = "SPINEAI_1"
+IMPLEMENTATION_VERSION_NAME = "SPINE_NODE"
 """(0002,0013), at most 16 characters (PS3.7 D.3.3.2.4)."""
 PREAMBLE = bytes(128) + b"DICM"
 """PS3.10 7.1."""

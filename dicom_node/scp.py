@@ -111,6 +111,8 @@ class Receiver:
             self._threads.append(thread)
             thread.start()
         log.info("receiver_listening", extra={"port": self.port, "ae_title": self._settings.ae_title})
+        if not self._settings.calling_ae_titles:
+            log.warning("any_sender_is_accepted", extra={"port": self.port})
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Stop listening, let instances that are arriving finish within the grace time, then abort what is left."""

@@ -12,10 +12,6 @@ from enum import StrEnum
 from dicom_node.codes import CODE_TABLE_VERSION
 from inference.provenance import SOFTWARE_NAME, ModelIdentity, deterministic_uid
 
-IMPLEMENTATION_CLASS_UID = deterministic_uid("implementation class", SOFTWARE_NAME)
-"""PS3.7 D.3.3.2: names this implementation in file meta information."""
-IMPLEMENTATION_VERSION_NAME = "SPINE_NODE"
-
 
 class ObjectRole(StrEnum):
     """What a derived object is, in its study."""

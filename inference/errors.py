@@ -63,6 +63,8 @@ class ReasonCode(StrEnum):
     """The series holds images of different kinds that cannot be read as one stack."""
     NO_MODEL = "E_NO_MODEL"
     """No installed detector answers this question."""
+    FAULT = "E_FAULT"
+    """The detector itself failed on this series; a fault of the program, not of the images."""
     UNCERTAIN = "E_UNCERTAIN"
     """The measurement's uncertainty is too large for a statement."""
     FEW_SLICES = "W_FEW_SLICES"

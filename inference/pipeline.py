@@ -6,12 +6,13 @@ One series that cannot be read never keeps the others from being read: its refus
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from inference.anatomy import Numbering, Site
-from inference.errors import ReasonCode, SeriesRefusal
+from inference.errors import ReasonCode, SeriesRefusal, SpineError
 from inference.findings import FIVE_QUESTIONS, Finding, NotAssessed, Question, SeriesUse, StudyFindings
 from inference.geometry import Volume
 from inference.provenance import ModelIdentity, tracking_uid
@@ -20,6 +21,7 @@ from inference.series.eligibility import Reads, StudyPlan, plan_study
 from inference.series.facts import SeriesFacts
 from inference.series.role import contrast_of, role_of
 
+log = logging.getLogger(__name__)
 NOT_NUMBERED = Numbering(method="none", ambiguous=True, note="No levels were counted: no spine was segmented.")
 
 Progress = Callable[[str, float], None]
@@ -79,13 +81,32 @@ def _silent(_doing: str, _fraction: float) -> None:
 def read_study(
     study: StudyInput, detectors: Sequence[Detector], *, software_version: str, progress: Progress = _silent
 ) -> StudyResult:
-    """Answer every question about a study: present, absent, or not assessed with the reason."""
+    """Answer every question about a study: present, absent, or not assessed with the reason.
+
+    A detector that fails leaves its own questions unanswered, with that reason; when no other one answered, its fault
+    is raised, because a report that holds nothing but a fault of ours helps nobody.
+    """
     plan = plan_study(study.series, [d.reads for d in detectors])
     results: list[tuple[Detector, str, DetectorResult]] = []
+    faults: list[Exception] = []
     for detector in detectors:
         series_uid = plan.chosen.get(detector.reads.name)
-        if series_uid is not None:
-            results.append((detector, series_uid, _read_series(study, detector, series_uid, progress)))
+        if series_uid is None:
+            continue
+        try:
+            result = _read_series(study, detector, series_uid, progress)
+        except (SpineError, MemoryError):
+            raise
+        except Exception as fault:  # noqa: BLE001 - the boundary of one detector: the others' answers are not its business
+            # Not log.exception: the text of an exception may quote a dataset.
+            kind = type(fault).__name__
+            log.error("detector_fault", extra={"error": kind, "series_instance_uid": series_uid})  # noqa: TRY400
+            faults.append(fault)
+            sentence = f"{detector.identity.name} failed on this series ({kind}): a fault of the program"
+            result = _refused(study, detector, ReasonCode.FAULT, sentence)
+        results.append((detector, series_uid, result))
+    if faults and len(faults) == len(results):
+        raise faults[0]
     findings = [f for _, _, result in results for f in result.findings]
     findings += _unanswered(study, plan, findings)
     findings.sort(key=lambda f: (list(Question).index(f.question), f.site.order, f.id))
@@ -108,13 +129,16 @@ def _read_series(study: StudyInput, detector: Detector, series_uid: str, progres
         progress("reading images", 0.0)
         return detector.read(study.load(series_uid), study.study_instance_uid, progress)
     except SeriesRefusal as refusal:
-        questions = sorted(detector.reads.questions)
-        return DetectorResult(
-            findings=tuple(
-                _not_assessed(study, q, refusal.code, refusal.sentence, detector.identity.name) for q in questions
-            ),
-            warnings=((refusal.code, refusal.sentence),),
-        )
+        return _refused(study, detector, refusal.code, refusal.sentence)
+
+
+def _refused(study: StudyInput, detector: Detector, code: ReasonCode, sentence: str) -> DetectorResult:
+    """None of a detector's questions answered, all for the same reason."""
+    questions = sorted(detector.reads.questions)
+    return DetectorResult(
+        findings=tuple(_not_assessed(study, q, code, sentence, detector.identity.name) for q in questions),
+        warnings=((code, sentence),),
+    )
 
 
 def _unanswered(study: StudyInput, plan: StudyPlan, findings: Sequence[Finding]) -> list[Finding]:

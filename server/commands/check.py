@@ -25,7 +25,8 @@ def command(settings: Settings) -> None:
         Check(
             name="settings",
             is_ok=True,
-            sentence=f"AE title {settings.ae_title}, data in {settings.data_dir.absolute()}.",
+            sentence=f"AE title {settings.ae_title}, data in {settings.data_dir.absolute()}; "
+            f"accepted senders: {', '.join(settings.allowed_calling_ae_titles) or 'anyone who reaches the port'}.",
         ),
         check_database(node),
         _check_disk(node),

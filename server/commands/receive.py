@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dicom_node.undecoded import hide_decoders
 from server.options import with_settings
-from server.receive import run
 from server.settings import Settings
 
 
 @with_settings
 def command(settings: Settings) -> None:
     """Run this role until it is told to stop."""
+    hide_decoders()  # before anything imports pydicom
+    from server.receive import run  # noqa: PLC0415
+
     run(settings)

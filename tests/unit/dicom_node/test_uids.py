@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from builders.findings import MODEL
+from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID
 from dicom_node.uids import (
-    IMPLEMENTATION_CLASS_UID,
     ObjectRole,
     Origin,
     device_uid,

@@ -119,7 +119,18 @@ def test_a_refused_series_states_its_refusal():
     assert document.series[0].refused == (ReasonCode.BODY_PART, "no spine")
 
 
-def test_our_own_fault_is_not_swallowed():
+def test_a_detector_that_fails_keeps_no_other_from_answering():
+    good = DetectorResult(findings=(fracture("L1"),))
+    document = read([T2], [Reader("a", ZeroDivisionError("a name")), Reader("b", good)])
+    first, second = document.of(Question.COMPRESSION_FRACTURE)
+    assert isinstance(first.assessment, NotAssessed)
+    assert first.assessment.reason is ReasonCode.FAULT
+    assert "ZeroDivisionError" in first.assessment.sentence
+    assert "a name" not in first.assessment.sentence
+    assert second.site.level == "L1"
+
+
+def test_a_fault_is_raised_when_nobody_else_answered():
     with pytest.raises(ZeroDivisionError):
         read([T2], [Reader("a", ZeroDivisionError())])
 
