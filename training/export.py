@@ -30,7 +30,11 @@ from training.train import load_average, read_checkpoint
 log = logging.getLogger(__name__)
 
 NAME = "mr_sagittal_segmentation"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
+CHANGES = {
+    "0.1.0": "first version",
+    "0.2.0": "trained for 13 875 steps in one run instead of 2877 in three, with 32 generated spines instead of 16",
+}
 OPSET = 17
 # Largest difference between the logits of torch and of onnxruntime that still counts as the same network.
 PARITY = 1e-3
@@ -124,7 +128,7 @@ def describe(network: SagittalSegmenter, digest: str, run: dict[str, Any], *, sy
     return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
         "version": VERSION,
-        "changelog": {VERSION: "first version"},
+        "changelog": CHANGES,
         "monai_version": importlib.metadata.version("monai"),
         "pytorch_version": torch.__version__.split("+")[0],
         "numpy_version": np.__version__,
@@ -217,7 +221,7 @@ def export(checkpoint: Path, bundle: Path, *, note: str = "") -> dict[str, Any]:
         "parity_max_abs_logit": float(f"{parity:.1e}"),
     }
     share = settings.get("phantom_share", 0)
-    synthetic = f"{share:.0%} of the later samples from training.phantom" if share else "none"
+    synthetic = f"{share:.0%} of the samples from training.phantom" if share else "none"
     metadata = describe(network, digest, run, synthetic=synthetic)
     new.replace(bundle / "models" / "model.onnx")
     write_json(metadata, bundle / "configs" / "metadata.json")

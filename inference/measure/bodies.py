@@ -128,7 +128,8 @@ def _missing_separator(points: FloatArray, found: list[Separator], line: CanalLi
             length, limit = float(high - low), OPEN_LENGTH
         else:
             length, limit = float(np.linalg.norm(below.centre_mm - above.centre_mm)), MERGED_LENGTH
-        if length <= limit * pitch[number - 1]:
+        # Far apart discs alone are no merged pair: the bone between them must be longer than one body and its disc.
+        if length <= limit * pitch[number - 1] or high - low <= pitch[number - 1]:
             continue
         valley = _valley(along, low, high, pitch[number - 1])
         near = mine[np.abs(along - valley) < 3.0]  # noqa: PLR2004 - millimetres around the valley

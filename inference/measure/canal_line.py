@@ -21,6 +21,9 @@ SMOOTHING_MM = 6.0
 """Gaussian sigma along the canal for its walls: keeps a disc level's bulge, drops the noise of single rows."""
 COURSE_SMOOTHING_MM = 15.0
 """Sigma for the course, whose direction must not follow single bulges."""
+FARTHEST_FRONT_MM = 30.0
+"""A part of a body or disc comes this close to the canal's front wall: nearly the depth of a body (34 mm, models.md
+2.3), so that a body of which the field of view holds only the front is kept."""
 _COARSE_MM = 2.0
 
 
@@ -99,6 +102,22 @@ def canal_line(canal: MaskArray, spacing_mm: tuple[float, float, float]) -> Cana
         course_mm=course,
         arc_mm=_arc_map(course, canal.shape[1:], (row_mm, column_mm)),
     )
+
+
+def near_canal(mask: MaskArray, line: CanalLine, column_mm: float) -> MaskArray:
+    """The mask without its connected parts that lie far in front of the canal all over: bowel or vessels, not spine.
+
+    Args:
+        mask: the vertebra or the disc class on the canonical crop.
+        line: the canal's course.
+        column_mm: distance from column to column.
+    """
+    parts, count = ndimage.label(mask)
+    if not count:
+        return mask
+    ahead = line.anterior_mm[:, None] - np.arange(mask.shape[2]) * column_mm
+    nearest = ndimage.minimum(np.broadcast_to(ahead, mask.shape), parts, np.arange(count + 1))
+    return np.asarray(mask & (nearest <= FARTHEST_FRONT_MM)[parts])
 
 
 def _median_where(values: FloatArray, where: MaskArray) -> FloatArray:

@@ -50,7 +50,7 @@ def disc_heights(
     if edges is None:
         none = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the disc's probability stays below one half")
         return none, none, none
-    front, middle, back = heights_of(edges, grid, coronal_tilt(edges, grid))
+    front, middle, back = heights_of(edges, grid, coronal_tilt(edges, grid), centre_slice)
     return front, middle, back
 
 

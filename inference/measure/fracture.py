@@ -26,8 +26,9 @@ GENANT_LIMITS = (0.20, 0.25, 0.40)
 MODERATE = GENANT_LIMITS[1]
 REFERENCE_LOSS = 0.15
 """A body that has lost more than this is no reference for others: below grade 1, beyond three of the normal spreads."""
-MINIMUM_REFERENCES = 2
-"""Unfractured other bodies needed: one alone cannot show that it is itself normal."""
+MINIMUM_REFERENCES = 3
+"""Unfractured bodies needed, the judged one counted where it is one: of two that disagree nobody knows which is
+normal, three outvote one."""
 NORMAL_SPREAD = 0.05
 """Relative standard deviation of a normal height around a person's line: 0.03 to 0.06 by level and place on 29 people
 (SPIDER T2 SPACE label maps, robust), 0.05 over all."""
@@ -112,7 +113,7 @@ def _expected(column: _Column, references: MaskArray, index: int) -> tuple[float
     """
     others = references.copy()
     others[index] = False
-    if others.sum() < MINIMUM_REFERENCES:
+    if references.sum() < MINIMUM_REFERENCES or others.sum() < MINIMUM_REFERENCES - 1:
         return float("nan"), float("nan")
     offset = column.places[others] - column.places[index]
     weight = np.exp(-np.abs(offset) / _NEIGHBOUR_LEVELS) / NORMAL_SPREAD**2
@@ -134,10 +135,9 @@ def _loss(
     """The loss of one body."""
     size, size_sd = _expected(column, references, index)
     if not np.isfinite(size):
-        count = int(references.sum() - references[index])
         return Unmeasured(
             reason=ReasonCode.UNCERTAIN,
-            sentence=f"{count} unfractured other bodies were measured, "
+            sentence=f"{int(references.sum())} unfractured bodies were measured, "
             f"at least {MINIMUM_REFERENCES} are needed to know the expected height",
         )
     losses = 1.0 - column.ratios[index] / size

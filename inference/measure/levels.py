@@ -7,7 +7,7 @@ counting from C2 or from the ribs tells a sacralised L5 from an L4 (models.md 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,14 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLin
         discs=discs,
         numbering=Numbering(method=METHOD, ambiguous=bool(doubts), note=note),
     )
+
+
+def with_doubts(levels: Levels, doubts: tuple[str, ...]) -> Levels:
+    """The same levels, their numbering ambiguous for these further reasons; unchanged without any."""
+    if not doubts:
+        return levels
+    numbering = replace(levels.numbering, ambiguous=True, note=" ".join([levels.numbering.note, *doubts]))
+    return replace(levels, numbering=numbering)
 
 
 def kept_segments(bodies: Bodies, grid: SagittalGrid) -> tuple[int, ...]:

@@ -1,26 +1,33 @@
-"""Whether what was found can be an adult spine: sizes against reference sizes."""
+"""Whether what was found can be an adult spine, and each body one of its bodies: sizes against reference sizes."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from inference.anatomy import Vertebra
 from inference.errors import ReasonCode, SeriesRefusal
+from inference.measure.fracture import NORMAL_SPREAD
 from inference.measure.morphometry import BODY_NORMS, SIZE_SD
-from inference.measure.reading import Heights
+from inference.measure.reading import Heights, Unmeasured
 from inference.measure.vertebrae import MeasuredBody
 
 IMPOSSIBLE_SD = 4.0
 """Beyond this many standard deviations it is no adult spine (models.md 4.3)."""
 UNUSUAL_SD = 2.5
 """Beyond this the sizes are reported, because a wrong pixel spacing shows itself like this."""
+MOST_BULGING = 1.0 + IMPOSSIBLE_SD * 2**0.5 * NORMAL_SPREAD
+"""Most that a middle height, over its norm, may exceed both ends: four standard deviations of a ratio of two."""
 
 
 def check_sizes(levels: dict[int, Vertebra], measured: dict[int, MeasuredBody]) -> tuple[tuple[ReasonCode, str], ...]:
     """Warnings about sizes that are unusual as a whole; empty when they are usual or nothing was measured.
 
+    Height and depth are judged apart: their mean called 189 % of the height at 6 % of the depth usual.
+
     Raises:
-        SeriesRefusal: the median body is more than four standard deviations from an adult's.
+        SeriesRefusal: the median height or depth is more than four standard deviations from an adult's.
     """
     ratios = []
     for number, level in levels.items():
@@ -32,12 +39,45 @@ def check_sizes(levels: dict[int, Vertebra], measured: dict[int, MeasuredBody]) 
     if not ratios:
         return ()
     height, depth = (float(v) for v in np.median(np.array(ratios), axis=0))
-    z = ((height + depth) / 2 - 1.0) / SIZE_SD
+    z = max(abs(height - 1.0), abs(depth - 1.0)) / SIZE_SD
     sentence = f"the bodies' heights are {height:.0%} and their depths {depth:.0%} of the adult mean"
-    if abs(z) > IMPOSSIBLE_SD:
+    if z > IMPOSSIBLE_SD:
         raise SeriesRefusal(
-            f"no plausible spine was found: {sentence}, {abs(z):.1f} standard deviations off", code=ReasonCode.BODY_PART
+            f"no plausible spine was found: {sentence}, {z:.1f} standard deviations off", code=ReasonCode.BODY_PART
         )
-    if max(abs(height - 1.0), abs(depth - 1.0)) > UNUSUAL_SD * SIZE_SD:
+    if z > UNUSUAL_SD:
         return ((ReasonCode.OUT_OF_DISTRIBUTION, f"T{sentence[1:]}; check the pixel spacing."),)
     return ()
+
+
+def single_bodies(measured: dict[int, MeasuredBody], levels: dict[int, Vertebra]) -> dict[int, MeasuredBody]:
+    """The same, without the heights of bodies that no adult has: as tall as two, or bulging in the middle.
+
+    Judged against adults, not against the neighbours, which may have been crushed.
+    """
+    return {number: _single(body, levels[number]) for number, body in measured.items()}
+
+
+def _single(body: MeasuredBody, level: Vertebra) -> MeasuredBody:
+    if not isinstance(body.heights, Heights):
+        return body
+    lengths = (body.heights.anterior, body.heights.middle, body.heights.posterior)
+    shares = [length.mm / norm for length, norm in zip(lengths, BODY_NORMS[level].heights_mm, strict=True)]
+    front, middle, back = shares
+    usual = float(np.median(shares))
+    if usual > 1.0 + IMPOSSIBLE_SD * SIZE_SD:
+        sentence = f"{usual:.0%} of the adult mean height is more than a body has: perhaps two that were not told apart"
+    elif middle > MOST_BULGING * max(front, back):
+        sentence = (
+            f"the middle, {middle:.0%} of the adult mean, is far higher than the ends, {front:.0%} and {back:.0%}: "
+            "no body bulges like that, so that the outline holds something else"
+        )
+    else:
+        return body
+    return replace(body, heights=Unmeasured(reason=ReasonCode.UNCERTAIN, sentence=sentence))
+
+
+def count_doubts(measured: dict[int, MeasuredBody], single: dict[int, MeasuredBody]) -> tuple[str, ...]:
+    """A sentence where outlines that are no single body make the count of levels uncertain; empty without any."""
+    odd = sum(measured[number].heights is not body.heights for number, body in single.items())
+    return (f"{odd} outlined body(ies) have no body's shape, so that levels may be counted wrongly.",) if odd else ()

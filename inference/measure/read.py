@@ -11,16 +11,16 @@ from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray, Volume
 from inference.measure.bodies import Bodies, split_bodies
 from inference.measure.canal import canal_diameter
-from inference.measure.canal_line import CanalLine, canal_line
+from inference.measure.canal_line import CanalLine, canal_line, near_canal
 from inference.measure.discs import disc_heights
 from inference.measure.fracture import height_losses
 from inference.measure.grid import CANAL, CLASS_COUNT, DISC, VERTEBRA, SagittalGrid, sagittal_grid, without_islands
-from inference.measure.levels import Levels, number_levels
-from inference.measure.plausibility import check_sizes
+from inference.measure.levels import Levels, number_levels, with_doubts
+from inference.measure.plausibility import check_sizes, count_doubts, single_bodies
 from inference.measure.posterior import assign_posterior
 from inference.measure.reading import CanalReading, DiscReading, SpineReading, VertebraReading
 from inference.measure.separators import SMALLEST_ISLAND_MM3, Separator, label_discs
-from inference.measure.vertebrae import MeasuredBody, measure_body, whole_bodies
+from inference.measure.vertebrae import MeasuredBody, closed_bodies, measure_body, whole_bodies
 
 FEW_SLICES = 5
 """With fewer slices than this the tilt of the bodies across slices is not known well."""
@@ -48,7 +48,8 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     smallest = SMALLEST_ISLAND_MM3 / voxel_mm3
     vertebra = without_islands(labels == VERTEBRA, smallest_voxels=smallest)
     line = canal_line(without_islands(labels == CANAL, smallest_share=CANAL_SHARE), grid.spacing_mm)
-    disc_labels, planes = label_discs(labels == DISC, line, grid.spacing_mm)
+    vertebra = near_canal(vertebra, line, grid.spacing_mm[2])
+    disc_labels, planes = label_discs(near_canal(labels == DISC, line, grid.spacing_mm[2]), line, grid.spacing_mm)
     bodies = split_bodies(vertebra, line, planes, grid)
     levels = number_levels(bodies, disc_labels, line, grid)
     owners = assign_posterior(vertebra, bodies, tuple(levels.vertebrae), line, grid.spacing_mm)
@@ -57,12 +58,14 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         number: measure_body(cropped[VERTEBRA], bodies, number, line=line, grid=grid, padding=padding)
         for number in levels.vertebrae
     }
-    measured = whole_bodies(measured, levels.vertebrae)
+    measured = whole_bodies(closed_bodies(measured, bodies), levels.vertebrae)
     sizes_warning = check_sizes(levels.vertebrae, measured)
+    single = single_bodies(measured, levels.vertebrae)
+    levels = with_doubts(levels, count_doubts(measured, single))
     canal = without_islands(labels == CANAL, smallest_voxels=smallest)
     return SpineReading(
         numbering=levels.numbering,
-        vertebrae=_vertebrae(grid, bodies, owners, levels, measured),
+        vertebrae=_vertebrae(grid, bodies, owners, levels, single),
         discs=_discs(grid, cropped[DISC], labels=disc_labels, separators=bodies.separators, levels=levels, line=line),
         canal=grid.to_source(canal),
         canal_levels=_canal_levels(grid, cropped[CANAL], bodies.separators, levels, line),

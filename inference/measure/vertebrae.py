@@ -84,7 +84,9 @@ def measure_body(
         return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=none, depth_mm=float("nan"))
     tilt = coronal_tilt(edges, grid)
     turned = float(np.degrees(np.arccos(np.clip(edges.frame.axis @ frame.axis, -1.0, 1.0))))
-    heights = _turned(turned) or _tilted(float(np.degrees(tilt))) or _heights(heights_of(edges, grid, tilt))
+    heights = (
+        _turned(turned) or _tilted(float(np.degrees(tilt))) or _heights(heights_of(edges, grid, tilt, canal_slice))
+    )
     return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=heights, depth_mm=edges.depth_mm)
 
 
@@ -124,6 +126,24 @@ def _turned(angle_deg: float) -> Unmeasured | None:
         reason=ReasonCode.UNCERTAIN,
         sentence=f"the endplates lie {angle_deg:.0f} degrees off the spine's direction: no outline of a whole body",
     )
+
+
+def closed_bodies(measured: dict[int, MeasuredBody], bodies: Bodies) -> dict[int, MeasuredBody]:
+    """The same, without the heights of a lowest body that has no disc under it.
+
+    The sacrum is not a class of its own: a piece of it that was outlined looks like a crushed lowest body.
+    """
+    lowest = max(measured)
+    if lowest < bodies.count and bodies.separators[lowest - 1].disc is not None:
+        return measured
+    body = measured[lowest]
+    if isinstance(body.heights, Unmeasured):
+        return measured
+    reason = Unmeasured(
+        reason=ReasonCode.UNCERTAIN,
+        sentence="no disc was found under the lowest body, so that it may be a piece of the sacrum",
+    )
+    return measured | {lowest: replace(body, heights=reason)}
 
 
 def whole_bodies(measured: dict[int, MeasuredBody], levels: dict[int, Vertebra]) -> dict[int, MeasuredBody]:

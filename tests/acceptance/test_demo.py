@@ -15,6 +15,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
+from builders.dicom import SeriesPlan, small_voxels, write_series
 from server.demo_node import choose_port
 from server.demo_study import STUDY_INSTANCE_UID
 
@@ -74,3 +75,13 @@ def test_a_folder_of_somebody_else_is_never_emptied(repository: Path, tmp_path: 
     assert outcome.returncode == 2
     assert "must be empty or of an earlier demo" in outcome.stderr
     assert (tmp_path / "thesis.txt").read_text() == "irreplaceable"
+
+
+def test_a_study_of_ones_own_is_sent_instead(repository: Path, tmp_path: Path) -> None:
+    plan = SeriesPlan(voxels=small_voxels(4, 64, 64), study="own")
+    write_series(tmp_path / "own", plan)
+    outcome = _demo(repository, tmp_path / "demo", STUDY=str(tmp_path / "own"))
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "4 of 4 instances were accepted" in outcome.stdout
+    assert not (tmp_path / "demo" / "study").exists()
+    assert list((tmp_path / "demo" / "archive" / plan.study_instance_uid).glob("SR-*.dcm"))

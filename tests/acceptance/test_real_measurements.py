@@ -1,7 +1,6 @@
 """Heights, levels and height loss on the real outlines of SPIDER T2 SPACE (readers' label maps, not a network's).
 
-Three people have a body that anyone calls fractured on the images (55: T12, 166: T12, 241: L1). `ALSO_LOW` lists bodies
-that are low for other visible reasons. In everyone else nothing may be called moderate.
+Where builders.spider lists a body as fractured it must be called, and nothing else that is not listed as low there.
 """
 
 from __future__ import annotations
@@ -13,18 +12,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from builders.spider import spider_plan, t2space_volume
+from builders.spider import FRACTURED, SMALL, low_levels, spider_plan, t2space_volume
 from inference.anatomy import Vertebra
 from inference.geometry import FrameReference, Volume, affine_from_orientation
 from inference.measure import read_sagittal
 from inference.measure.reading import HeightLoss, Heights, Length, SpineReading
 
-FRACTURED = {"55": {"T12"}, "166": {"T12"}, "241": {"L1"}}
-ALSO_LOW = {
-    "55": {"T11", "L4"},  # Schmorl's node in the upper endplate of T11; L4 lower than its neighbours all over
-    "142": {"L5"},  # under a slipped L4
-    "209": {"L4"},  # above a slipped L5
-}
 LEAVING = {"50"}
 """Scoliosis: the lower lumbar spine lies beside the slices that there are."""
 PATIENTS = ("5", "22", "41", "50", "55", "65", "98", "142", "162", "166", "209", "241")
@@ -54,10 +47,10 @@ def test_levels_heights_and_losses_of_real_outlines(shared_folder: Callable[[str
     owners = sum(v.mask.astype(int) for v in reading.vertebrae)
     assert owners.max() == 1
     assert ((labels == 1) & (owners == 0)).sum() < 0.002 * (labels == 1).sum()
-    expected_low = FRACTURED.get(patient, set()) | ALSO_LOW.get(patient, set())
+    expected_low = low_levels(patient)
     called = {v.level.name for v in reading.vertebrae if isinstance(v.loss, HeightLoss) and is_called(v.loss)}
     assert FRACTURED.get(patient, set()) <= called <= expected_low
-    if patient != "162":  # all bodies of this person are low for their depth, which is said as W_OOD
+    if patient != SMALL:
         whole = [v for v in reading.vertebrae if v.level.name[0] == "L" and v.level.name not in expected_low]
         middle = [v.heights.posterior.mm for v in whole if isinstance(v.heights, Heights)]
         assert len(middle) >= 2
@@ -75,5 +68,5 @@ def is_called(loss: HeightLoss) -> bool:
 
 
 def test_a_person_whose_bodies_are_all_low_is_said_to_be_unusual(shared_folder: Callable[[str], Path]) -> None:
-    reading, _ = reading_of(shared_folder("mr_spider_t2space"), "162")
+    reading, _ = reading_of(shared_folder("mr_spider_t2space"), SMALL)
     assert [code.value for code, _ in reading.warnings] == ["W_OOD"]

@@ -1,7 +1,8 @@
 """Real lumbar MR (SPIDER T2 SPACE) from DICOM files to SEG, SR and findings.json, scored on the SEG that a PACS gets.
 
 The Dice is computed on the validation patients of the committed model's split, whose images the network never saw in
-training, and must be the one that the model card promises. Levels, heights and fractures are checked on some patients.
+training; it must reach the goal, and be the one that the model card promises. Levels, heights and fractures are checked
+on all thirty patients, most of which were trained on: that guards the path, and is no estimate of specificity.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from builders.spider import spider_midsagittal_study, spider_study, t2space_volume
+from builders.spider import (
+    FRACTURED,
+    SMALL,
+    low_levels,
+    spider_midsagittal_study,
+    spider_study,
+    t2space_patients,
+    t2space_volume,
+)
 from dicom_node.sr.checklist import violations
 from inference.anatomy import parse_level
 from inference.errors import ReasonCode
@@ -26,14 +35,14 @@ from inference.findings import NotAssessed, Present, Question, StudyFindings
 from models.registry import SHIPPED, DetectorSettings, load_detectors
 from server.study_run import RunContext, run_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 NAME = "mr_sagittal_segmentation"
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CLASSES = ("vertebra", "disc", "spinal canal")
 MASK_VALUE = {"vertebra": 1, "disc": 2, "spinal canal": 3}
-PATIENTS = ("34", "69", "81", "239", "7", "18", "41", "65")
-"""Patients whose label maps show no deformity, half of them unseen in training."""
+GOAL = {"vertebra": 0.93, "disc": 0.88, "spinal canal": 0.93}
+"""Least mean Dice per patient."""
 BODY_HEIGHT_MM = (15.0, 40.0)
 """Widest adult range, T10 to L5, of models.md 2.3 (means 20 to 30 mm, SD 9 %), with a margin for both ends."""
 
@@ -114,21 +123,28 @@ def test_the_seg_of_unseen_patients_is_as_good_as_the_model_card_says(shared_dat
         truth = t2space_volume(shared_data, patient, "masks")
         masks = class_masks(read_patient(patient).files["seg-1.dcm"], slice_of)
         table[patient] = {name: round(dice(masks[name], truth == MASK_VALUE[name]), 4) for name in CLASSES}
+    mean = {name: float(np.mean([row[name] for row in table.values()])) for name in CLASSES}
+    assert all(mean[name] >= GOAL[name] for name in CLASSES), mean
     for patient, promised in promised_dice().items():
         assert table[patient] == pytest.approx(promised, abs=0.015), (patient, table)
 
 
 @pytest.fixture(scope="module")
-def every_patient(read_patient):
-    return {patient: read_patient(patient) for patient in PATIENTS}
+def every_patient(read_patient, shared_folder):
+    patients = t2space_patients(shared_folder("mr_spider_t2space").parent)
+    assert len(patients) == 30
+    return {patient: read_patient(patient) for patient in patients}
 
 
-def test_no_fracture_is_called_on_normal_wedging(every_patient):
+def test_fractures_are_called_where_they_are_and_not_on_normal_wedging(every_patient):
     called = {
-        patient: [f.site.level for f in read.findings.of(Question.COMPRESSION_FRACTURE) if f.assessment == Present()]
+        patient: {f.site.level for f in read.findings.of(Question.COMPRESSION_FRACTURE) if f.assessment == Present()}
         for patient, read in every_patient.items()
     }
-    assert {patient: levels for patient, levels in called.items() if levels} == {}
+    too_many = {patient: levels - low_levels(patient) for patient, levels in called.items()}
+    missed = {patient: levels - called[patient] for patient, levels in FRACTURED.items()}
+    assert {patient: levels for patient, levels in too_many.items() if levels} == {}
+    assert {patient: levels for patient, levels in missed.items() if levels} == {}
 
 
 def test_heights_are_those_of_adults(every_patient):
@@ -136,6 +152,7 @@ def test_heights_are_those_of_adults(every_patient):
         (patient, f.site.level, m.name, m.value)
         for patient, read in every_patient.items()
         for f in read.findings.of(Question.COMPRESSION_FRACTURE)
+        if patient != SMALL and f.site.level not in low_levels(patient)
         for m in f.measurements
         if m.name.endswith("_height") and not BODY_HEIGHT_MM[0] <= m.value <= BODY_HEIGHT_MM[1]
     ]

@@ -18,6 +18,23 @@ from builders.dicom import SeriesPlan, derived_uid, write_series
 
 T2_SPACE_SPACING_MM = (0.46875, 0.46875)
 T2_SPACE_STEP_MM = (0.9, 0.0, 0.0)
+FRACTURED: dict[str, set[str]] = {"55": {"T12"}, "166": {"T12"}, "241": {"L1"}}
+"""Bodies that anyone calls fractured on the images, by patient."""
+ALSO_LOW = {
+    "55": {"T11", "L4"},  # Schmorl's node in the upper endplate of T11; L4 lower than its neighbours all over
+    "142": {"L5"},  # under a slipped L4
+    "209": {"L4"},  # above a slipped L5
+}
+"""Bodies that are low for other visible reasons."""
+
+
+SMALL = "162"
+"""All bodies of this person are low for their depth, which is said as W_OOD."""
+
+
+def low_levels(patient: str) -> set[str]:
+    """The levels of a patient that may be called low."""
+    return FRACTURED.get(patient, set()) | ALSO_LOW.get(patient, set())
 
 
 def t2space_patients(shared_data: Path) -> list[str]:

@@ -159,6 +159,10 @@ def test_numbering_is_ambiguous_without_a_disc_under_the_last_body(block_spine):
     reading = read_sagittal(volume, probabilities)
     assert reading.numbering.ambiguous
     assert "No disc was found under the lowest" in reading.numbering.note
+    heights = reading.vertebrae[-1].heights
+    assert isinstance(heights, Unmeasured)
+    assert "piece of the sacrum" in heights.sentence
+    assert isinstance(reading.vertebrae[-2].heights, Heights)
 
 
 def test_numbering_is_ambiguous_where_the_last_disc_does_not_dip_to_the_front(block_spine):
@@ -296,3 +300,44 @@ def test_probabilities_of_another_shape_are_a_mistake(block_spine):
     volume, probabilities = block_spine().build()
     with pytest.raises(ValueError, match="probabilities must have the shape"):
         read_sagittal(volume, probabilities[:3])
+
+
+def moved(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    return np.roll(mask, (rows, columns), axis=(1, 2))
+
+
+def painted(probabilities: np.ndarray, mask: np.ndarray, number: int) -> np.ndarray:
+    changed = probabilities.copy()
+    changed[:, mask] = 0.0
+    changed[number, mask] = 1.0
+    return changed
+
+
+def test_bone_far_in_front_of_the_spine_belongs_to_no_vertebra(block_spine):
+    """Used to be kept, and to spoil the heights of the level that it lies at."""
+    volume, probabilities = block_spine().build()
+    plain = read_sagittal(volume, probabilities)
+    body = plain.vertebrae[3].body
+    columns = np.flatnonzero(body.any(axis=(0, 1)))
+    island = moved(body, 0, -int(columns[-1] - columns[0] + 10)) & (probabilities[0] == 1.0)
+    reading = read_sagittal(volume, painted(probabilities, island, 1))
+    assert island.sum() > 1000
+    assert not any((v.mask & island).any() for v in reading.vertebrae)
+    heights = [[v.heights.anterior.mm for v in r.vertebrae if isinstance(v.heights, Heights)] for r in (plain, reading)]
+    assert len(heights[0]) >= 6
+    assert heights[1] == pytest.approx(heights[0], abs=0.1)
+
+
+def test_discs_far_above_the_topmost_body_get_no_name(block_spine):
+    """Used to end in a KeyError: no body is named next to a disc two levels above the first one."""
+    volume, probabilities = block_spine(above_mm=110.0).build()
+    plain = read_sagittal(volume, probabilities)
+    disc = plain.discs[0].mask
+    for up_mm in (68.0, 102.0):
+        lean = np.radians(-12.0)
+        there = moved(disc, -round(up_mm * np.cos(lean)), round(up_mm * np.sin(lean)))
+        probabilities = painted(probabilities, there, 2)
+    reading = read_sagittal(volume, probabilities)
+    assert [v.level for v in reading.vertebrae] == [v.level for v in plain.vertebrae]
+    assert [d.level.name for d in reading.discs][-7:] == [d.level.name for d in plain.discs]
+    assert len(reading.discs) < 9
