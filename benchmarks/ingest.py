@@ -53,6 +53,9 @@ class IngestResult:
     receiver: str
     images_per_s: tuple[float, ...]
     start_s: tuple[float, ...]
+    """In an empty folder."""
+    restart_s: tuple[float, ...]
+    """In the folder that it just filled."""
     resident_mib_idle: tuple[float, ...]
     resident_mib_after: tuple[float, ...]
 
@@ -85,8 +88,10 @@ def _measure(receiver: Receiver, case: Case, files: list[list[Path]], folder: Pa
         if kept != case.images:
             raise RuntimeError(f"{receiver.name} kept {kept} of {case.images} images in {case.name}")
         after = started.resident_mib()
+    with receiver.started(folder) as again:
+        restart_s = again.seconds
     shutil.rmtree(folder)
-    return case.images / seconds, started.seconds, idle, after
+    return case.images / seconds, started.seconds, restart_s, idle, after
 
 
 def _send(files: list[list[Path]], started: Started) -> float:
@@ -132,12 +137,13 @@ def _write_files(folder: Path, case: Case) -> list[list[Path]]:
 
 
 def _result(case: Case, name: str, rows: list[tuple[float, ...]]) -> IngestResult:
-    rates, starts, idle, after = zip(*rows, strict=True)
+    rates, starts, restarts, idle, after = zip(*rows, strict=True)
     return IngestResult(
         case=case,
         receiver=name,
         images_per_s=rates,
         start_s=starts,
+        restart_s=restarts,
         resident_mib_idle=idle,
         resident_mib_after=after,
     )

@@ -54,8 +54,8 @@ class Receiver:
 
     @contextmanager
     def started(self, folder: Path) -> Iterator[Started]:
-        """Run it in a new folder until the block ends."""
-        folder.mkdir(parents=True)
+        """Run it in a folder, made if it is not there, until the block ends."""
+        folder.mkdir(parents=True, exist_ok=True)
         port = free_tcp_port()
         command = self.command(folder, port)
         begun = time.monotonic()
@@ -128,7 +128,7 @@ def _orthanc_kept(folder: Path) -> int:
 
 
 def _storescp(folder: Path, port: int) -> list[str]:
-    (folder / "received").mkdir()
+    (folder / "received").mkdir(exist_ok=True)
     received = str(folder / "received")
     return [str(_installed("storescp")), "--fork", "+xa", "--aetitle", AE_TITLE, "-od", received, str(port)]
 

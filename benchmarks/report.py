@@ -30,6 +30,7 @@ def as_json(ingest: Sequence[IngestResult], latency_s: Sequence[float]) -> dict[
             receiver.name: {
                 "durable": receiver.durable,
                 "start_s": _median(ingest, receiver.name, "start_s"),
+                "restart_s": _median(ingest, receiver.name, "restart_s"),
                 "resident_mib_idle": _median(ingest, receiver.name, "resident_mib_idle"),
                 "resident_mib_after": _median(ingest, receiver.name, "resident_mib_after"),
             }
@@ -65,10 +66,13 @@ def show(results: dict[str, Any], console: Console) -> None:
         rates = [f"{row['images_per_s'][name]:.0f}" for name in names]
         table.add_row(row["case"], *rates, f"{row['ratio_to_orthanc']:.2f} x", f"{row['ratio_to_storescp']:.2f} x")
     console.print(table)
-    table = Table("receiver", "synced before the acknowledgement", "start-up, s", "memory idle, MiB", "after, MiB")
+    table = Table(
+        "receiver", "synced before the acknowledgement", "first start, s", "restart, s", "idle, MiB", "after, MiB"
+    )
     for name, row in results["receivers"].items():
-        figures = (f"{row['start_s']:.2f}", f"{row['resident_mib_idle']:.0f}", f"{row['resident_mib_after']:.0f}")
-        table.add_row(name, row["durable"], *figures)
+        seconds = [f"{row[key]:.2f}" for key in ("start_s", "restart_s")]
+        mib = [f"{row[key]:.0f}" for key in ("resident_mib_idle", "resident_mib_after")]
+        table.add_row(name, row["durable"], *seconds, *mib)
     console.print(table)
     if results["latency_s"]:
         seconds = ", ".join(f"{value:.1f}" for value in results["latency_s"])

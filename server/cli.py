@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 our failure, 2 bad input or usage. A user's mistake is one
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,9 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and leave with its exit code."""
+    # Importing makes hundreds of thousands of objects that stay: looking through them for garbage after every 700 new
+    # ones, as Python does by default, takes an eighth of the receiver's start.
+    gc.set_threshold(50_000, 20, 20)
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 

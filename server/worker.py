@@ -112,6 +112,6 @@ def _launch(node: Node, slot: Slot, study_steps: StudySteps, delivery_steps: Del
     DBOS.register_queue(
         DELIVERY_QUEUE,
         worker_concurrency=DELIVERIES_AT_ONCE,
-        polling_interval_sec=max(interval, 1.0),
+        polling_interval_sec=interval,
         on_conflict="always_update",
     )

@@ -113,11 +113,11 @@ def near_canal(mask: MaskArray, line: CanalLine, column_mm: float) -> MaskArray:
         column_mm: distance from column to column.
     """
     parts, count = ndimage.label(mask)
-    if not count:
-        return mask
-    ahead = line.anterior_mm[:, None] - np.arange(mask.shape[2]) * column_mm
-    nearest = ndimage.minimum(np.broadcast_to(ahead, mask.shape), parts, np.arange(count + 1))
-    return np.asarray(mask & (nearest <= FARTHEST_FRONT_MM)[parts])
+    near = line.anterior_mm[:, None] - np.arange(mask.shape[2]) * column_mm <= FARTHEST_FRONT_MM
+    is_kept = np.zeros(count + 1, dtype=np.bool_)
+    is_kept[parts[:, near]] = True
+    is_kept[0] = False
+    return np.asarray(is_kept[parts])
 
 
 def _median_where(values: FloatArray, where: MaskArray) -> FloatArray:

@@ -22,6 +22,7 @@ def results():
             receiver=receiver.name,
             images_per_s=RATES[receiver.name],
             start_s=(1.0, 2.0, 4.0),
+            restart_s=(0.5,),
             resident_mib_idle=(10.0,),
             resident_mib_after=(20.0,),
         )
@@ -42,6 +43,7 @@ def test_every_case_and_round_is_kept(results):
     assert [row["case"] for row in results["ingest"]] == [case.name for case in CASES]
     assert results["ingest"][0]["rounds"]["this node"] == [90.0, 300.0, 100.0]
     assert results["receivers"]["Orthanc"]["start_s"] == 2.0
+    assert results["receivers"]["Orthanc"]["restart_s"] == 0.5
     assert results["latency_s"] == [4.57]
 
 
