@@ -30,7 +30,7 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else REPORT_WIDTH)
     with tempfile.TemporaryDirectory(dir=folder, prefix="spine-bench-") as name, console.status("") as status:
         ingest = measure_ingest(Path(name), rounds=rounds, say=status.update)
-        latency_s = measure_latency(Path(name) / "latency", studies=studies, say=status.update) if studies else []
+        latency_s = measure_latency(Path(name) / "latency", studies=studies, say=status.update) if studies else {}
     results = as_json(ingest, latency_s)
     show(results, console)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,40 +1,62 @@
-"""Seconds from the end of the quiet period to the SR at the peer, for a generated 30-slice MR study."""
+"""Seconds from the end of the quiet period to the SR at the peer, for a 30-slice MR study: generated, and real."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import Comprehensive3DSRStorage
 
+from builders.dicom import SeriesPlan, write_series
 from builders.node import Node
 from builders.peers import StoreScp, store_with_storescu
-from builders.phantom import phantom_study
-from training.phantom import PhantomParameters
+from builders.phantom import phantom_plan
+from builders.spider import spider_plan
+from training.phantom import PhantomParameters, generate_spine
 
 SLICES = 30
 QUIET_PERIOD_S = 3.0
 TIMEOUT_S = 300.0
+SHARED_DATA = Path(os.environ.get("SPINE_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
+REAL_PATIENT = "209"
+"""The SPIDER patient with 30 slices."""
 
 
-def measure_latency(folder: Path, *, studies: int, say: Callable[[str], None]) -> list[float]:
-    """Send `studies` studies one after another; the seconds of each. The first one also loads the model."""
+def measure_latency(folder: Path, *, studies: int, say: Callable[[str], None]) -> dict[str, list[float]]:
+    """Send `studies` studies of each kind one after another; the seconds of each. The first also loads the model."""
+    kinds = {"generated": _generated}
+    if (SHARED_DATA / "mr_spider_t2space").is_dir():
+        kinds[f"real, SPIDER patient {REAL_PATIENT}"] = _real
     with StoreScp.started(folder / "archive") as archive:
         options = {"quiet-period": QUIET_PERIOD_S, "destination": f"ARCHIVE={archive.destination}"}
         with Node.started(folder / "node", options=options) as node:
-            return [_one_study(folder, number, node, archive, say) for number in range(studies)]
+            found: dict[str, list[float]] = {}
+            for kind, make in kinds.items():
+                say(f"latency: {studies} studies, {kind}")
+                plans = [make(number) for number in range(studies)]
+                found[kind] = [_one_study(folder / kind, plan, node, archive) for plan in plans]
+            return found
 
 
-def _one_study(folder: Path, number: int, node: Node, archive: StoreScp, say: Callable[[str], None]) -> float:
+def _generated(number: int) -> SeriesPlan:
     parameters = PhantomParameters(
         seed=number + 1, slices=SLICES, slice_spacing_mm=3.3, fractures={"L1": ("crush", 0.4)}
     )
-    say(f"latency: generating study {number + 1}")
-    plan, paths = phantom_study(folder / f"study-{number}", parameters, study=f"bench {number}")
-    say(f"latency: study {number + 1}")
+    return phantom_plan(generate_spine(parameters), study=f"bench {number}")
+
+
+def _real(number: int) -> SeriesPlan:
+    """The same images each time, as another study."""
+    return replace(spider_plan(SHARED_DATA, REAL_PATIENT), study=f"bench real {number}")
+
+
+def _one_study(folder: Path, plan: SeriesPlan, node: Node, archive: StoreScp) -> float:
+    paths = write_series(folder / plan.study, plan)
     outcome = store_with_storescu(paths, node.dicom_port, called=node.ae_title)
     if outcome.returncode:
         raise RuntimeError(f"storescu ended with {outcome.returncode}: {outcome.stderr[-2000:]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +15,7 @@ from benchmarks.ingest import CASES, IngestResult
 from benchmarks.receivers import ORTHANC, OURS, RECEIVERS, STORESCP
 
 
-def as_json(ingest: Sequence[IngestResult], latency_s: Sequence[float]) -> dict[str, Any]:
+def as_json(ingest: Sequence[IngestResult], latency_s: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""
     return {
         "schema": "spine-bench/1",
@@ -36,7 +36,7 @@ def as_json(ingest: Sequence[IngestResult], latency_s: Sequence[float]) -> dict[
             }
             for receiver in RECEIVERS
         },
-        "latency_s": [round(seconds, 2) for seconds in latency_s],
+        "latency_s": {kind: [round(value, 2) for value in seconds] for kind, seconds in latency_s.items()},
     }
 
 
@@ -74,6 +74,6 @@ def show(results: dict[str, Any], console: Console) -> None:
         mib = [f"{row[key]:.0f}" for key in ("resident_mib_idle", "resident_mib_after")]
         table.add_row(name, row["durable"], *seconds, *mib)
     console.print(table)
-    if results["latency_s"]:
-        seconds = ", ".join(f"{value:.1f}" for value in results["latency_s"])
-        console.print(f"30-slice MR: seconds from the end of the quiet period to the SR at the peer: {seconds}")
+    for kind, values in results["latency_s"].items():
+        seconds = ", ".join(f"{value:.1f}" for value in values)
+        console.print(f"seconds from the end of the quiet period to the SR at the peer, 30-slice MR, {kind}: {seconds}")
