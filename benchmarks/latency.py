@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,11 +17,11 @@ from builders.peers import StoreScp, store_with_storescu
 from builders.phantom import phantom_plan
 from builders.spider import spider_plan
 from training.phantom import PhantomParameters, generate_spine
+from training.spider import FOLDER, default_data_folder
 
 SLICES = 30
 QUIET_PERIOD_S = 3.0
 TIMEOUT_S = 300.0
-SHARED_DATA = Path(os.environ.get("SPINE_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
 REAL_PATIENT = "209"
 """The SPIDER patient with 30 slices."""
 
@@ -30,7 +29,7 @@ REAL_PATIENT = "209"
 def measure_latency(folder: Path, *, studies: int, say: Callable[[str], None]) -> dict[str, list[float]]:
     """Send `studies` studies of each kind one after another; the seconds of each. The first also loads the model."""
     kinds = {"generated": _generated}
-    if (SHARED_DATA / "mr_spider_t2space").is_dir():
+    if (default_data_folder() / FOLDER).is_dir():
         kinds[f"real, SPIDER patient {REAL_PATIENT}"] = _real
     with StoreScp.started(folder / "archive") as archive:
         options = {"quiet-period": QUIET_PERIOD_S, "destination": f"ARCHIVE={archive.destination}"}
@@ -52,7 +51,7 @@ def _generated(number: int) -> SeriesPlan:
 
 def _real(number: int) -> SeriesPlan:
     """The same images each time, as another study."""
-    return replace(spider_plan(SHARED_DATA, REAL_PATIENT), study=f"bench real {number}")
+    return replace(spider_plan(default_data_folder(), REAL_PATIENT), study=f"bench real {number}")
 
 
 def _one_study(folder: Path, plan: SeriesPlan, node: Node, archive: StoreScp) -> float:

@@ -91,20 +91,8 @@ def read_study(
     faults: list[Exception] = []
     for detector in detectors:
         series_uid = plan.chosen.get(detector.reads.name)
-        if series_uid is None:
-            continue
-        try:
-            result = _read_series(study, detector, series_uid, progress)
-        except (SpineError, MemoryError):
-            raise
-        except Exception as fault:  # noqa: BLE001 - the boundary of one detector: the others' answers are not its business
-            # Not log.exception: the text of an exception may quote a dataset.
-            kind = type(fault).__name__
-            log.error("detector_fault", extra={"error": kind, "series_instance_uid": series_uid})  # noqa: TRY400
-            faults.append(fault)
-            sentence = f"{detector.identity.name} failed on this series ({kind}): a fault of the program"
-            result = _refused(study, detector, ReasonCode.FAULT, sentence)
-        results.append((detector, series_uid, result))
+        if series_uid is not None:
+            results.append((detector, series_uid, _read_series(study, detector, series_uid, progress, faults)))
     if faults and len(faults) == len(results):
         raise faults[0]
     findings = [f for _, _, result in results for f in result.findings]
@@ -124,12 +112,24 @@ def read_study(
     )
 
 
-def _read_series(study: StudyInput, detector: Detector, series_uid: str, progress: Progress) -> DetectorResult:
+def _read_series(
+    study: StudyInput, detector: Detector, series_uid: str, progress: Progress, faults: list[Exception]
+) -> DetectorResult:
+    """What one detector says, or why it says nothing; a fault of it is kept in `faults`."""
     try:
         progress("reading images", 0.0)
         return detector.read(study.load(series_uid), study.study_instance_uid, progress)
     except SeriesRefusal as refusal:
         return _refused(study, detector, refusal.code, refusal.sentence)
+    except (SpineError, MemoryError):  # of the study or the machine, not of this detector
+        raise
+    except Exception as fault:  # noqa: BLE001 - the boundary of one detector: the others' answers are not its business
+        faults.append(fault)
+        kind = type(fault).__name__
+        # Not log.exception: the text of an exception may quote a dataset.
+        log.error("detector_fault", extra={"error": kind, "series_instance_uid": series_uid})  # noqa: TRY400
+        sentence = f"{detector.identity.name} failed on this series ({kind}): a fault of the program"
+        return _refused(study, detector, ReasonCode.FAULT, sentence)
 
 
 def _refused(study: StudyInput, detector: Detector, code: ReasonCode, sentence: str) -> DetectorResult:

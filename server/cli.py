@@ -37,8 +37,8 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and leave with its exit code."""
-    # Importing makes hundreds of thousands of objects that stay: looking through them for garbage after every 700 new
-    # ones, as Python does by default, takes an eighth of the receiver's start.
+    # Importing makes many objects that all stay: looking through them for garbage after every few hundred new ones, as
+    # Python does by default, slows every start.
     gc.set_threshold(50_000, 20, 20)
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 

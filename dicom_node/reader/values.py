@@ -28,7 +28,10 @@ PARSE_ERRORS = (
     InvalidDicomError, BytesLengthException, EOFError, ValueError, KeyError, TypeError, AttributeError,
     NotImplementedError, IndexError, OverflowError, MemoryError, RecursionError, struct.error, zlib.error,
 )  # fmt: skip
-"""What pydicom raises on bytes that are no data set (found by feeding it truncated and damaged files)."""
+"""What pydicom and its decoders raise on bytes that are no data set (found by feeding truncated and damaged files).
+
+NotImplementedError: a transfer syntax or pixel layout that no decoder knows. MemoryError and OverflowError: a length
+field that claims more than there can be."""
 ESCAPE = 0x1B
 SPECIFIC_CHARACTER_SET = 0x0008_0005
 

@@ -28,7 +28,7 @@ SLICE_BAND_MM = 5.0
 """Half width of the band of slices around the middle of the canal."""
 HEIGHT_BAND_MM = 2.5
 """Half width of the band of slices that a height itself is taken from: half of the one that shows the tilt. A hollow
-endplate rises to the sides: at 4 mm from the middle a body that lost 40 % in its middle is 1 mm higher already."""
+endplate rises to the sides, so that a wider band reads a biconcave body too high (tests: generated heights)."""
 UNCERTAINTY_FLOOR_VOXELS = 0.3
 """No height is surer than this share of a voxel along the spine (models.md 3.6)."""
 TILT_SPAN_MM = 6.0

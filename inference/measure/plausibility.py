@@ -24,7 +24,7 @@ MOST_BULGING = 1.0 + IMPOSSIBLE_SD * 2**0.5 * NORMAL_SPREAD
 def check_sizes(levels: dict[int, Vertebra], measured: dict[int, MeasuredBody]) -> tuple[tuple[ReasonCode, str], ...]:
     """Warnings about sizes that are unusual as a whole; empty when they are usual or nothing was measured.
 
-    Height and depth are judged apart: their mean called 189 % of the height at 6 % of the depth usual.
+    Height and depth are judged apart: in their mean a wrong height and a wrong depth make up for each other.
 
     Raises:
         SeriesRefusal: the median height or depth is more than four standard deviations from an adult's.

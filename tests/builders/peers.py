@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -61,7 +62,11 @@ def require_peers(*names: str) -> None:
     missing = [name for name in names if not PEERS[name].is_installed()]
     if not missing:
         return
-    sentence = f"needs {', '.join(missing)}: install {', '.join(PEERS[name].package for name in missing)}"
+    leave_out(f"needs {', '.join(missing)}: install {', '.join(PEERS[name].package for name in missing)}")
+
+
+def leave_out(sentence: str) -> NoReturn:
+    """Skip the test for a reason; fail it where SPINE_REQUIRE_PEERS says that this machine has what it takes."""
     if os.environ.get("SPINE_REQUIRE_PEERS") == "1":
         pytest.fail(sentence, pytrace=False)
     pytest.skip(sentence)

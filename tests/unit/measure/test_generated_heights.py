@@ -56,7 +56,7 @@ def test_heights_of_waisted_bodies_have_no_bias(whole: Measured) -> None:
 
 
 def test_the_middle_of_a_biconcave_body_is_as_low_as_it_is() -> None:
-    """Used to read up to 1.5 mm too high: slices 4 mm beside the middle were averaged in."""
+    """Used to read too high: slices 4 mm beside the middle were averaged in."""
     fractured = {"L1": ("biconcave", 0.4), "L3": ("biconcave", 0.25)}
     errors = errors_mm([b for b in measured(fractured) if b[2].shape is not None])[:, 1]
     assert len(errors) == 4

@@ -74,10 +74,8 @@ class TestSplit:
         with pytest.raises(ValueError, match="at least one on both sides"):
             split_patients(["1", "2"], validation=2)
 
-    def test_real_patients_are_split_as_the_model_card_says(self, request):
-        data = Path(__import__("os").environ.get("SPINE_SHARED_DATA", request.config.rootpath / "../shared/data"))
-        if not (data / "mr_spider_t2space").is_dir():
-            pytest.skip("needs mr_spider_t2space of the shared data (SPINE_SHARED_DATA)")
+    def test_real_patients_are_split_as_the_model_card_says(self, shared_folder):
+        data = shared_folder("mr_spider_t2space").parent
         assert split_patients(list(list_slices(data))).validation == VALIDATION
 
 
