@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 our failure, 2 bad input or usage. A user's mistake is one
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ import typer
 
 from inference.errors import Failure, Refusal
 from server import __version__
+from server.memory import spare_lasting_objects
 
 COMMANDS: Mapping[str, str] = {
     "serve": "Run the whole node: receive, work and web.",
@@ -37,9 +37,7 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and leave with its exit code."""
-    # Importing makes many objects that all stay: looking through them for garbage after every few hundred new ones, as
-    # Python does by default, slows every start.
-    gc.set_threshold(50_000, 20, 20)
+    spare_lasting_objects()
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 

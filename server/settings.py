@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     delivery_timeout: float = Field(30.0, gt=0, description="Longest wait for an answer of a destination.")
     lease_ttl: float = Field(30.0, gt=0, description="A worker without a sign of life for so long is taken over.")
     lease_beat: float = Field(5.0, gt=0, description="Time between two signs of life.")
-    poll_interval: float = Field(0.5, gt=0, description="Time between two looks into the work queue.")
+    poll_interval: float = Field(0.2, gt=0, description="Time between two looks into the work queue.")
     stop_grace: float = Field(20.0, ge=0, description="Time that running work gets at an orderly stop.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 

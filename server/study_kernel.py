@@ -21,6 +21,7 @@ from models.registry import DetectorSettings, load_detectors
 from server.compose import threads_per_worker
 from server.events import configure, fault, frames_of
 from server.kernel import Value, Work
+from server.memory import keep_freed_memory, spare_lasting_objects
 from server.settings import Settings
 from server.study_run import FINDINGS_NAME, RunContext, StudyRun, run_study, write_overlays
 
@@ -59,7 +60,10 @@ class ReaderFactory:
         """Load the models, in the child."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
         configure(self.settings.log_level)
-        return StudyReader(self.settings, load(self.settings))
+        keep_freed_memory()
+        reader = StudyReader(self.settings, load(self.settings))
+        spare_lasting_objects()
+        return reader
 
 
 class StudyReader:

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.canal_line import CanalLine
-from inference.measure.grid import SagittalGrid
+from inference.measure.grid import Box, SagittalGrid, boxes_of, parts_of
 from inference.measure.separators import USUAL_PITCH_MM, Separator
 
 MERGED_LENGTH = 1.5
@@ -41,6 +41,8 @@ class Bodies:
     """The same without what lies behind the posterior wall."""
     separators: tuple[Separator, ...]
     """Separator i lies between segments i + 1 and i + 2."""
+    boxes: dict[int, Box]
+    """Where the body of a segment lies; none for an empty one."""
     volumes_mm3: FloatArray
     """Of the body, by segment."""
 
@@ -59,7 +61,7 @@ def split_bodies(vertebra: MaskArray, line: CanalLine, separators: tuple[Separat
     points = voxels * spacing
     separators = _with_missing(points, separators, line)
     segments = _segments(points, separators)
-    parts = ndimage.label(in_front)[0][in_front]
+    parts, _ = parts_of(in_front)
     segments = _whole_parts(parts, segments, len(separators) + 1)
     anterior = np.zeros(vertebra.shape, dtype=np.int16)
     anterior[in_front] = segments
@@ -69,7 +71,7 @@ def split_bodies(vertebra: MaskArray, line: CanalLine, separators: tuple[Separat
     body[tuple(voxels[behind].T)] = 0
     count = len(separators) + 1
     volumes = np.asarray(np.bincount(segments[~behind], minlength=count + 1)[1:] * spacing.prod(), dtype=np.float64)
-    return Bodies(anterior=anterior, body=body, separators=separators, volumes_mm3=volumes)
+    return Bodies(anterior=anterior, body=body, separators=separators, boxes=boxes_of(body), volumes_mm3=volumes)
 
 
 def _segments(points: FloatArray, separators: tuple[Separator, ...]) -> NDArray[np.int16]:
@@ -80,21 +82,19 @@ def _segments(points: FloatArray, separators: tuple[Separator, ...]) -> NDArray[
     return out
 
 
-def _whole_parts(parts: NDArray[np.int32], segments: NDArray[np.int16], count: int) -> NDArray[np.int16]:
+def _whole_parts(parts: NDArray[np.int64], segments: NDArray[np.int16], count: int) -> NDArray[np.int16]:
     """Give each connected part that lies almost wholly in one segment to it."""
-    table = np.bincount(
-        parts.astype(np.int64) * (count + 1) + segments, minlength=(int(parts.max(initial=0)) + 1) * (count + 1)
-    )
+    table = np.bincount(parts * (count + 1) + segments, minlength=(int(parts.max(initial=0)) + 1) * (count + 1))
     table = table.reshape(-1, count + 1)
     main = table.argmax(axis=1)
     whole = table.max(axis=1) >= _WHOLE_SHARE * np.maximum(table.sum(axis=1), 1)
     return np.where(whole[parts], main[parts], segments).astype(np.int16)
 
 
-def _scattered(parts: NDArray[np.int32], segments: NDArray[np.int16], count: int) -> MaskArray:
+def _scattered(parts: NDArray[np.int64], segments: NDArray[np.int16], count: int) -> MaskArray:
     """Which voxels lie in a part that holds little of their segment: false islands in front of the spine."""
     table = np.bincount(
-        parts.astype(np.int64) * (count + 1) + segments, minlength=(int(parts.max(initial=0)) + 1) * (count + 1)
+        parts * (count + 1) + segments, minlength=(int(parts.max(initial=0)) + 1) * (count + 1)
     ).reshape(-1, count + 1)
     small = table < _SCATTERED_SHARE * np.maximum(table.max(axis=0), 1)
     return np.asarray(small[parts, segments])

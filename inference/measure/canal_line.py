@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import FloatArray, MaskArray
+from inference.measure.grid import parts_of
 
 MINIMUM_CANAL_MM = 40.0
 """A shorter canal cannot order three bodies: lumbar pitch is 32 to 38 mm, thoracic 22 to 28 (models.md 2.3)."""
@@ -112,12 +113,12 @@ def near_canal(mask: MaskArray, line: CanalLine, column_mm: float) -> MaskArray:
         line: the canal's course.
         column_mm: distance from column to column.
     """
-    parts, count = ndimage.label(mask)
-    near = line.anterior_mm[:, None] - np.arange(mask.shape[2]) * column_mm <= FARTHEST_FRONT_MM
-    is_kept = np.zeros(count + 1, dtype=np.bool_)
-    is_kept[parts[:, near]] = True
-    is_kept[0] = False
-    return np.asarray(is_kept[parts])
+    part, count = parts_of(mask)
+    _, rows, columns = np.nonzero(mask)
+    is_near = line.anterior_mm[rows] - columns * column_mm <= FARTHEST_FRONT_MM
+    kept = np.zeros_like(mask)
+    kept[mask] = (np.bincount(part[is_near], minlength=count) > 0)[part]
+    return kept
 
 
 def _median_where(values: FloatArray, where: MaskArray) -> FloatArray:

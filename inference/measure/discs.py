@@ -6,18 +6,16 @@ import numpy as np
 
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray
-from inference.measure.frames import Frame, edges_in_frame, own_probability
+from inference.measure.frames import edges_in_frame, frame_around, own_probability
 from inference.measure.grid import SagittalGrid
 from inference.measure.heights import central_slices, coronal_tilt, heights_of
 from inference.measure.reading import Length, Unmeasured
 from inference.measure.separators import Separator
 
-HALF_LENGTH_MM = 14.0
-"""Half of the largest plausible disc height, with room for a wedge of 20 degrees over 20 mm."""
+MARGIN_MM = (7.0, 4.0)
+"""Along and across the axis: room for a turn by 20 degrees, over half the depth of a disc and over half its height."""
 EDGE_MM = 1.0
 """Nearer to the image's edge than this, a structure counts as cut: one to two pixels."""
-HALF_DEPTH_MM = 32.0
-"""Half of the largest plausible disc depth (45 mm), with room for a centre that is off the middle."""
 
 
 def disc_heights(
@@ -43,9 +41,10 @@ def disc_heights(
             reason=ReasonCode.TRUNCATION, sentence="the disc is not on the slices around the canal's middle"
         )
         return none, none, none
-    centre = voxels.mean(axis=0) * grid.spacing_mm
+    places_mm = voxels * np.asarray(grid.spacing_mm)
+    centre = places_mm.mean(axis=0)
     axis = separator.normal[1:] / np.linalg.norm(separator.normal[1:])
-    frame = Frame(centre_mm=centre, axis=axis, half_length_mm=HALF_LENGTH_MM, half_depth_mm=HALF_DEPTH_MM)
+    frame = frame_around(places_mm, centre, axis, margin_mm=MARGIN_MM)
     edges = edges_in_frame(own, slices, frame, grid.spacing_mm[1:])
     if edges is None:
         none = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the disc's probability stays below one half")

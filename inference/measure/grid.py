@@ -8,7 +8,7 @@ millimetres are (z, y, x) = canonical index times spacing: z across slices, y to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from scipy import ndimage
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import MaskArray, Plane, Volume
 from inference.measure.reading import Point
+
+Box: TypeAlias = tuple[slice, slice, slice]
+"""Where a structure lies in the crop. A structure is a hundredth of it, so that what looks only there is fast."""
 
 VERTEBRA, DISC, CANAL = 1, 2, 3
 """Places of the classes on the class axis of the probabilities; 0 is background."""
@@ -53,10 +56,10 @@ class SagittalGrid:
         (k, r, c), (nk, nr, nc) = self.offset, self.shape
         return self.canonical(array)[..., k : k + nk, r : r + nr, c : c + nc]
 
-    def to_source(self, mask: MaskArray) -> MaskArray:
-        """A cropped canonical mask on the whole source grid."""
+    def to_source(self, mask: MaskArray, box: Box | None = None) -> MaskArray:
+        """A cropped canonical mask on the whole source grid; ``box`` says where in the crop a smaller mask lies."""
         whole = np.zeros(self.source_shape, dtype=np.bool_)
-        self.crop(whole)[...] = mask
+        self.crop(whole)[box or ...] = mask
         return whole
 
     def source_index(self, point_mm: Any) -> Point:
@@ -134,10 +137,51 @@ def _cropped(grid: SagittalGrid, background: NDArray[Any]) -> SagittalGrid:
 
 def without_islands(mask: MaskArray, *, smallest_voxels: float = 0.0, smallest_share: float = 0.0) -> MaskArray:
     """The mask without its connected parts that are smaller than a size, or than a share of its largest part."""
-    parts, count = ndimage.label(mask)
+    part, count = parts_of(mask)
     if count <= 1:
         return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    keep = sizes >= max(smallest_voxels, smallest_share * sizes.max(), 1.0)
-    return np.asarray(keep[parts])
+    sizes = np.bincount(part)
+    kept = np.zeros_like(mask)
+    kept[mask] = (sizes >= max(smallest_voxels, smallest_share * sizes.max()))[part]
+    return kept
+
+
+def parts_of(mask: MaskArray) -> tuple[NDArray[np.int64], int]:
+    """The number, from 0, of the connected part (by faces) that each voxel of the mask is in, and how many there are.
+
+    The voxels come in the order of ``mask[mask]`` and ``np.argwhere(mask)``.
+    """
+    box = bounding_box(mask)
+    if box is None:
+        return np.zeros(0, dtype=np.int64), 0
+    labels, count = ndimage.label(mask[box])
+    return labels[mask[box]].astype(np.int64) - 1, int(count)
+
+
+def bounding_box(mask: MaskArray) -> Box | None:
+    """The smallest box around a mask; None for an empty one."""
+    rows: MaskArray = np.asarray(mask.any(axis=2))
+    if not rows.any():
+        return None
+    one, two = _reach(rows.any(axis=1)), _reach(rows.any(axis=0))
+    return one, two, _reach(mask[one, two].any(axis=0).any(axis=0))
+
+
+def _reach(occurs: Any) -> slice:
+    found = np.flatnonzero(occurs)
+    return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def boxes_of(labels: NDArray[np.int16]) -> dict[int, Box]:
+    """The smallest box around every label that occurs."""
+    return {number: box for number, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None}
+
+
+def most_likely(probabilities: NDArray[Any]) -> NDArray[np.uint8]:
+    """The class of each voxel, shape of one class; the first of equals, as ``argmax`` over the first axis has it."""
+    best = probabilities[0].copy()
+    labels = np.zeros(best.shape, dtype=np.uint8)
+    for number, probability in enumerate(probabilities[1:], start=1):
+        labels[probability > best] = number
+        np.maximum(best, probability, out=best)
+    return labels

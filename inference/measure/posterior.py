@@ -7,6 +7,8 @@ and not into a pedicle. A process whose pedicle lies outside the stack goes to t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
@@ -15,6 +17,7 @@ from scipy.sparse.csgraph import dijkstra
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.bodies import Bodies
 from inference.measure.canal_line import CanalLine
+from inference.measure.grid import bounding_box, parts_of
 from inference.measure.separators import SMALLEST_ISLAND_MM3, USUAL_PITCH_MM
 
 COARSE_MM = 1.4
@@ -51,30 +54,28 @@ def assign_posterior(
         spacing_mm: (slice, row, column).
     """
     anterior = np.where(np.isin(bodies.anterior, kept), bodies.anterior, 0).astype(np.int16)
-    step = tuple(max(1, round(COARSE_MM / d)) for d in spacing_mm[1:])
+    step = (max(1, round(COARSE_MM / spacing_mm[1])), max(1, round(COARSE_MM / spacing_mm[2])))
     seeded = _with_processes(vertebra, anterior, bodies=bodies, kept=kept, line=line, spacing_mm=spacing_mm)
-    coarse, seeds = _coarse(vertebra, step), _coarse_labels(seeded, step)
+    coarse, seeds = _coarse(vertebra, step), _coarse(seeded, step)
     coarse_mm = (spacing_mm[0], spacing_mm[1] * step[0], spacing_mm[2] * step[1])
-    grown = _grow(coarse, seeds, coarse_mm)
+    grown = np.zeros_like(seeds)
+    box = bounding_box(coarse)
+    if box is not None:
+        grown[box] = _grow(coarse[box], seeds[box], coarse_mm)
     out = seeded
     rest = np.argwhere(vertebra & (out == 0))
     out[tuple(rest.T)] = grown[rest[:, 0], rest[:, 1] // step[0], rest[:, 2] // step[1]]
     loose = vertebra & (out == 0) & (bodies.anterior == 0)
-    _place_loose(out, loose, bodies=bodies, kept=kept, line=line, spacing_mm=spacing_mm)
+    if loose.any():
+        _place_loose(out, loose, bodies=bodies, kept=kept, line=line, spacing_mm=spacing_mm)
     return out
 
 
-def _coarse(mask: MaskArray, step: tuple[int, ...]) -> MaskArray:
-    """Blocks that hold any voxel of the mask."""
-    padded = np.pad(mask, ((0, 0), *((0, -n % s) for n, s in zip(mask.shape[1:], step, strict=True))))
-    k, r, c = padded.shape
-    return np.asarray(padded.reshape(k, r // step[0], step[0], c // step[1], step[1]).any(axis=(2, 4)))
-
-
-def _coarse_labels(labels: NDArray[np.int16], step: tuple[int, ...]) -> NDArray[np.int16]:
-    padded = np.pad(labels, ((0, 0), *((0, -n % s) for n, s in zip(labels.shape[1:], step, strict=True))))
-    k, r, c = padded.shape
-    return np.asarray(padded.reshape(k, r // step[0], step[0], c // step[1], step[1]).max(axis=(2, 4)))
+def _coarse(values: NDArray[Any], step: tuple[int, int]) -> NDArray[Any]:
+    """The largest value of each block of rows and columns; blocks that reach past the end count as 0 there."""
+    padded = np.pad(values, ((0, 0), *((0, -n % s) for n, s in zip(values.shape[1:], step, strict=True))))
+    rows = np.maximum.reduce([padded[:, i :: step[0]] for i in range(step[0])])
+    return np.asarray(np.maximum.reduce([rows[:, :, i :: step[1]] for i in range(step[1])]))
 
 
 def _grow(mask: MaskArray, seeds: NDArray[np.int16], spacing_mm: tuple[float, float, float]) -> NDArray[np.int16]:
@@ -160,10 +161,9 @@ def _place_loose(
 
 def _parts(mask: MaskArray, line: CanalLine) -> tuple[NDArray[np.int64], FloatArray, FloatArray, FloatArray]:
     """Connected parts: that of each voxel of the mask, and by part its place along the canal, size and length there."""
-    labels, count = ndimage.label(mask)
-    voxels = np.argwhere(mask)
-    part = labels[mask].astype(np.int64) - 1
-    arc = line.arc_mm[voxels[:, 1], voxels[:, 2]]
+    part, count = parts_of(mask)
+    _, rows, columns = np.nonzero(mask)
+    arc = line.arc_mm[rows, columns]
     sizes = np.bincount(part, minlength=count).astype(np.float64)
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(low, part, arc)
@@ -174,9 +174,9 @@ def _parts(mask: MaskArray, line: CanalLine) -> tuple[NDArray[np.int64], FloatAr
 def _expected_places(bodies: Bodies, kept: tuple[int, ...], line: CanalLine) -> tuple[FloatArray, float]:
     """Where along the canal each kept segment's spinous process is expected, and the median pitch."""
     found = bodies.body > 0
-    voxels = np.argwhere(found)
+    _, rows, columns = np.nonzero(found)
     numbers = bodies.body[found]
-    arcs = np.bincount(numbers, weights=line.arc_mm[voxels[:, 1], voxels[:, 2]], minlength=bodies.count + 1)
+    arcs = np.bincount(numbers, weights=line.arc_mm[rows, columns], minlength=bodies.count + 1)
     sizes = np.bincount(numbers, minlength=bodies.count + 1)
     middles = arcs[list(kept)] / sizes[list(kept)]
     pitch = float(np.median(np.diff(middles))) if len(kept) > 1 else USUAL_PITCH_MM

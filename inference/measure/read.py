@@ -14,7 +14,17 @@ from inference.measure.canal import canal_diameter
 from inference.measure.canal_line import CanalLine, canal_line, near_canal
 from inference.measure.discs import disc_heights
 from inference.measure.fracture import height_losses
-from inference.measure.grid import CANAL, CLASS_COUNT, DISC, VERTEBRA, SagittalGrid, sagittal_grid, without_islands
+from inference.measure.grid import (
+    CANAL,
+    CLASS_COUNT,
+    DISC,
+    VERTEBRA,
+    SagittalGrid,
+    boxes_of,
+    most_likely,
+    sagittal_grid,
+    without_islands,
+)
 from inference.measure.levels import Levels, number_levels, with_doubts
 from inference.measure.plausibility import check_sizes, count_doubts, single_bodies
 from inference.measure.posterior import assign_posterior
@@ -43,7 +53,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         raise ValueError(msg)
     grid = sagittal_grid(volume, probabilities[0])
     cropped = np.ascontiguousarray(grid.crop(probabilities))
-    labels = cropped.argmax(axis=0)
+    labels = most_likely(cropped)
     voxel_mm3 = float(np.prod(grid.spacing_mm))
     smallest = SMALLEST_ISLAND_MM3 / voxel_mm3
     vertebra = without_islands(labels == VERTEBRA, smallest_voxels=smallest)
@@ -79,11 +89,12 @@ def _vertebrae(
 ) -> tuple[VertebraReading, ...]:
     """The vertebrae head to foot."""
     losses = height_losses(levels.vertebrae, measured)
+    boxes = boxes_of(owners)
     return tuple(
         VertebraReading(
             level=level,
-            mask=grid.to_source(owners == number),
-            body=grid.to_source(bodies.body == number),
+            mask=grid.to_source(owners[boxes[number]] == number, boxes[number]),
+            body=grid.to_source(bodies.body[bodies.boxes[number]] == number, bodies.boxes[number]),
             centre_index=grid.source_index(measured[number].centre_mm),
             touches_edge=measured[number].touches_edge,
             heights=measured[number].heights,
@@ -104,6 +115,7 @@ def _discs(
 ) -> tuple[DiscReading, ...]:
     """The discs head to foot."""
     readings = []
+    boxes = boxes_of(labels)
     for separator in separators:
         if separator.disc not in levels.discs:
             continue
@@ -112,7 +124,7 @@ def _discs(
         readings.append(
             DiscReading(
                 level=levels.discs[separator.disc],
-                mask=grid.to_source(mask),
+                mask=grid.to_source(mask[boxes[separator.disc]], boxes[separator.disc]),
                 centre_index=grid.source_index(separator.centre_mm),
                 height=middle,
                 anterior_height=front,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.canal_line import CanalLine
+from inference.measure.grid import parts_of
 
 USUAL_PITCH_MM = 33.0
 """Distance from disc to disc where too few discs tell it: mean body and disc of T12..L5 (models.md 2.3)."""
@@ -56,13 +56,12 @@ def label_discs(
 
     Fragments of one disc are joined by their place along the canal; islands far from every disc stay 0.
     """
-    parts, count = ndimage.label(disc)
+    part_of, count = parts_of(disc)
     voxels = np.argwhere(disc)
-    part_of = parts[disc]
-    volumes = np.asarray(np.bincount(part_of, minlength=count + 1)[1:] * np.prod(spacing_mm), dtype=np.float64)
+    volumes = np.asarray(np.bincount(part_of, minlength=count) * np.prod(spacing_mm), dtype=np.float64)
     arcs = _mean_by(part_of, line.arc_mm[voxels[:, 1], voxels[:, 2]], count)
     group_of_part = _groups(arcs, volumes)
-    groups = np.concatenate([[0], group_of_part])[part_of]
+    groups = group_of_part[part_of]
     edges = _touches_edge(voxels, disc.shape)
     numbers = np.zeros(int(groups.max(initial=0)) + 1, dtype=np.int16)
     sizes = np.bincount(groups, minlength=len(numbers))[1:]
@@ -111,9 +110,8 @@ def _groups(arcs: FloatArray, volumes: FloatArray) -> NDArray[np.int64]:
     return group
 
 
-def _mean_by(labels: NDArray[np.int32], values: FloatArray, count: int) -> FloatArray:
-    total = np.bincount(labels, weights=values, minlength=count + 1)[1:]
-    return np.asarray(total / np.maximum(np.bincount(labels, minlength=count + 1)[1:], 1))
+def _mean_by(part_of: NDArray[np.int64], values: FloatArray, count: int) -> FloatArray:
+    return np.asarray(np.bincount(part_of, weights=values, minlength=count) / np.bincount(part_of, minlength=count))
 
 
 def _touches_edge(voxels: NDArray[np.int64], shape: tuple[int, ...]) -> MaskArray:

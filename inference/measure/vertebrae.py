@@ -13,8 +13,8 @@ from inference.geometry import FloatArray, MaskArray
 from inference.measure.bodies import Bodies
 from inference.measure.canal_line import CanalLine
 from inference.measure.discs import touches_edge
-from inference.measure.frames import Frame, edges_in_frame, own_probability
-from inference.measure.grid import SagittalGrid
+from inference.measure.frames import Frame, edges_in_frame, frame_around, own_probability
+from inference.measure.grid import Box, SagittalGrid
 from inference.measure.heights import central_slices, coronal_tilt, heights_of
 from inference.measure.morphometry import BODY_NORMS
 from inference.measure.reading import Heights, Unmeasured
@@ -63,7 +63,7 @@ def measure_body(
     """
     mask = bodies.body == number
     rows = np.flatnonzero(mask.any(axis=(0, 2)))
-    whole_centre = np.argwhere(mask).mean(axis=0)
+    whole_centre = _centre_index(mask, bodies.boxes[number])
     canal_slice = float(line.slice_index[round(float(whole_centre[1]))])
     slices = central_slices(grid, canal_slice)
     slices = slices[mask[slices].any(axis=(1, 2))]
@@ -88,6 +88,10 @@ def measure_body(
         _turned(turned) or _tilted(float(np.degrees(tilt))) or _heights(heights_of(edges, grid, tilt, canal_slice))
     )
     return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=heights, depth_mm=edges.depth_mm)
+
+
+def _centre_index(mask: MaskArray, box: Box) -> FloatArray:
+    return np.asarray(np.argwhere(mask[box]).mean(axis=0) + [side.start for side in box])
 
 
 def _heights(found: tuple[object, ...]) -> Heights | Unmeasured:
@@ -188,14 +192,8 @@ def _frame(
     else:
         axis = line.tangent(line.arc_at(centre[1], centre[2]))
     axis = axis / np.linalg.norm(axis)
-    offset = np.argwhere(mask)[:, 1:] * np.asarray(grid.spacing_mm[1:]) - centre[1:]
-    across = np.array([-axis[1], axis[0]])
-    return Frame(
-        centre_mm=centre,
-        axis=axis,
-        half_length_mm=float(np.abs(offset @ axis).max()) + _MARGIN_MM,
-        half_depth_mm=float(np.abs(offset @ across).max()) + _MARGIN_MM,
-    )
+    voxels_mm = np.argwhere(mask) * np.asarray(grid.spacing_mm)
+    return frame_around(voxels_mm, centre, axis, margin_mm=(_MARGIN_MM, _MARGIN_MM))
 
 
 def _meets_padding(mask: MaskArray, bodies: Bodies, number: int, grid: SagittalGrid, padding: MaskArray) -> bool:
