@@ -11,22 +11,19 @@ So an arrival either happens before the hand-over, and belongs to it, or after i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from importlib import import_module
 from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, RowMapping, Select, bindparam, case, func, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, Executable, RowMapping, Select, Table, bindparam, case, func, select, update
 
 from dicom_node.storage_classes import STORAGE_CLASSES, StorageKind, kind_of
 from dicom_node.tables import deliveries, instances, quarantine, results, studies
 from dicom_node.verdicts import Verdict
 
-INSERT: Mapping[str, Callable[..., Any]] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
-"""INSERT ... ON CONFLICT by dialect; SQLAlchemy has no common form of it."""
 DELIVERED = "delivered"
 """DeliveryState.DELIVERED of dicom_node.results, which the receiver does not import."""
 IMAGE_CLASS_UIDS = tuple(uid for uid, entry in STORAGE_CLASSES.items() if entry.kind is StorageKind.IMAGE)
@@ -145,7 +142,7 @@ def compare(first: Instance, again: Instance) -> Verdict:
 
 def record_quarantine(connection: Connection, entry: QuarantineEntry) -> None:
     """Add a row for bytes that were set aside; the same bytes are listed once."""
-    insert = INSERT[connection.dialect.name](quarantine)
+    insert = _insert(quarantine, connection.dialect.name)
     values = {name: getattr(entry, name) for name in QuarantineEntry.__slots__}
     connection.execute(insert.on_conflict_do_nothing(index_elements=[quarantine.c.path]).values(**values))
 
@@ -338,7 +335,7 @@ class _Touch(StrEnum):
 
 @cache
 def _touch_statement(dialect: str, touch: _Touch) -> Executable:
-    insert = INSERT[dialect](studies)
+    insert = _insert(studies, dialect)
     key = [studies.c.study_instance_uid]
     now = insert.excluded.last_received_at
     later = case((studies.c.last_received_at > now, studies.c.last_received_at), else_=now)
@@ -354,7 +351,7 @@ def _touch_statement(dialect: str, touch: _Touch) -> Executable:
 
 @cache
 def _insert_statement(dialect: str) -> Executable:
-    insert = INSERT[dialect](instances).on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
+    insert = _insert(instances, dialect).on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
     return cast("Executable", insert.returning(instances.c.sop_instance_uid))
 
 
@@ -378,3 +375,8 @@ def _studies() -> Select[Any]:
 def _as_study(row: RowMapping) -> Study:
     values = {name: row[name] for name in Study.__slots__}
     return Study(**{**values, "state": StudyState(values["state"])})
+
+
+def _insert(table: Table, dialect: str) -> Any:
+    """INSERT ... ON CONFLICT: SQLAlchemy has no common form of it, and the other database's form is not loaded."""
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)

@@ -13,9 +13,14 @@ DECODERS = ("gdcm", "pylibjpeg", "openjpeg", "libjpeg", "rle", "jpeg_ls", "PIL")
 
 
 def hide_decoders() -> None:
-    """Make importing a decoder fail in this process, which pydicom takes as not installed.
+    """Make importing a decoder fail in this process, which pydicom takes as not installed."""
+    hide(*DECODERS)
 
-    None in sys.modules is the documented way (Python reference, 5.3.1). A decoder that was imported already stays.
+
+def hide(*modules: str) -> None:
+    """Make importing these modules fail in this process; those that were imported already stay.
+
+    None in sys.modules is the documented way (Python reference, 5.3.1).
     """
-    for name in DECODERS:
+    for name in modules:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # the documented value; typeshed does not know it
