@@ -214,8 +214,12 @@ OWN_FINDINGS = _own(
         "NEEDLE_POS": "Needle tip inside the outlined target",
         "LUCENCY": "Peri-implant lucency",
         "LISTHESIS": "Spondylolisthesis",
+        "DISC_NARROW": "Intervertebral disc space narrowing",
+        "DISC_BULGE": "Intervertebral disc bulging",
+        "DISC_HERN": "Intervertebral disc herniation",
+        "ENDPLATE": "Vertebral endplate change",
     },
-    {"MODIC": "RDES300"},
+    {"MODIC": "RDES300", "DISC_NARROW": "RDES300"},
 )
 
 OWN_MEASUREMENTS = _own(
@@ -244,6 +248,12 @@ OWN_EVALUATIONS = _own(
         "VFT_WEDGE": "Wedge deformity",
         "VFT_BICONC": "Biconcave deformity",
         "VFT_CRUSH": "Crush deformity",
+        "PFIRRMANN": "Pfirrmann disc degeneration grade",
+        "PFIRR1": "Pfirrmann grade I",
+        "PFIRR2": "Pfirrmann grade II",
+        "PFIRR3": "Pfirrmann grade III",
+        "PFIRR4": "Pfirrmann grade IV",
+        "PFIRR5": "Pfirrmann grade V",
         "NOT_ASSESSED_WHY": "Reason for not assessing",
         "OPERATING_POINT": "Operating point of the decision",
         "METHOD": "Measurement method, in words",

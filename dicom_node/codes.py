@@ -22,6 +22,10 @@ QUESTIONS: dict[Question, Code] = {
     Question.HARDWARE_LOOSENING: table.OWN_FINDINGS["LUCENCY"].code,
     Question.DISC_DEGENERATION: table.OTHERS["77547008"].code,
     Question.SPONDYLOLISTHESIS: table.OWN_FINDINGS["LISTHESIS"].code,
+    Question.DISC_NARROWING: table.OWN_FINDINGS["DISC_NARROW"].code,
+    Question.DISC_BULGING: table.OWN_FINDINGS["DISC_BULGE"].code,
+    Question.DISC_HERNIATION: table.OWN_FINDINGS["DISC_HERN"].code,
+    Question.ENDPLATE_CHANGE: table.OWN_FINDINGS["ENDPLATE"].code,
 }
 
 MEASUREMENTS: dict[str, Code] = {
@@ -56,6 +60,10 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
             "biconcave": table.OWN_EVALUATIONS["VFT_BICONC"].code,
             "crush": table.OWN_EVALUATIONS["VFT_CRUSH"].code,
         },
+    ),
+    "pfirrmann": (
+        table.OWN_EVALUATIONS["PFIRRMANN"].code,
+        {grade: table.OWN_EVALUATIONS[f"PFIRR{grade}"].code for grade in "12345"},
     ),
 }
 """By the scale and value names of inference.findings."""

@@ -40,6 +40,11 @@ def model_algorithm(model: ModelIdentity, parameters: Sequence[str] = ()) -> Alg
     )
 
 
+def model_name(model: ModelIdentity) -> AlgorithmIdentification:
+    """A model by name and version, which stand at every statement; its digest is in Contributing Equipment."""
+    return AlgorithmIdentification(name=plain(model.name), version=plain(model.version))
+
+
 def arithmetic_algorithm(software_version: str) -> AlgorithmIdentification:
     """Identification of our own measurement arithmetic; it stands at every number, so it is kept short."""
     return AlgorithmIdentification(name=ARITHMETIC_NAME, version=plain(software_version))
@@ -67,7 +72,10 @@ def contributing_equipment(models: Iterable[ModelIdentity], context: ReportConte
 
     The purpose is (109102, DCM, Processing Equipment): AIR's own code for a processing algorithm is a placeholder.
     """
-    items = [_equipment(m.name, m.version, device_uid(m), f"AI model. {RESEARCH_USE}") for m in models]
+    items = [
+        _equipment(m.name, m.version, device_uid(m), f"AI model, weights sha256 {m.sha256}. {RESEARCH_USE}")
+        for m in models
+    ]
     items.append(
         _equipment(SOFTWARE_NAME, context.software_version, context.server_uid, "Server: measurement and encoding")
     )

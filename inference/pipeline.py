@@ -7,8 +7,9 @@ One series that cannot be read never keeps the others from being read: its refus
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 from inference.anatomy import Numbering, Site
@@ -19,7 +20,7 @@ from inference.provenance import ModelIdentity, tracking_uid
 from inference.segmentation import Segmentation
 from inference.series.eligibility import Reads, StudyPlan, plan_study
 from inference.series.facts import SeriesFacts
-from inference.series.role import contrast_of, role_of
+from inference.series.role import SeriesRole, contrast_of, role_of
 
 log = logging.getLogger(__name__)
 NOT_NUMBERED = Numbering(method="none", ambiguous=True, note="No levels were counted: no spine was segmented.")
@@ -51,8 +52,10 @@ class Detector(Protocol):
         """Which roles it reads and which questions it answers."""
         ...
 
-    def read(self, volume: Volume, study_instance_uid: str, progress: Progress) -> DetectorResult:
-        """Findings of one series."""
+    def read(
+        self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
+    ) -> DetectorResult:
+        """Findings of one series; ``by_role`` holds it too, and what the detector looks at besides (Reads.beside)."""
         ...
 
 
@@ -87,15 +90,16 @@ def read_study(
     is raised, because a report that holds nothing but a fault of ours helps nobody.
     """
     plan = plan_study(study.series, [d.reads for d in detectors])
+    study = replace(study, load=cache(study.load))  # a series that two detectors look at is read once
     results: list[tuple[Detector, str, DetectorResult]] = []
     faults: list[Exception] = []
     for detector in detectors:
         series_uid = plan.chosen.get(detector.reads.name)
         if series_uid is not None:
-            results.append((detector, series_uid, _read_series(study, detector, series_uid, progress, faults)))
+            results.append((detector, series_uid, _read_series(study, plan, detector, progress, faults)))
     if faults and len(faults) == len(results):
         raise faults[0]
-    findings = [f for _, _, result in results for f in result.findings]
+    findings = _one_of_each([f for _, _, result in results for f in result.findings])
     findings += _unanswered(study, plan, findings)
     findings.sort(key=lambda f: (list(Question).index(f.question), f.site.order, f.id))
     numbering = next((r.numbering for _, _, r in results if r.numbering is not None), NOT_NUMBERED)
@@ -112,13 +116,26 @@ def read_study(
     )
 
 
+def _one_of_each(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding for each question and site: a detector that only measures leaves the answer to one that grades."""
+    best: dict[str, Finding] = {}
+    for finding in findings:
+        earlier = best.get(finding.id)
+        if earlier is None or isinstance(earlier.assessment, NotAssessed):
+            best[finding.id] = finding
+    return list(best.values())
+
+
 def _read_series(
-    study: StudyInput, detector: Detector, series_uid: str, progress: Progress, faults: list[Exception]
+    study: StudyInput, plan: StudyPlan, detector: Detector, progress: Progress, faults: list[Exception]
 ) -> DetectorResult:
     """What one detector says, or why it says nothing; a fault of it is kept in `faults`."""
+    series_uid = plan.chosen[detector.reads.name]
     try:
         progress("reading images", 0.0)
-        return detector.read(study.load(series_uid), study.study_instance_uid, progress)
+        volume = study.load(series_uid)
+        by_role = {_role_in(study, series_uid): volume, **_beside(study, plan.beside[detector.reads.name])}
+        return detector.read(volume, study.study_instance_uid, progress, by_role)
     except SeriesRefusal as refusal:
         return _refused(study, detector, refusal.code, refusal.sentence)
     except (SpineError, MemoryError):  # of the study or the machine, not of this detector
@@ -130,6 +147,21 @@ def _read_series(
         log.error("detector_fault", extra={"error": kind, "series_instance_uid": series_uid})  # noqa: TRY400
         sentence = f"{detector.identity.name} failed on this series ({kind}): a fault of the program"
         return _refused(study, detector, ReasonCode.FAULT, sentence)
+
+
+def _beside(study: StudyInput, wanted: Mapping[SeriesRole, str]) -> dict[SeriesRole, Volume]:
+    """The volumes that a detector looks at besides; one that cannot be read is as if it were not there."""
+    volumes = {}
+    for role, series_uid in wanted.items():
+        try:
+            volumes[role] = study.load(series_uid)
+        except SeriesRefusal as refusal:
+            log.info("series_left_out", extra={"reason": refusal.code.value, "series_instance_uid": series_uid})
+    return volumes
+
+
+def _role_in(study: StudyInput, series_uid: str) -> SeriesRole:
+    return role_of(next(facts for facts in study.series if facts.series_instance_uid == series_uid))
 
 
 def _refused(study: StudyInput, detector: Detector, code: ReasonCode, sentence: str) -> DetectorResult:
@@ -160,8 +192,9 @@ def _series_use(
     facts: SeriesFacts, plan: StudyPlan, results: Sequence[tuple[Detector, str, DetectorResult]]
 ) -> SeriesUse:
     uid = facts.series_instance_uid
-    readers = [(d, r) for d, used, r in results if used == uid]
-    refused = next((r.warnings[0] for _, r in readers if r.warnings and r.segmentation is None), None)
+    readers = [(d, r) for d, _, r in results if uid in plan.read_by(d.reads.name)]
+    reasons = [r.warnings[0] if r.warnings and r.segmentation is None else None for _, r in readers]
+    refused = reasons[0] if reasons and all(reasons) else None
     if not readers:
         refused = plan.series_refusal(uid)
     return SeriesUse(

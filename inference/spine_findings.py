@@ -109,7 +109,7 @@ def _image_point(at: Point) -> tuple[float, float]:
 def findings_of(reading: SpineReading, subject: Subject, policy: FracturePolicy) -> tuple[Finding, ...]:
     """Findings per level: fracture for every vertebra, disc heights and canal diameter for every disc."""
     fractures = [_fracture(v, subject, policy) for v in reading.vertebrae]
-    discs = [_disc(d, subject) for d in reading.discs]
+    discs = [disc_finding(d, subject) for d in reading.discs]
     canal = [_canal(c, subject) for c in reading.canal_levels]
     return tuple(fractures + discs + canal)
 
@@ -173,7 +173,8 @@ def _judge(
     return Absent(), tuple(grades), probability, note
 
 
-def _disc(disc: DiscReading, subject: Subject) -> Finding:
+def disc_finding(disc: DiscReading, subject: Subject) -> Finding:
+    """The heights of one disc, not graded."""
     lengths = {"anterior": disc.anterior_height, "middle": disc.height, "posterior": disc.posterior_height}
     places = {"anterior": "the front", "middle": "the middle", "posterior": "the back"}
     lines = [

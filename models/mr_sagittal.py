@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +12,8 @@ from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
 from inference.findings import Question
 from inference.geometry import Plane, Volume
 from inference.measure import read_sagittal
+from inference.measure.plausibility import ImplausibleSize
+from inference.measure.reading import BodySize, SpineReading, Unmeasured, without_lengths
 from inference.pipeline import DetectorResult, Progress
 from inference.provenance import ModelIdentity
 from inference.series.eligibility import Reads
@@ -31,6 +36,10 @@ ROLES = (
 """In order of preference: the network was trained on T2; the others only look alike to it by augmentation."""
 
 
+SMALLEST_ERROR, LARGEST_ERROR = 0.4, 2.5
+"""A spacing that is further off than this is no spacing of a resampled or captured image."""
+
+
 class MrSagittalDetector:
     """Segments each slice with its neighbours as context, then measures."""
 
@@ -39,6 +48,7 @@ class MrSagittalDetector:
         if bundle.labels != SPINE_CLASSES:
             raise BundleRefusal(f"bundle {bundle.identity.name}: labels must be {SPINE_CLASSES}, got {bundle.labels}")
         self._bundle, self._engine, self._policy = bundle, engine, policy
+        self._last: tuple[Volume, SpineReading] | None = None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -50,15 +60,15 @@ class MrSagittalDetector:
         """Sagittal MR; answers fracture, and measures discs and canal without grading them."""
         return Reads(name=self.identity.name, questions=QUESTIONS, roles=ROLES)
 
-    def read(self, volume: Volume, study_instance_uid: str, progress: Progress) -> DetectorResult:
+    def read(
+        self, volume: Volume, study_instance_uid: str, progress: Progress, _by_role: Mapping[SeriesRole, Volume]
+    ) -> DetectorResult:
         """Findings and outlines of a sagittal series; SeriesRefusal when no spine can be read on it."""
         if volume.plane is not Plane.SAGITTAL:
             raise SeriesRefusal(
                 f"{self.identity.name} reads sagittal series, got a {volume.plane} one", code=ReasonCode.ORIENTATION
             )
-        probabilities = self.segment(volume, progress)
-        progress("measuring", 0.9)
-        reading = read_sagittal(volume, probabilities)
+        reading = self.read_spine(volume, progress)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         return DetectorResult(
             findings=findings_of(reading, subject, self._policy),
@@ -66,6 +76,39 @@ class MrSagittalDetector:
             segmentation=segmentation_of(reading, subject),
             warnings=reading.warnings,
         )
+
+    def read_spine(self, volume: Volume, progress: Progress) -> SpineReading:
+        """Outlines, levels and lengths; no lengths where the bodies show that the pixel spacing cannot be right.
+
+        A second look at the spacing that makes the bodies an adult's tells a wrong spacing, as resampled images and
+        captures have it, from something that is no spine: that one has no plausible outlines at any spacing. The last
+        reading is kept, because a grader asks for it again.
+        """
+        if self._last is None or self._last[0] is not volume:
+            self._last = (volume, self._read_at_right_spacing(volume, progress))
+        return self._last[1]
+
+    def _read_at_right_spacing(self, volume: Volume, progress: Progress) -> SpineReading:
+        try:
+            return self._read_at(volume, progress)
+        except ImplausibleSize as implausible:
+            size = implausible.size
+            if not all(SMALLEST_ERROR <= share <= LARGEST_ERROR for share in (size.height, size.depth)):
+                raise
+            try:
+                reading = self._read_at(_rescaled(volume, size), progress)
+            except SeriesRefusal:
+                raise implausible from None
+        sentence = (
+            f"the pixel spacing cannot be right for an adult: the bodies would be {size.height:.0%} as high "
+            f"and {size.depth:.0%} as deep as the adult mean"
+        )
+        return without_lengths(reading, Unmeasured(reason=ReasonCode.SPACING, sentence=sentence))
+
+    def _read_at(self, volume: Volume, progress: Progress) -> SpineReading:
+        probabilities = self.segment(volume, progress)
+        progress("measuring", 0.9)
+        return read_sagittal(volume, probabilities)
 
     def segment(self, volume: Volume, progress: Progress) -> NDArray[np.float32]:
         """Class probabilities on the source grid, shape (class, slice, row, column)."""
@@ -77,6 +120,15 @@ class MrSagittalDetector:
             logits = self._engine.run(neighbours(image, index, self._bundle.context_slices))[0]
             probabilities[:, index] = from_network(_softmax(logits), grid)
         return probabilities
+
+
+def _rescaled(volume: Volume, size: BodySize) -> Volume:
+    """The same voxels with the pixel spacing at which bodies of this size are the adult mean."""
+    along, across = (1, 2) if abs(volume.directions[2, 1]) > abs(volume.directions[2, 2]) else (2, 1)
+    affine = volume.affine.copy()
+    affine[:3, along] /= size.height
+    affine[:3, across] /= size.depth
+    return replace(volume, affine=affine)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,12 +10,14 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from inference.errors import BundleRefusal
 from inference.pipeline import Detector
 from inference.spine_findings import FracturePolicy
 from models.bundle import Bundle, read_bundle
 from models.engines import Engine, OnnxEngine
+from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 
 SHIPPED = Path(__file__).parent / "bundles"
@@ -30,10 +32,27 @@ class DetectorSettings:
     fracture: FracturePolicy = field(default_factory=FracturePolicy)
 
 
-DETECTORS: Mapping[str, Callable[[Bundle, Engine, DetectorSettings], Detector]] = {
-    "mr_sagittal_segmentation": lambda bundle, engine, settings: MrSagittalDetector(bundle, engine, settings.fracture),
+Loaded: TypeAlias = Mapping[str, Detector]
+"""The detectors that were loaded before, by name of their kind."""
+
+
+def _segmenter(bundle: Bundle, engine: Engine, settings: DetectorSettings, _loaded: Loaded) -> Detector:
+    return MrSagittalDetector(bundle, engine, settings.fracture)
+
+
+def _grader(bundle: Bundle, engine: Engine, _settings: DetectorSettings, loaded: Loaded) -> Detector:
+    segmenter = loaded.get(SEGMENTER)
+    if not isinstance(segmenter, MrSagittalDetector):
+        raise BundleRefusal(f"bundle {bundle.identity.name} grades what {SEGMENTER} outlines; use both or neither")
+    return MrDiscGrader(bundle, engine, segmenter)
+
+
+SEGMENTER = "mr_sagittal_segmentation"
+DETECTORS: Mapping[str, Callable[[Bundle, Engine, DetectorSettings, Loaded], Detector]] = {
+    SEGMENTER: _segmenter,
+    "mr_disc_grading": _grader,
 }
-"""Detector name in a bundle's metadata -> how to build it."""
+"""Detector name in a bundle's metadata -> how to build it; in the order in which they read a study."""
 
 
 def list_bundles(site_folder: Path | None = None) -> tuple[Bundle, ...]:
@@ -61,27 +80,36 @@ def load_detectors(
 ) -> tuple[Detector, ...]:
     """Verified, loaded detectors of the named bundles (all installed ones when None)."""
     bundles = list_bundles(site_folder) if names is None else [find_bundle(n, site_folder) for n in names]
-    return tuple(_load(bundle, settings) for bundle in bundles)
+    return _load_all(bundles, settings)
 
 
-def _load(bundle: Bundle, settings: DetectorSettings) -> Detector:
-    build = DETECTORS.get(bundle.detector)
-    if build is None:
+def _load_all(bundles: Sequence[Bundle], settings: DetectorSettings) -> tuple[Detector, ...]:
+    unknown = next((bundle for bundle in bundles if bundle.detector not in DETECTORS), None)
+    if unknown is not None:
         raise BundleRefusal(
-            f"bundle {bundle.identity.name} asks for detector {bundle.detector!r}; known: {', '.join(DETECTORS)}"
+            f"bundle {unknown.identity.name} asks for detector {unknown.detector!r}; known: {', '.join(DETECTORS)}"
         )
+    loaded: dict[str, Detector] = {}
+    ordered = sorted(bundles, key=lambda bundle: list(DETECTORS).index(bundle.detector))
+    return tuple(_load(bundle, settings, loaded) for bundle in ordered)
+
+
+def _load(bundle: Bundle, settings: DetectorSettings, loaded: dict[str, Detector]) -> Detector:
     bundle.verify()
-    return build(bundle, OnnxEngine(bundle.weights, threads=settings.threads, device=settings.device), settings)
+    engine = OnnxEngine(bundle.weights, threads=settings.threads, device=settings.device)
+    detector = DETECTORS[bundle.detector](bundle, engine, settings, loaded)
+    loaded.setdefault(bundle.detector, detector)
+    return detector
 
 
 def import_bundle(source: Path, site_folder: Path) -> Bundle:
     """Copy a bundle into the site's folder after checking it; BundleRefusal when it is unusable or already there."""
     bundle = read_bundle(source)
     bundle.verify()
-    _load(bundle, DetectorSettings(threads=1))
-    installed = {b.identity.name for b in list_bundles(site_folder)}
-    if bundle.identity.name in installed:
+    installed = list_bundles(site_folder)
+    if bundle.identity.name in {b.identity.name for b in installed}:
         raise BundleRefusal(f"bundle {bundle.identity.name!r} is already installed; remove it first")
+    _load_all([*installed, bundle], DetectorSettings(threads=1))
     site_folder.mkdir(parents=True, exist_ok=True)
     target = site_folder / bundle.identity.name
     shutil.copytree(source, target)

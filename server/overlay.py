@@ -44,8 +44,12 @@ NAMES: dict[Question, str] = {
     Question.STENOSIS: "canal stenosis",
     Question.NEEDLE_PLACEMENT: "needle placement",
     Question.HARDWARE_LOOSENING: "hardware loosening",
-    Question.DISC_DEGENERATION: "disc narrowing",
+    Question.DISC_DEGENERATION: "disc degeneration",
     Question.SPONDYLOLISTHESIS: "spondylolisthesis",
+    Question.DISC_NARROWING: "disc narrowing",
+    Question.DISC_BULGING: "disc bulging",
+    Question.DISC_HERNIATION: "disc herniation",
+    Question.ENDPLATE_CHANGE: "endplate change",
 }
 SCALES: dict[str, str] = {
     "genant": "Genant",

@@ -13,7 +13,7 @@ import json
 import logging
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import onnx
@@ -23,6 +23,7 @@ import onnxruntime
 import torch
 import typer
 from rich.logging import RichHandler
+from torch import nn
 
 from training.network import CLASS_NAMES, CONTEXT_SLICES, SPACING_MM, SagittalSegmenter
 from training.train import load_average, read_checkpoint
@@ -48,6 +49,9 @@ REFERENCES = [
 ]
 
 
+Network = TypeVar("Network", bound=nn.Module)
+
+
 class ParityError(RuntimeError):
     """The exported graph does not give the network's logits."""
 
@@ -70,12 +74,12 @@ def write_onnx(network: SagittalSegmenter, path: Path) -> None:
             dynamo=False,
         )
     graph = onnx.load(str(path))
-    _store_half(graph.graph)
+    store_half(graph.graph)
     onnx.save(graph, str(path))
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def round_weights(network: SagittalSegmenter) -> SagittalSegmenter:
+def round_weights(network: Network) -> Network:
     """Round the convolutions' weights to half precision, which halves the file; all arithmetic stays float32."""
     with torch.no_grad():
         for parameter in network.parameters():
@@ -84,7 +88,7 @@ def round_weights(network: SagittalSegmenter) -> SagittalSegmenter:
     return network
 
 
-def _store_half(graph: Any) -> None:
+def store_half(graph: Any) -> None:
     """Replace large float32 constants by float16 ones and a cast, which the runtime folds away when it loads."""
     for constant in [c for c in graph.initializer if c.data_type == onnx.TensorProto.FLOAT]:
         values = onnx.numpy_helper.to_array(constant)

@@ -74,6 +74,9 @@ def encode_report(
         coding_schemes=[codes.coding_scheme()],
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
+    # Statements refer to no image. highdicom searches and copies the tree that it gets item by item, which takes longer
+    # than to make it, so that they are added afterwards.
+    report.ContentSequence.append(evaluations(findings))
     finish(report, first, context)
     fix_times(report)
     return report
@@ -106,5 +109,4 @@ def _content(findings: StudyFindings, instances: Mapping[str, Dataset], context:
     ]
     if groups:
         children.append(container(table.DCM["126010"].code, groups))
-    children.append(evaluations(findings))
     return container(table.DCM["126000"].code, children, template_id="1500")

@@ -16,7 +16,7 @@ from highdicom.sr import ContainerContentItem, ContentItem, NumContentItem
 
 from dicom_node import code_table as table
 from dicom_node import codes
-from dicom_node.equipment import arithmetic_algorithm, model_algorithm
+from dicom_node.equipment import arithmetic_algorithm, model_name
 from dicom_node.sr.items import (
     CONTAINS,
     HAS_PROPERTIES,
@@ -63,7 +63,7 @@ def _properties(finding: Finding, findings: StudyFindings) -> Iterator[ContentIt
     yield finding_site(finding.site)
     model = next((m for m in findings.models if m.name == finding.model), None)
     if model is not None:
-        yield from model_algorithm(model)
+        yield from model_name(model)
     yield comment(statement(finding), HAS_PROPERTIES)
     if isinstance(finding.assessment, NotAssessed):
         why = table.OWN_EVALUATIONS["NOT_ASSESSED_WHY"].code

@@ -12,10 +12,18 @@ QUESTION_WORDS: dict[Question, str] = {
     Question.HARDWARE_LOOSENING: "hardware loosening",
     Question.DISC_DEGENERATION: "disc degeneration",
     Question.SPONDYLOLISTHESIS: "spondylolisthesis",
+    Question.DISC_NARROWING: "disc narrowing",
+    Question.DISC_BULGING: "disc bulging",
+    Question.DISC_HERNIATION: "disc herniation",
+    Question.ENDPLATE_CHANGE: "endplate change",
 }
 
 SHORT_WORDS: dict[Question, str] = {**QUESTION_WORDS, Question.COMPRESSION_FRACTURE: "compression fracture"}
 """For labels that are drawn on the image."""
+
+
+GRADE_WORDS: dict[str, str] = {"genant": "Genant", "pfirrmann": "Pfirrmann"}
+"""Scales whose value says nothing without their name."""
 
 
 def answer_words(assessment: Assessment) -> str:
@@ -64,4 +72,4 @@ def place_words(finding: Finding) -> str:
 
 
 def _grade_words(scale: str, value: str) -> str:
-    return f"Genant {value}" if scale == "genant" else value
+    return f"{GRADE_WORDS[scale]} {value}" if scale in GRADE_WORDS else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,31 @@ def validation() -> str:
 
 
 def _bundle(metrics: dict[str, Any]) -> str:
+    return RENDERERS[metrics["schema"]](metrics)
+
+
+def _grader(metrics: dict[str, Any]) -> str:
+    model, scores = metrics["model"], metrics["scores"]
+    grades = scores["pfirrmann"]
+    rows = [("Pfirrmann grade", "", f"quadratic: {_interval(grades['kappa_quadratic'])}")]
+    rows += [
+        (name.replace("_", " "), _interval(score["auc"]), _interval(score["kappa"]))
+        for name, score in scores.items()
+        if isinstance(score, dict) and "auc" in score
+    ]
+    intro = (
+        f"**{model['name']} {model['version']}** on {scores['discs']} discs of {scores['patients']} patients, "
+        f"{metrics['data']} ({metrics['protocol']}; 95 % intervals over patients), by "
+        f"`python -m training.export_grader`. Within one Pfirrmann grade: {_interval(grades['within_one_grade'])}."
+    )
+    return "\n\n".join([intro, table(("", "AUC", "kappa"), rows)])
+
+
+def _interval(score: dict[str, float]) -> str:
+    return f"{score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
+
+
+def _segmenter(metrics: dict[str, Any]) -> str:
     model, real = metrics["model"], metrics["real"]
     summary = real["summary"]
     structures = list(next(iter(summary.values()))["mean"])
@@ -36,3 +62,10 @@ def _bundle(metrics: dict[str, Any]) -> str:
         f"({metrics['protocol']}), by `python -m training.evaluate`:"
     )
     return "\n\n".join([intro, table(("", *structures), rows)])
+
+
+RENDERERS: Mapping[str, Callable[[dict[str, Any]], str]] = {
+    "spine-metrics/1": _segmenter,
+    "spine-grading-metrics/1": _grader,
+}
+"""By the schema of ``metrics.json``."""

@@ -23,6 +23,11 @@ class Question(StrEnum):
     HARDWARE_LOOSENING = "hardware_loosening"
     DISC_DEGENERATION = "disc_degeneration"
     SPONDYLOLISTHESIS = "spondylolisthesis"
+    DISC_NARROWING = "disc_narrowing"
+    DISC_BULGING = "disc_bulging"
+    DISC_HERNIATION = "disc_herniation"
+    ENDPLATE_CHANGE = "endplate_change"
+    """Irregular, eroded or sclerotic, or with Schmorl's nodes; without a type."""
 
 
 FIVE_QUESTIONS: tuple[Question, ...] = tuple(Question)[:5]

@@ -35,6 +35,12 @@ SMALLEST_BODY_MM3 = 150.0
 """A body cut by the upper edge of the field of view is kept down to this (about 4 x 30 mm on one 1.3 mm slice)."""
 EMPTY_SHARE = 0.1
 """A level between two discs with less bone than this share of the median body has no body that could be outlined."""
+REMNANT_DEPTH = (0.42, 2 / 3)
+"""Depth of the rest of the disc between S1 and S2 over that of L5-S1; whoever lies within is said to be ambiguous.
+Chosen by hand on the SPIDER mid-sagittal slices."""
+PARTIAL_BODY = 0.6
+PARTIAL_DEPTH = 0.85
+"""Or: the body above it has less than this share of the usual volume, and the disc less than this of the depth."""
 FLATTEST_SACRUM_DEG = 5.0
 STEEPEST_SACRUM_DEG = 75.0
 """Inclination of the L5-S1 disc against the image's horizontal: sacral slope is 39 +- 8 degrees standing (models.md
@@ -73,6 +79,7 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLin
             f"at least {MINIMUM_BODIES} are needed",
             code=ReasonCode.BODY_PART,
         )
+    kept, remnant = _without_sacrum(kept, bodies, disc_labels, grid)
     last = kept[-1]
     names = _names(last, kept[0])
     vertebrae = {number: names[number] for number in kept}
@@ -83,7 +90,7 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLin
             above = names.get(place) or (below.above if below is not None else None)
             if above is not None and above is not Vertebra.C1:
                 discs[separator.disc] = Disc.under(above)
-    doubts = _doubts(bodies, disc_labels, grid, kept)
+    doubts = [*remnant, *_doubts(bodies, disc_labels, grid, kept)]
     doubts.extend(_sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid))
     note = " ".join([CAVEAT, *doubts])
     return Levels(
@@ -115,6 +122,38 @@ def kept_segments(bodies: Bodies, grid: SagittalGrid) -> tuple[int, ...]:
         if volume >= least:
             kept.append(number)
     return tuple(kept)
+
+
+def _without_sacrum(
+    kept: tuple[int, ...], bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid
+) -> tuple[tuple[int, ...], list[str]]:
+    """The segments without S1, where the lowest disc is the rest of the one between S1 and S2; and what is in doubt.
+
+    That rest is about half as deep as the disc above it; a much shallower one is a piece of a disc. S1 is background to
+    the segmentation, so that it often comes out in pieces, which tells it from L5 too.
+    """
+    last = kept[-1]
+    if last > len(bodies.separators) or last <= MINIMUM_BODIES:
+        return kept, []
+    discs = [separator.disc for separator in bodies.separators[last - 2 : last]]
+    if None in discs:
+        return kept, []
+    above, lowest = (_depth_mm(disc_labels, separator, grid) for separator in bodies.separators[last - 2 : last])
+    share = lowest / above
+    is_partial = bodies.volumes_mm3[last - 1] < PARTIAL_BODY * _usual_volume(bodies.volumes_mm3)
+    if not (REMNANT_DEPTH[0] <= share < REMNANT_DEPTH[1] or (is_partial and share < PARTIAL_DEPTH)):
+        return kept, []
+    return kept[:-1], [
+        f"The lowest disc is only {share:.0%} as deep as the one above it, and was taken for the rest of S1-S2."
+    ]
+
+
+def _depth_mm(disc_labels: NDArray[np.int16], separator: Separator, grid: SagittalGrid) -> float:
+    """Front to back along a disc, without its outermost voxels."""
+    voxels_mm = np.argwhere(disc_labels == separator.disc)[:, 1:] * np.asarray(grid.spacing_mm[1:])
+    along = voxels_mm @ np.array([-separator.normal[2], separator.normal[1]])
+    low, high = np.percentile(along, (2.0, 98.0))
+    return float(high - low)
 
 
 def _usual_volume(volumes: FloatArray) -> float:

@@ -10,7 +10,7 @@ from inference.anatomy import Vertebra
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.measure.fracture import NORMAL_SPREAD
 from inference.measure.morphometry import BODY_NORMS, SIZE_SD
-from inference.measure.reading import Heights, Unmeasured
+from inference.measure.reading import BodySize, Heights, Unmeasured
 from inference.measure.vertebrae import MeasuredBody
 
 IMPOSSIBLE_SD = 4.0
@@ -21,30 +21,42 @@ MOST_BULGING = 1.0 + IMPOSSIBLE_SD * 2**0.5 * NORMAL_SPREAD
 """Most that a middle height, over its norm, may exceed both ends: four standard deviations of a ratio of two."""
 
 
-def check_sizes(levels: dict[int, Vertebra], measured: dict[int, MeasuredBody]) -> tuple[tuple[ReasonCode, str], ...]:
-    """Warnings about sizes that are unusual as a whole; empty when they are usual or nothing was measured.
+class ImplausibleSize(SeriesRefusal):
+    """The bodies are no adult's if the pixel spacing is right."""
+
+    def __init__(self, sentence: str, size: BodySize) -> None:
+        """Keep the size: it tells the spacing at which the same outlines would be an adult's."""
+        super().__init__(sentence, code=ReasonCode.BODY_PART)
+        self.size = size
+
+
+def body_size(levels: dict[int, Vertebra], measured: dict[int, MeasuredBody]) -> BodySize | None:
+    """Median height and depth of the bodies over the adult mean; None when nothing was measured."""
+    ratios = [
+        (body.heights.posterior.mm / BODY_NORMS[level].posterior_mm, body.depth_mm / BODY_NORMS[level].depth_mm)
+        for number, level in levels.items()
+        if isinstance((body := measured[number]).heights, Heights)
+    ]
+    if not ratios:
+        return None
+    height, depth = (float(v) for v in np.median(np.array(ratios), axis=0))
+    return BodySize(height=height, depth=depth)
+
+
+def check_size(size: BodySize | None) -> tuple[tuple[ReasonCode, str], ...]:
+    """Warnings about sizes that are unusual as a whole; empty when they are usual or unknown.
 
     Height and depth are judged apart: in their mean a wrong height and a wrong depth make up for each other.
 
     Raises:
-        SeriesRefusal: the median height or depth is more than four standard deviations from an adult's.
+        ImplausibleSize: the median height or depth is more than four standard deviations from an adult's.
     """
-    ratios = []
-    for number, level in levels.items():
-        body = measured[number]
-        if isinstance(body.heights, Heights):
-            ratios.append(
-                (body.heights.posterior.mm / BODY_NORMS[level].posterior_mm, body.depth_mm / BODY_NORMS[level].depth_mm)
-            )
-    if not ratios:
+    if size is None:
         return ()
-    height, depth = (float(v) for v in np.median(np.array(ratios), axis=0))
-    z = max(abs(height - 1.0), abs(depth - 1.0)) / SIZE_SD
-    sentence = f"the bodies' heights are {height:.0%} and their depths {depth:.0%} of the adult mean"
+    z = max(abs(size.height - 1.0), abs(size.depth - 1.0)) / SIZE_SD
+    sentence = f"the bodies' heights are {size.height:.0%} and their depths {size.depth:.0%} of the adult mean"
     if z > IMPOSSIBLE_SD:
-        raise SeriesRefusal(
-            f"no plausible spine was found: {sentence}, {z:.1f} standard deviations off", code=ReasonCode.BODY_PART
-        )
+        raise ImplausibleSize(f"no plausible spine was found: {sentence}, {z:.1f} standard deviations off", size)
     if z > UNUSUAL_SD:
         return ((ReasonCode.OUT_OF_DISTRIBUTION, f"T{sentence[1:]}; check the pixel spacing."),)
     return ()

@@ -26,9 +26,9 @@ from inference.measure.grid import (
     without_islands,
 )
 from inference.measure.levels import Levels, number_levels, with_doubts
-from inference.measure.plausibility import check_sizes, count_doubts, single_bodies
+from inference.measure.plausibility import body_size, check_size, count_doubts, single_bodies
 from inference.measure.posterior import assign_posterior
-from inference.measure.reading import CanalReading, DiscReading, SpineReading, VertebraReading
+from inference.measure.reading import CanalReading, DiscReading, Point, SpineReading, VertebraReading
 from inference.measure.separators import SMALLEST_ISLAND_MM3, Separator, label_discs
 from inference.measure.vertebrae import MeasuredBody, closed_bodies, measure_body, whole_bodies
 
@@ -62,6 +62,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     disc_labels, planes = label_discs(near_canal(labels == DISC, line, grid.spacing_mm[2]), line, grid.spacing_mm)
     bodies = split_bodies(vertebra, line, planes, grid)
     levels = number_levels(bodies, disc_labels, line, grid)
+    vertebra &= bodies.anterior <= max(levels.vertebrae)  # what follows is sacrum
     owners = assign_posterior(vertebra, bodies, tuple(levels.vertebrae), line, grid.spacing_mm)
     padding = _padding(grid.crop(volume.voxels))
     measured = {
@@ -69,7 +70,8 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         for number in levels.vertebrae
     }
     measured = whole_bodies(closed_bodies(measured, bodies), levels.vertebrae)
-    sizes_warning = check_sizes(levels.vertebrae, measured)
+    size = body_size(levels.vertebrae, measured)
+    size_warning = check_size(size)
     single = single_bodies(measured, levels.vertebrae)
     levels = with_doubts(levels, count_doubts(measured, single))
     canal = without_islands(labels == CANAL, smallest_voxels=smallest)
@@ -80,7 +82,8 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         canal=grid.to_source(canal),
         canal_levels=_canal_levels(grid, cropped[CANAL], bodies.separators, levels, line),
         midsagittal_slice=_midsagittal(line, grid),
-        warnings=(*_warnings(volume, levels), *sizes_warning),
+        size=size,
+        warnings=(*_warnings(volume, levels), *size_warning),
     )
 
 
@@ -126,12 +129,21 @@ def _discs(
                 level=levels.discs[separator.disc],
                 mask=grid.to_source(mask[boxes[separator.disc]], boxes[separator.disc]),
                 centre_index=grid.source_index(separator.centre_mm),
+                down_index=_step_index(grid, separator.centre_mm, separator.normal[1], separator.normal[2]),
+                back_index=_step_index(grid, separator.centre_mm, -separator.normal[2], separator.normal[1]),
                 height=middle,
                 anterior_height=front,
                 posterior_height=back,
             )
         )
     return tuple(readings)
+
+
+def _step_index(grid: SagittalGrid, centre_mm: FloatArray, down: float, back: float) -> Point:
+    """How the source index changes over one millimetre in a direction of the slice."""
+    step = np.array([0.0, down, back]) / np.hypot(down, back)
+    ahead, here = grid.source_index(centre_mm + step), grid.source_index(centre_mm)
+    return ahead[0] - here[0], ahead[1] - here[1], ahead[2] - here[2]
 
 
 def _canal_levels(

@@ -5,7 +5,7 @@ All ``*_index`` points are (slice, row, column) on the source grid; lengths are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -98,6 +98,10 @@ class DiscReading:
     level: Disc
     mask: MaskArray
     centre_index: Point
+    down_index: Point
+    """How the index changes with each millimetre along the disc's axis, in the slice, towards the feet."""
+    back_index: Point
+    """The same across its axis, in the slice, towards the back."""
     height: Length | Unmeasured
     """At the middle of the disc's depth."""
     anterior_height: Length | Unmeasured
@@ -113,6 +117,14 @@ class CanalReading:
     """Smallest antero-posterior diameter on the mid-sagittal slice within the level."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodySize:
+    """How large the bodies of a spine are: medians of measured lengths over the adult mean of the level."""
+
+    height: float
+    depth: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpineReading:
     """Everything that was read from one series; levels run head to foot."""
@@ -123,5 +135,18 @@ class SpineReading:
     canal: MaskArray
     canal_levels: tuple[CanalReading, ...]
     midsagittal_slice: int
+    size: BodySize | None
+    """None where no body was measured."""
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
     """Like W_FEW_SLICES, W_NUMBERING, with a sentence."""
+
+
+def without_lengths(reading: SpineReading, reason: Unmeasured) -> SpineReading:
+    """The same outlines and levels with no length, because the pixel spacing cannot be right."""
+    return replace(
+        reading,
+        vertebrae=tuple(replace(v, heights=reason, loss=reason) for v in reading.vertebrae),
+        discs=tuple(replace(d, height=reason, anterior_height=reason, posterior_height=reason) for d in reading.discs),
+        canal_levels=tuple(replace(c, ap_diameter=reason) for c in reading.canal_levels),
+        warnings=(*reading.warnings, (reason.reason, f"{reason.sentence[0].upper()}{reason.sentence[1:]}.")),
+    )

@@ -31,6 +31,8 @@ class Reads:
     questions: frozenset[Question]
     roles: tuple[SeriesRole, ...]
     """In order of preference."""
+    beside: tuple[SeriesRole, ...] = ()
+    """Those of its roles that it looks at besides the chosen series, where the study has one that could answer too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class PlanRow:
     role: SeriesRole
     eligible: bool
     chosen: bool
-    """Whether the reader will read this series and not another one."""
+    """Whether the reader will look at this series."""
     reader: str | None
     code: ReasonCode | None
     sentence: str | None
@@ -71,6 +73,13 @@ class StudyPlan:
     """Every question by every series, questions in their order, series in the study's."""
     chosen: Mapping[str, str]
     """Series Instance UID by detector name; a detector without a series is not in it."""
+    beside: Mapping[str, Mapping[SeriesRole, str]]
+    """What each of these detectors looks at besides, by role."""
+
+    def read_by(self, detector: str) -> frozenset[str]:
+        """Series Instance UIDs that a detector looks at."""
+        chosen = [self.chosen[detector]] if detector in self.chosen else []
+        return frozenset([*chosen, *self.beside.get(detector, {}).values()])
 
     def refusal(self, question: Question) -> Reason:
         """Why the study gives no answer to a question: the reason of the series that came closest to one."""
@@ -110,7 +119,7 @@ class StudyPlan:
                 facts=by_uid[entry.series_instance_uid],
                 role=role_of(by_uid[entry.series_instance_uid]),
                 eligible=entry.eligible,
-                chosen=entry.reader is not None and self.chosen.get(entry.reader) == entry.series_instance_uid,
+                chosen=entry.reader is not None and entry.series_instance_uid in self.read_by(entry.reader),
                 reader=entry.reader,
                 code=entry.code,
                 sentence=entry.sentence,
@@ -154,20 +163,30 @@ def plan_study(series: Sequence[SeriesFacts], readers: Sequence[Reads]) -> Study
     choose alike).
     """
     entries = tuple(_entry(question, facts, readers) for question in FIVE_QUESTIONS for facts in series)
-    chosen = {reader.name: uid for reader in readers if (uid := _best(reader, series, entries)) is not None}
-    return StudyPlan(series=tuple(series), entries=entries, chosen=chosen)
+    chosen: dict[str, str] = {}
+    beside: dict[str, dict[SeriesRole, str]] = {}
+    for reader in readers:
+        best = _best(reader, reader.roles, series, entries)
+        if best is None:
+            continue
+        chosen[reader.name] = best.series_instance_uid
+        others = {role: _best(reader, (role,), series, entries) for role in reader.beside if role is not role_of(best)}
+        beside[reader.name] = {role: facts.series_instance_uid for role, facts in others.items() if facts is not None}
+    return StudyPlan(series=tuple(series), entries=entries, chosen=chosen, beside=beside)
 
 
-def _best(reader: Reads, series: Sequence[SeriesFacts], entries: Sequence[PlanEntry]) -> str | None:
+def _best(
+    reader: Reads, roles: tuple[SeriesRole, ...], series: Sequence[SeriesFacts], entries: Sequence[PlanEntry]
+) -> SeriesFacts | None:
     uids = {entry.series_instance_uid for entry in entries if entry.eligible and entry.question in reader.questions}
-    able = [facts for facts in series if facts.series_instance_uid in uids and role_of(facts) in reader.roles]
-    return min(able, key=lambda facts: _rank(reader, facts)).series_instance_uid if able else None
+    able = [facts for facts in series if facts.series_instance_uid in uids and role_of(facts) in roles]
+    return min(able, key=lambda facts: _rank(roles, facts)) if able else None
 
 
-def _rank(reader: Reads, facts: SeriesFacts) -> tuple[int, int, float, str]:
+def _rank(roles: tuple[SeriesRole, ...], facts: SeriesFacts) -> tuple[int, int, float, str]:
     slice_mm, row_mm, column_mm = facts.spacing_mm or (0.0, 0.0, 0.0)
     volume = (slice_mm or 1.0) * row_mm * column_mm
-    return reader.roles.index(role_of(facts)), -facts.frame_count, volume, facts.series_instance_uid
+    return roles.index(role_of(facts)), -facts.frame_count, volume, facts.series_instance_uid
 
 
 def _entry(question: Question, facts: SeriesFacts, readers: Sequence[Reads]) -> PlanEntry:

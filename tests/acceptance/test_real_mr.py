@@ -30,8 +30,7 @@ from builders.spider import (
 )
 from dicom_node.sr.checklist import violations
 from inference.anatomy import parse_level
-from inference.errors import ReasonCode
-from inference.findings import NotAssessed, Present, Question, StudyFindings
+from inference.findings import Present, Question, StudyFindings
 from models.registry import SHIPPED, DetectorSettings, load_detectors
 from server.study_run import RunContext, run_study
 
@@ -182,8 +181,6 @@ def test_one_slice_t1_and_t2_are_read_with_the_few_slices_stated(shared_data, sh
     shared_folder("mr_spider_midsagittal")
     read = run(spider_midsagittal_study(shared_data, validation_patients()[0], tmp_path), detectors)
     used = [s for s in read.findings.series if s.used_by]
-    assert [s.contrast for s in used] == ["T2"]
+    assert sorted(s.contrast for s in used) == ["T1", "T2"]
     assert len(read.findings.of(Question.COMPRESSION_FRACTURE)) >= 5
-    modic = read.findings.of(Question.MODIC)[0].assessment
-    assert isinstance(modic, NotAssessed)
-    assert modic.reason is ReasonCode.NO_MODEL
+    assert len(read.findings.of(Question.MODIC)) >= 5

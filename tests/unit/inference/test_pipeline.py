@@ -48,8 +48,9 @@ class Reader:
         )
         self._answer = answer
 
-    def read(self, volume, study_instance_uid, progress):
+    def read(self, volume, study_instance_uid, progress, by_role):
         progress(f"reading {volume.shape} of {study_instance_uid}", 0.5)
+        self.saw = {role: v.series_instance_uid for role, v in by_role.items()}
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
@@ -133,6 +134,56 @@ def test_a_detector_that_fails_keeps_no_other_from_answering():
 def test_a_fault_is_raised_when_nobody_else_answered():
     with pytest.raises(ZeroDivisionError):
         read([T2], [Reader("a", ZeroDivisionError())])
+
+
+def not_graded(level):
+    why = NotAssessed(reason=ReasonCode.NO_MODEL, sentence="measured only")
+    return replace(fracture(level), assessment=why)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_that_only_measures_leaves_the_answer_to_one_that_grades(turned):
+    measures = Reader("a", DetectorResult(findings=(not_graded("L1"), not_graded("L2"))))
+    grades = Reader("b", DetectorResult(findings=(fracture("L1"),)))
+    found = read([T2], [grades, measures] if turned else [measures, grades]).of(Question.COMPRESSION_FRACTURE)
+    assert [(f.site.level, isinstance(f.assessment, Present)) for f in found] == [("L1", True), ("L2", False)]
+
+
+def test_a_detector_sees_what_it_looks_at_besides_and_each_series_is_read_once():
+    t1 = replace(T2, series_instance_uid="1.2.3.3", repetition_time_ms=600.0, echo_time_ms=10.0)
+    roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)
+    one, two = (Reader(name, DetectorResult(findings=(fracture("L1"),))) for name in "ab")
+    two.reads = replace(two.reads, roles=roles, beside=roles)
+    loaded = []
+
+    def counting(series_uid):
+        loaded.append(series_uid)
+        return load(series_uid)
+
+    document = read_study(replace(study(T2, t1), load=counting), [one, two], software_version="0").findings
+    assert one.saw == {SeriesRole.MR_SAGITTAL_T2: T2.series_instance_uid}
+    assert two.saw == {SeriesRole.MR_SAGITTAL_T2: T2.series_instance_uid, SeriesRole.MR_SAGITTAL_T1: "1.2.3.3"}
+    assert loaded == [T2.series_instance_uid, "1.2.3.3"]
+    assert {use.uid: use.used_by for use in document.series} == {
+        T2.series_instance_uid: ("a", "b"),
+        "1.2.3.3": ("b",),
+    }
+
+
+def test_a_second_series_that_cannot_be_read_is_as_if_it_were_not_there():
+    t1 = replace(T2, series_instance_uid="1.2.3.3", repetition_time_ms=600.0, echo_time_ms=10.0)
+    reader = Reader("a", DetectorResult(findings=(fracture("L1"),)))
+    roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)
+    reader.reads = replace(reader.reads, roles=roles, beside=roles)
+
+    def failing(series_uid):
+        if series_uid == "1.2.3.3":
+            raise SeriesRefusal("truncated", code=ReasonCode.PIXEL_DATA)
+        return load(series_uid)
+
+    document = read_study(replace(study(T2, t1), load=failing), [reader], software_version="0").findings
+    assert list(reader.saw) == [SeriesRole.MR_SAGITTAL_T2]
+    assert isinstance(document.of(Question.COMPRESSION_FRACTURE)[0].assessment, Present)
 
 
 def test_the_same_input_gives_the_same_bytes():

@@ -73,6 +73,8 @@ def reading(the_loss, heights=None):
         level=level,
         mask=np.zeros((3, 60, 50), bool),
         centre_index=(1.0, 50.0, 20.0),
+        down_index=(0.0, 1.0, 0.0),
+        back_index=(0.0, 0.0, 1.0),
         height=length(20.0),
         anterior_height=gone,
         posterior_height=length(28.0),
@@ -84,6 +86,7 @@ def reading(the_loss, heights=None):
         canal=np.ones((3, 60, 50), bool),
         canal_levels=(CanalReading(level=level, ap_diameter=gone),),
         midsagittal_slice=1,
+        size=None,
     )
 
 

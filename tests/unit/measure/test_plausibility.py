@@ -9,7 +9,7 @@ from inference.anatomy import Numbering, Vertebra
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.measure.levels import Levels, with_doubts
 from inference.measure.morphometry import BODY_NORMS
-from inference.measure.plausibility import check_sizes, count_doubts, single_bodies
+from inference.measure.plausibility import body_size, check_size, count_doubts, single_bodies
 from inference.measure.reading import Heights, Length, Unmeasured
 from inference.measure.vertebrae import MeasuredBody
 
@@ -35,14 +35,14 @@ def column(height: float, depth: float = 1.0) -> dict[int, MeasuredBody]:
 def test_height_and_depth_are_each_those_of_an_adult(height: float, depth: float) -> None:
     """Used to pass where a wrong height and a wrong depth made up for each other."""
     with pytest.raises(SeriesRefusal) as caught:
-        check_sizes(LEVELS, column(height, depth))
+        check_size(body_size(LEVELS, column(height, depth)))
     assert caught.value.code is ReasonCode.BODY_PART
 
 
 @pytest.mark.parametrize("size", [0.75, 1.0, 1.25])
 def test_adults_of_any_size_keep_their_bodies(size: float) -> None:
     measured = column(size)
-    check_sizes(LEVELS, measured)
+    check_size(body_size(LEVELS, measured))
     single = single_bodies(measured, LEVELS)
     assert single == measured
     assert count_doubts(measured, single) == ()

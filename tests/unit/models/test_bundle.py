@@ -58,7 +58,13 @@ def test_every_shipped_bundle_is_whole_and_small():
 
 def test_shipped_detectors_load_and_say_who_they_are():
     detectors = load_detectors(DetectorSettings(threads=1))
-    assert [d.identity.sha256 for d in detectors] == [b.identity.sha256 for b in list_bundles()]
+    assert {d.identity.sha256 for d in detectors} == {b.identity.sha256 for b in list_bundles()}
+    assert detectors[0].identity.name == NAME  # what it outlines, the grader grades
+
+
+def test_a_grader_needs_the_segmentation():
+    with pytest.raises(BundleRefusal, match="use both or neither"):
+        load_detectors(DetectorSettings(threads=1), ["mr_disc_grading"])
 
 
 @pytest.mark.parametrize("part", ["configs/metadata.json", "models/model.onnx", "docs/README.md", "LICENSE"])

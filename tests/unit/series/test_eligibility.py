@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from inference.errors import ReasonCode
@@ -192,6 +194,14 @@ class TestChosen:
     def test_each_detector_chooses_for_its_own_questions(self):
         plan = plan_study([facts("1"), facts("2", **T1)], [SEGMENTER, MODIC])
         assert plan.chosen == {"mr_seg": "1", "modic": "2"}
+
+    def test_a_detector_looks_at_a_second_contrast_that_could_answer_its_question_too(self):
+        both = replace(MODIC, beside=MODIC.roles)
+        plan = plan_study([facts("1"), facts("2", **T1), facts("3", frame_count=9)], [both])
+        assert (plan.chosen, plan.beside) == ({"modic": "2"}, {"modic": {R.MR_SAGITTAL_T2: "1"}})
+        after_agent = facts("4", **T1, contrast_agent=True)
+        plan = plan_study([facts("1"), after_agent], [both])
+        assert (plan.chosen, plan.beside) == ({"modic": "1"}, {"modic": {}})
 
 
 class TestRefusal:

@@ -165,10 +165,10 @@ def test_deliveries_and_quarantine_are_listed(client: httpx.Client, node: Node) 
 
 
 def test_models_are_listed(client: httpx.Client) -> None:
-    (model,) = client.get("/api/v1/models").json()["models"]
+    models = client.get("/api/v1/models").json()["models"]
 
-    assert model["name"] == "mr_sagittal_segmentation"
-    assert re.fullmatch(r"[0-9a-f]{64}", model["sha256"])
+    assert [model["name"] for model in models] == ["mr_disc_grading", "mr_sagittal_segmentation"]
+    assert all(re.fullmatch(r"[0-9a-f]{64}", model["sha256"]) for model in models)
 
 
 def test_the_documentation_loads_nothing_from_elsewhere(client: httpx.Client) -> None:

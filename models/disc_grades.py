@@ -1,0 +1,73 @@
+"""What a disc grader answers: the order of its outputs, what they mean, and how a logit becomes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from inference.geometry import FloatArray
+from models.disc_crops import Contrast
+
+
+class Sign(StrEnum):
+    """A sign that is there or not."""
+
+    NARROWING = "disc_narrowing"
+    BULGING = "disc_bulging"
+    HERNIATION = "disc_herniation"
+    LISTHESIS = "spondylolisthesis"
+    MODIC = "modic"
+    UPPER_ENDPLATE = "upper_endplate"
+    LOWER_ENDPLATE = "lower_endplate"
+
+
+PFIRRMANN_STEPS = (2, 3, 4, 5)
+"""The first outputs: whether the Pfirrmann grade is at least this (an ordinal model: Frank and Hall, ECML 2001)."""
+DEGENERATED = 3
+"""From this Pfirrmann grade on a disc counts as degenerated: the nucleus is no longer bright and distinct from the
+annulus (Pfirrmann et al., Spine 2001;26:1873)."""
+OUTPUTS = (*(f"pfirrmann>={grade}" for grade in PFIRRMANN_STEPS), *Sign)
+"""Order of a grader's logits."""
+
+NEEDS: Mapping[str, frozenset[Contrast]] = {
+    "pfirrmann": frozenset({Contrast.T2}),
+    Sign.NARROWING: frozenset(),
+    Sign.BULGING: frozenset({Contrast.T2}),
+    Sign.HERNIATION: frozenset({Contrast.T2}),
+    Sign.LISTHESIS: frozenset(),
+    Sign.MODIC: frozenset(Contrast),
+    Sign.UPPER_ENDPLATE: frozenset(),
+    Sign.LOWER_ENDPLATE: frozenset(),
+}
+"""Which contrasts an answer needs: Pfirrmann grades are defined on T2, Modic changes on T1 and T2; where none is named,
+either will do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Turns one output's logit into a probability (Platt scaling), and that into yes or no."""
+
+    slope: float
+    offset: float
+    threshold: float
+
+    def probability(self, logit: FloatArray) -> FloatArray:
+        """Calibrated probability."""
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope * logit + self.offset))))
+
+
+def scales_of(metadata: Mapping[str, Any]) -> dict[str, Scale]:
+    """The scales in a bundle's metadata, by output; KeyError or TypeError where one is missing or not a number."""
+    rows = metadata["spine"]["scales"]
+    return {
+        name: Scale(**{key: float(rows[name][key]) for key in ("slope", "offset", "threshold")}) for name in OUTPUTS
+    }
+
+
+def pfirrmann_of(probability: FloatArray) -> FloatArray:
+    """The grade 1..5 from the probabilities of the four steps: the median of the distribution that they describe."""
+    return np.asarray(1 + (probability[..., : len(PFIRRMANN_STEPS)] >= 0.5).sum(axis=-1))  # noqa: PLR2004 - the median

@@ -1,0 +1,196 @@
+"""Detector: grades of each disc on sagittal T1 and T2, from what the segmentation outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.anatomy import EndplateSide, Site
+from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
+from inference.findings import Absent, Calibration, Finding, Grade, NotAssessed, Present, Question
+from inference.geometry import Volume
+from inference.measure.reading import DiscReading, SpineReading
+from inference.pipeline import DetectorResult, Progress
+from inference.provenance import ModelIdentity
+from inference.series.eligibility import Reads
+from inference.series.role import SeriesRole
+from inference.spine_findings import Subject, disc_finding
+from models.bundle import Bundle
+from models.disc_crops import CHANNELS, SIDE, Contrast, view_discs
+from models.disc_grades import DEGENERATED, NEEDS, OUTPUTS, PFIRRMANN_STEPS, Scale, Sign, pfirrmann_of, scales_of
+from models.engines import Engine
+from models.mr_sagittal import MrSagittalDetector
+
+CONTRASTS: Mapping[SeriesRole, Contrast] = {
+    SeriesRole.MR_SAGITTAL_T2: Contrast.T2,
+    SeriesRole.MR_SAGITTAL_T1: Contrast.T1,
+}
+"""Series without fat saturation, which hides the fat of marrow: the training images have none."""
+QUESTIONS: Mapping[Sign, Question] = {
+    Sign.NARROWING: Question.DISC_NARROWING,
+    Sign.BULGING: Question.DISC_BULGING,
+    Sign.HERNIATION: Question.DISC_HERNIATION,
+    Sign.LISTHESIS: Question.SPONDYLOLISTHESIS,
+    Sign.MODIC: Question.MODIC,
+    Sign.UPPER_ENDPLATE: Question.ENDPLATE_CHANGE,
+    Sign.LOWER_ENDPLATE: Question.ENDPLATE_CHANGE,
+}
+MODIC_NOTE = "The type is not told: types 1 and 3 are too rare in the training data to be learned."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Graded:
+    """One disc and the probabilities of every output."""
+
+    disc: DiscReading
+    shown: frozenset[Contrast]
+    probability: Mapping[str, float]
+
+
+class MrDiscGrader:
+    """Cuts each disc out of every contrast that there is, and grades it."""
+
+    def __init__(self, bundle: Bundle, engine: Engine, segmenter: MrSagittalDetector) -> None:
+        """Refuse a bundle whose outputs or scales are not a disc grader's."""
+        if tuple(bundle.labels.values()) != OUTPUTS:
+            raise BundleRefusal(f"bundle {bundle.identity.name}: labels must be {OUTPUTS}, got {bundle.labels}")
+        try:
+            self._scales = scales_of(bundle.metadata)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleRefusal(f"bundle {bundle.identity.name}: spine.scales lacks {error}") from error
+        self._bundle, self._engine, self._segmenter = bundle, engine, segmenter
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The bundle's name, version and digest."""
+        return self._bundle.identity
+
+    @property
+    def reads(self) -> Reads:
+        """Sagittal T2, with T1 beside it; T1 alone for what it shows."""
+        roles = tuple(CONTRASTS)
+        return Reads(name=self.identity.name, questions=frozenset({Question.MODIC}), roles=roles, beside=roles)
+
+    def read(
+        self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
+    ) -> DetectorResult:
+        """Grades of every disc of the series; SeriesRefusal when no spine can be read on it."""
+        readings = {CONTRASTS[role]: self._reading(v, volume, progress) for role, v in by_role.items()}
+        progress("grading discs", 0.9)
+        views = {
+            c: _by_level(found, v) for (c, found), v in zip(readings.items(), by_role.values(), strict=True) if found
+        }
+        reading = next(r for r, v in zip(readings.values(), by_role.values(), strict=True) if v is volume and r)
+        subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
+        graded = self._grade(reading, views)
+        findings = [f for disc in graded for f in _findings(disc, subject, self._scales)]
+        return DetectorResult(findings=tuple(_said_once(findings, subject)))
+
+    def _reading(self, volume: Volume, chosen: Volume, progress: Progress) -> SpineReading | None:
+        """Outlines of one series; None where the series beside the chosen one shows no spine."""
+        try:
+            return self._segmenter.read_spine(volume, progress)
+        except SeriesRefusal:
+            if volume is chosen:
+                raise
+            return None
+
+    def _grade(
+        self, reading: SpineReading, views: Mapping[Contrast, Mapping[str, NDArray[np.float32]]]
+    ) -> Iterator[_Graded]:
+        empty = np.zeros((len(CHANNELS), SIDE, SIDE), np.float32)
+        for disc in reading.discs:
+            level = disc.level.name
+            image = np.concatenate([views.get(contrast, {}).get(level, empty) for contrast in Contrast])
+            logits = self._engine.run(image[None])[0].mean(axis=0)  # over the members
+            yield _Graded(
+                disc=disc,
+                shown=frozenset(contrast for contrast, view in views.items() if level in view),
+                probability={
+                    name: float(self._scales[name].probability(logits[place])) for place, name in enumerate(OUTPUTS)
+                },
+            )
+
+
+def _by_level(reading: SpineReading, volume: Volume) -> dict[str, NDArray[np.float32]]:
+    if not reading.discs:
+        return {}
+    return dict(zip((disc.level.name for disc in reading.discs), view_discs(reading, volume), strict=True))
+
+
+def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) -> Iterator[Finding]:
+    """The disc's degeneration with its heights, then every sign."""
+    yield _degeneration(graded, subject)
+    for sign, question in QUESTIONS.items():
+        site = _site(graded.disc, sign)
+        answer = _answer(sign, graded, scales[sign])
+        is_answered = not isinstance(answer, NotAssessed)
+        yield Finding(
+            id=subject.track(question, " ".join(filter(None, (site.level, site.endplate)))),
+            question=question,
+            site=site,
+            assessment=answer,
+            probability=round(graded.probability[sign], 3) if is_answered else None,
+            calibration=Calibration.REAL if is_answered else Calibration.NONE,
+            operating_point=f"probability >= {scales[sign].threshold:g}",
+            evidence=(subject.point(graded.disc.centre_index),),
+            model=subject.model.name,
+            note=MODIC_NOTE if sign is Sign.MODIC and isinstance(answer, Present) else None,
+        )
+
+
+def _said_once(findings: Sequence[Finding], subject: Subject) -> Iterator[Finding]:
+    """The findings, with one for the whole study where a question is open at every disc for want of a series."""
+    open_questions = {f.question for f in findings} - {
+        f.question for f in findings if not isinstance(f.assessment, NotAssessed) or f.measurements
+    }
+    for question in sorted(open_questions):
+        first = next(f for f in findings if f.question is question)
+        yield replace(first, id=subject.track(question, "all"), site=Site(), evidence=())
+    yield from (f for f in findings if f.question not in open_questions)
+
+
+def _degeneration(graded: _Graded, subject: Subject) -> Finding:
+    draft = disc_finding(graded.disc, subject)
+    missing = _missing("pfirrmann", graded)
+    if missing is not None:
+        return replace(draft, assessment=missing)
+    probability = np.array([graded.probability[name] for name in OUTPUTS[: len(PFIRRMANN_STEPS)]])
+    grade = int(pfirrmann_of(probability))
+    return replace(
+        draft,
+        assessment=Present() if grade >= DEGENERATED else Absent(),
+        grades=(Grade(scale="pfirrmann", value=str(grade)),),
+        probability=round(float(probability[PFIRRMANN_STEPS.index(DEGENERATED)]), 3),
+        calibration=Calibration.REAL,
+        operating_point=f"Pfirrmann grade >= {DEGENERATED}",
+        evidence=(subject.point(graded.disc.centre_index), *draft.evidence),
+    )
+
+
+def _answer(sign: Sign, graded: _Graded, scale: Scale) -> Present | Absent | NotAssessed:
+    missing = _missing(sign, graded)
+    if missing is not None:
+        return missing
+    return Present() if graded.probability[sign] >= scale.threshold else Absent()
+
+
+def _missing(what: str, graded: _Graded) -> NotAssessed | None:
+    """Why an answer cannot be given on the contrasts that show this disc."""
+    lacking = sorted(NEEDS[what] - graded.shown)
+    if not lacking:
+        return None
+    sentence = f"It is read on sagittal {' and '.join(sorted(NEEDS[what]))}; it was not found on {', '.join(lacking)}."
+    return NotAssessed(reason=ReasonCode.MISSING_SERIES, sentence=sentence)
+
+
+def _site(disc: DiscReading, sign: Sign) -> Site:
+    """The disc's level; for an endplate, the vertebra whose endplate it is."""
+    if sign is Sign.UPPER_ENDPLATE:
+        return Site(level=disc.level.above.name, endplate=EndplateSide.INFERIOR)
+    if sign is Sign.LOWER_ENDPLATE:
+        return Site(level=disc.level.below.name, endplate=EndplateSide.SUPERIOR)
+    return Site(level=disc.level.name)

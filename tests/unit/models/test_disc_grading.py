@@ -1,0 +1,197 @@
+"""What a disc grader is shown, what it may answer from that, and how the answers reach the document."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inference.anatomy import Disc, Numbering, Vertebra
+from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
+from inference.findings import Absent, Calibration, NotAssessed, Present, Question
+from inference.geometry import FrameReference, Volume
+from inference.measure.reading import BodySize, DiscReading, SpineReading, Unmeasured, VertebraReading
+from inference.provenance import ModelIdentity
+from inference.series.role import SeriesRole
+from models.bundle import Bundle
+from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast, view_discs
+from models.disc_grades import OUTPUTS, Sign, pfirrmann_of
+from models.mr_disc_grader import MODIC_NOTE, MrDiscGrader
+from models.mr_sagittal import MrSagittalDetector
+
+SHAPE = (3, 160, 140)
+GONE = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="not measured here")
+T1, T2 = SeriesRole.MR_SAGITTAL_T1, SeriesRole.MR_SAGITTAL_T2
+
+
+def volume(voxels=None, uid="2.25.9"):
+    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"2.25.{n + 1}") for n in range(SHAPE[0]))
+    affine = np.array([[4.0, 0, 0, 0], [0, 0, 0.5, 0], [0, -0.5, 0, 0], [0, 0, 0, 1]])
+    filled = np.random.default_rng(0).normal(size=SHAPE) if voxels is None else voxels
+    return Volume(voxels=filled.astype(np.float32), affine=affine, sources=sources, series_instance_uid=uid)
+
+
+def reading(*levels, size=None, down=(0.0, 2.0, 0.0), back=(0.0, 0.0, 2.0), centre=(1.0, 80.0, 70.0)):
+    mask = np.zeros(SHAPE, bool)
+    mask[1, 76:84, 40:100] = True
+    discs = tuple(
+        DiscReading(
+            level=level, mask=mask, centre_index=centre, down_index=down, back_index=back,
+            height=GONE, anterior_height=GONE, posterior_height=GONE,
+        )
+        for level in levels
+    )  # fmt: skip
+    vertebra = VertebraReading(
+        level=Vertebra.L4, mask=~mask, body=~mask, centre_index=centre, touches_edge=False, heights=GONE, loss=GONE
+    )
+    return SpineReading(
+        numbering=Numbering(method="counted_from_sacrum", ambiguous=False, note=""), vertebrae=(vertebra,), discs=discs,
+        canal=np.zeros(SHAPE, bool), canal_levels=(), midsagittal_slice=1, size=size,
+    )  # fmt: skip
+
+
+L4_L5 = Disc.under(Vertebra.L4)
+L5_S1 = Disc.under(Vertebra.L5)
+
+
+def ramp(row, column):
+    """Signal that tells the row and the column it was taken at."""
+    k, r, c = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
+    return (row * r + column * c + 1000 * (k != 1)).astype(np.float32)
+
+
+def test_a_crop_runs_along_the_disc_to_the_feet_and_to_the_back_in_steps_of_the_bodies_size():
+    size = BodySize(height=1.2, depth=0.8)
+    tilted = reading(L4_L5, size=size, down=(0.0, 1.6, 1.2), back=(0.0, -1.2, 1.6))
+    view = view_discs(tilted, volume(ramp(1.0, 0.0)))
+    signal = view[0, 0]
+    scale = signal[SIDE // 2 + 1, SIDE // 2] - signal[SIDE // 2, SIDE // 2]
+    across = signal[SIDE // 2, SIDE // 2 + 1] - signal[SIDE // 2, SIDE // 2]
+    # One step down is 0.7 x 1.2 mm of 1.6 rows, one step back 0.7 x 0.8 mm of -1.2 rows.
+    assert across / scale == pytest.approx((STEP_MM * 0.8 * -1.2) / (STEP_MM * 1.2 * 1.6), rel=1e-3)
+    assert view.shape == (1, len(CHANNELS), SIDE, SIDE)
+
+
+def test_the_signal_is_that_of_the_discs_own_slice_with_mean_0_and_deviation_1():
+    view = view_discs(reading(L4_L5, L5_S1, centre=(0.7, 80.0, 70.0)), volume(ramp(1.0, 1.0)))
+    assert view[:, 0].mean() == pytest.approx(0, abs=1e-3)
+    assert view[:, 0].std() == pytest.approx(1, abs=1e-3)  # slices 0 and 2 are 1000 higher: none is mixed in
+
+
+def test_outlines_lie_where_the_disc_is():
+    view = view_discs(reading(L4_L5), volume())
+    disc = view[0, CHANNELS.index("disc")] > 0.5
+    rows = np.flatnonzero(disc[:, SIDE // 2])
+    assert len(rows) * STEP_MM == pytest.approx(8 * 0.5, abs=STEP_MM)
+    assert not disc[0].any()
+    assert not disc[-1].any()
+
+
+class Engine:
+    """Gives the same logits for every disc, by two members that differ by a little."""
+
+    def __init__(self, **logits):
+        self.logits = np.array([logits.get(name.replace(">=", ""), -4.0) for name in OUTPUTS], np.float32)
+        self.images = []
+
+    def run(self, image):
+        self.images.append(image)
+        return np.stack([self.logits - 0.1, self.logits + 0.1])[None]
+
+
+class Segmenter(MrSagittalDetector):
+    """Knows its readings by volume; a volume that it does not know shows no spine."""
+
+    def __init__(self, known):
+        self.known = known
+
+    def read_spine(self, volume, _progress):
+        for v, found in self.known:
+            if v is volume:
+                return found
+        raise SeriesRefusal("no spine", code=ReasonCode.BODY_PART)
+
+
+def bundle(**changes):
+    scale = {"slope": 1.0, "offset": 0.0, "threshold": 0.4}
+    spine = {"scales": dict.fromkeys(OUTPUTS, scale)} | changes
+    return Bundle(
+        folder=None, identity=ModelIdentity(name="mr_disc_grading", version="1", sha256="0" * 64, training_data="x"),
+        detector="mr_disc_grading", spacing_mm=(0.7, 0.7), context_slices=1, multiple_of=SIDE,
+        labels=dict(enumerate(OUTPUTS)), metadata={"spine": spine},
+    )  # fmt: skip
+
+
+def grade(known, by_role, **logits):
+    engine = Engine(**logits)
+    grader = MrDiscGrader(bundle(), engine, Segmenter(known))
+    chosen = next(iter(by_role.values()))
+    result = grader.read(chosen, "1.2.3", lambda _doing, _share: None, by_role)
+    return {(f.question, f.site.level, f.site.endplate): f for f in result.findings}, engine
+
+
+def test_both_contrasts_give_every_answer_with_its_probability():
+    t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
+    known = [(t1, reading(L4_L5)), (t2, reading(L4_L5, L5_S1))]
+    found, engine = grade(known, {T2: t2, T1: t1}, pfirrmann2=3.0, pfirrmann3=1.0, pfirrmann4=-1.0, modic=0.0)
+    disc = found[Question.DISC_DEGENERATION, "L4-L5", None]
+    assert disc.assessment == Present()
+    assert [(g.scale, g.value) for g in disc.grades] == [("pfirrmann", "3")]
+    assert disc.probability == pytest.approx(1 / (1 + np.exp(-1.0)), abs=1e-3)
+    modic = found[Question.MODIC, "L4-L5", None]
+    assert (modic.assessment, modic.probability, modic.calibration) == (Present(), 0.5, Calibration.REAL)
+    assert modic.note == MODIC_NOTE
+    assert modic.operating_point == "probability >= 0.4"
+    assert found[Question.DISC_BULGING, "L4-L5", None].assessment == Absent()
+    assert found[Question.ENDPLATE_CHANGE, "L4", "inferior"].assessment == Absent()
+    assert found[Question.ENDPLATE_CHANGE, "L5", "superior"].assessment == Absent()
+    # L5-S1 is not on the T1 series: its T1 channels are empty, and the Modic question stays open.
+    assert np.abs(engine.images[1][0, : len(CHANNELS)]).max() == 0
+    assert np.abs(engine.images[1][0, len(CHANNELS) :]).max() > 0
+    open_question = found[Question.MODIC, "L5-S1", None].assessment
+    assert isinstance(open_question, NotAssessed)
+    assert open_question.reason is ReasonCode.MISSING_SERIES
+    assert "T1" in open_question.sentence
+    assert len({f.id for f in found.values()}) == len(found)
+
+
+def test_t1_alone_gives_what_t1_shows():
+    t1 = volume()
+    found, _ = grade([(t1, reading(L4_L5))], {T1: t1}, disc_narrowing=2.0, spondylolisthesis=2.0)
+    assert found[Question.DISC_NARROWING, "L4-L5", None].assessment == Present()
+    assert found[Question.SPONDYLOLISTHESIS, "L4-L5", None].assessment == Present()
+    for question in (Question.DISC_DEGENERATION, Question.DISC_BULGING, Question.DISC_HERNIATION, Question.MODIC):
+        answer = found[question, None, None]  # said once, not for every disc
+        assert isinstance(answer.assessment, NotAssessed)
+        assert answer.probability is None
+        assert not answer.grades
+
+
+def test_a_t1_series_without_a_spine_is_as_if_it_were_not_there_but_the_chosen_one_is_refused():
+    t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
+    found, _ = grade([(t2, reading(L4_L5))], {T2: t2, T1: t1})
+    assert isinstance(found[Question.MODIC, None, None].assessment, NotAssessed)
+    assert found[Question.DISC_BULGING, "L4-L5", None].assessment == Absent()
+    with pytest.raises(SeriesRefusal, match="no spine"):
+        grade([(t1, reading(L4_L5))], {T2: t2, T1: t1})
+
+
+def test_the_grade_is_the_median_of_the_steps():
+    steps = np.array([[0.9, 0.6, 0.4, 0.1], [0.2, 0.1, 0.0, 0.0], [1.0, 1.0, 0.9, 0.7]])
+    assert pfirrmann_of(steps).tolist() == [3, 1, 5]
+
+
+@pytest.mark.parametrize("changes", [{"scales": {}}, {"scales": {name: {"slope": 1} for name in OUTPUTS}}])
+def test_a_bundle_without_a_scale_for_every_output_is_refused(changes):
+    with pytest.raises(BundleRefusal, match="scales"):
+        MrDiscGrader(bundle(**changes), Engine(), Segmenter([]))
+
+
+def test_a_bundle_with_other_outputs_is_refused():
+    with pytest.raises(BundleRefusal, match="labels"):
+        MrDiscGrader(replace(bundle(), labels={"0": Sign.MODIC}), Engine(), Segmenter([]))
+
+
+def test_contrasts_stand_in_the_order_of_the_network():
+    assert list(Contrast) == [Contrast.T1, Contrast.T2]

@@ -1,0 +1,217 @@
+"""Score and ship the disc grader: `python -m training.export_grader --run DIR [--bundle DIR]`.
+
+Every network of a run grades the patients of its own fold, which it has not seen; from those grades come the scores,
+the scales of the probabilities and the thresholds. The bundle then holds all networks together: each disc gets the mean
+of their logits. Writes weights, metadata, metrics.json, the model card and its reliability diagram.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.logging import RichHandler
+from torch import Tensor, nn
+
+from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast
+from models.disc_grades import OUTPUTS
+from training.export import DATA_LICENCE, OPSET, PARITY, ParityError, round_weights, store_half, write_json
+from training.grader_card import draw_reliability, render_grader_card
+from training.grader_data import Samples, load_samples
+from training.grader_network import DiscGrader
+from training.grader_scores import BOOTSTRAPS, cross_scaled, fit_scale, score_discs, score_subgroups
+from training.midsagittal import FOLD_SEED, FOLDS
+from training.train_grader import SAMPLES, load_member, member_path, predict
+
+log = logging.getLogger(__name__)
+NAME = "mr_disc_grading"
+VERSION = "0.1.0"
+CHANGES = {"0.1.0": "first version"}
+REFERENCES = [
+    "van der Graaf et al., Lumbar spine segmentation in MR images: a dataset and a public benchmark, Sci. Data 2024",
+    "Pfirrmann et al., Magnetic resonance classification of lumbar intervertebral disc degeneration, Spine 2001",
+    "Frank and Hall, A simple approach to ordinal classification, ECML 2001",
+]
+
+
+class Ensemble(nn.Module):  # type: ignore[misc] # torch's types are not read, see pyproject.toml
+    """All networks side by side: ``image[disc, channel, row, column]`` to ``logits[disc, member, output]``."""
+
+    def __init__(self, members: list[DiscGrader]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of every member; a contrast whose channels are all 0 counts as missing."""
+        parts = image.abs().amax((2, 3)).unflatten(1, (len(Contrast), len(CHANNELS)))
+        shown = (parts.amax(2) > 0).float()
+        return torch.stack([member(image, shown) for member in self.members], dim=1)
+
+
+def finished_members(run: Path) -> dict[int, list[Path]]:
+    """The files of the finished networks, by fold; every fold has as many as the others, the further ones are left."""
+    found = {fold: [p for m in range(100) if (p := member_path(run, fold, m)).is_file()] for fold in range(FOLDS)}
+    count = min(len(paths) for paths in found.values())
+    if not count:
+        raise FileNotFoundError(
+            f"every fold needs a finished network, found {[len(p) for p in found.values()]} in {run}"
+        )
+    return {fold: paths[:count] for fold, paths in found.items()}
+
+
+def out_of_fold(members: dict[int, list[Path]], samples: Samples) -> NDArray[np.float64]:
+    """Mean logits (disc, output) of the networks that have not seen a disc's patient."""
+    logits = np.zeros(samples.targets.shape)
+    for fold, paths in members.items():
+        mine = samples.folds == fold
+        unseen = samples.chosen(mine)
+        logits[mine] = np.mean([predict(round_weights(load_member(path)), unseen) for path in paths], axis=0)
+    return logits
+
+
+def write_onnx(ensemble: Ensemble, path: Path) -> float:
+    """Write the ensemble with a free number of discs; returns the largest difference of logits to torch.
+
+    Raises:
+        ParityError: the difference is 1e-3 or more.
+    """
+    example = torch.zeros(1, len(Contrast) * len(CHANNELS), SIDE, SIDE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that this exporter is the older one
+        torch.onnx.export(
+            ensemble.eval(), (example,), str(path), input_names=["image"], output_names=["logits"],
+            dynamic_axes={"image": {0: "disc"}, "logits": {0: "disc"}}, opset_version=OPSET, dynamo=False,
+            training=torch.onnx.TrainingMode.PRESERVE,  # else it folds batch norms into weights that are rounded then
+        )  # fmt: skip
+    graph = onnx.load(str(path))
+    store_half(graph.graph)
+    onnx.save(graph, str(path))
+    onnx.checker.check_model(str(path), full_check=True)
+    image = np.random.default_rng(0).normal(size=(3, *example.shape[1:])).astype(np.float32)
+    image[1, : len(CHANNELS)] = 0
+    (found,) = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"image": image})
+    with torch.no_grad():
+        worst = float(np.abs(found - ensemble(torch.from_numpy(image)).numpy()).max())
+    if worst >= PARITY:
+        raise ParityError(f"logits of {path.name} differ from torch by {worst:.2e}, must be less than {PARITY:.0e}")
+    return worst
+
+
+def describe(digest: str, scales: dict[str, dict[str, float]], run: dict[str, Any]) -> dict[str, Any]:
+    """The bundle's metadata: MONAI's keys, and ours under ``spine``."""
+    labels = {str(place): name for place, name in enumerate(OUTPUTS)}
+    channels = [f"{contrast} {channel}" for contrast in Contrast for channel in CHANNELS]
+    common = {"dtype": "float32", "is_patch_data": True}
+    image = {
+        "type": "magnitude", "format": "magnitude", "modality": "MR", "num_channels": len(channels),
+        "spatial_shape": [SIDE, SIDE], "value_range": [-5, 5],
+        "channel_def": {str(place): name for place, name in enumerate(channels)},
+    }  # fmt: skip
+    pred = {
+        "type": "logits", "format": "classes", "num_channels": len(OUTPUTS), "spatial_shape": [], "value_range": [],
+        "channel_def": labels,
+    }  # fmt: skip
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
+        "version": VERSION,
+        "changelog": CHANGES,
+        "monai_version": importlib.metadata.version("monai"),
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": np.__version__,
+        "required_packages_version": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+        "task": "Grading of lumbar discs on sagittal MR, T1 and T2",
+        "description": "Residual networks on a crop around each disc; the mean of their logits",
+        "authors": "spine imaging AI inference server",
+        "copyright": "Apache-2.0 (weights and configuration)",
+        "data_source": "SPIDER, mid-sagittal slices and gradings, doi:10.5281/zenodo.10159290",
+        "data_type": "png",
+        "image_classes": "one upright crop per disc, T1 and T2, with outlines by mr_sagittal_segmentation",
+        "label_classes": ", ".join(OUTPUTS),
+        "pred_classes": "logits; spine.scales turns each into a probability and an answer",
+        "eval_metrics": {},
+        "intended_use": "Research use only. Not a medical device; no diagnosis or claim may rest on it alone.",
+        "references": REFERENCES,
+        "network_data_format": {"inputs": {"image": image | common}, "outputs": {"pred": pred | common}},
+        "spine": {
+            "name": NAME,
+            "plane": "sagittal",
+            "modality": ["MR"],
+            "input": "image",
+            "output": "logits",
+            "spacing_mm": [STEP_MM, STEP_MM],
+            "axes": ["rows along the disc's axis to the feet", "columns to the back"],
+            "context_slices": 1,
+            "multiple_of": SIDE,
+            "normalisation": "mean 0, deviation 1 over the crops of a series",
+            "labels": labels,
+            "scales": scales,
+            "sha256": digest,
+            "opset": OPSET,
+            "training_data": f"real: SPIDER mid-sagittal T1 and T2 ({run['patients']} patients)",
+            "data_licence": DATA_LICENCE,
+            "training": run,
+        },
+    }
+
+
+def export(run_folder: Path, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
+    """Score the run and write the bundle; returns the metrics."""
+    samples, members = load_samples(run_folder / SAMPLES), finished_members(run_folder)
+    logits, targets = out_of_fold(members, samples), samples.targets.astype(np.float64)
+    scores = score_discs(logits, samples, bootstraps=bootstraps)
+    fitted = [fit_scale(logits[:, place], targets[:, place]) for place in range(len(OUTPUTS))]
+    scales = {
+        name: {"slope": round(s.slope, 4), "offset": round(s.offset, 4), "threshold": round(s.threshold, 4)}
+        for name, s in zip(OUTPUTS, fitted, strict=True)
+    }
+    for folder in ("configs", "models", "docs"):
+        (bundle / folder).mkdir(parents=True, exist_ok=True)
+    new = bundle / "models" / "model.onnx.new"
+    networks = [round_weights(load_member(path)) for paths in members.values() for path in paths]
+    parity = write_onnx(Ensemble(networks), new)
+    training = {
+        "patients": scores["patients"], "discs": scores["discs"], "folds": FOLDS, "fold_seed": FOLD_SEED,
+        "members_per_fold": len(members[0]), "parity_max_abs_logit": float(f"{parity:.1e}"),
+    }  # fmt: skip
+    metadata = describe(hashlib.sha256(new.read_bytes()).hexdigest(), scales, training)
+    metadata["eval_metrics"] = {"pfirrmann_kappa_quadratic": scores["pfirrmann"]["kappa_quadratic"]["value"]}
+    metrics = {
+        "schema": "spine-grading-metrics/1",
+        "model": {"name": NAME, "version": VERSION, "sha256": metadata["spine"]["sha256"]},
+        "protocol": "five folds of patients; each disc graded by the networks that have not seen its patient",
+        "data": "SPIDER mid-sagittal slices (real)",
+        "scores": scores,
+        "subgroups": score_subgroups(logits, samples),
+    }
+    new.replace(bundle / "models" / "model.onnx")
+    write_json(metadata, bundle / "configs" / "metadata.json")
+    write_json(metrics, bundle / "docs" / "metrics.json")
+    (bundle / "docs" / "README.md").write_text(render_grader_card(metadata, metrics))
+    draw_reliability(cross_scaled(logits, samples)[0], targets, bundle / "docs" / "reliability.png")
+    return metrics
+
+
+def main(
+    *,
+    run: Annotated[Path, typer.Option(help="Output folder of training.train_grader.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("models/bundles") / NAME,
+) -> None:
+    """Score the disc grader on unseen patients and write its bundle."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    metrics = export(run, bundle)
+    for name, scores in metrics["scores"].items():
+        log.info("%s %s", name, scores)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,157 @@
+"""The disc grader's model card and reliability diagram, from what `training.export_grader` measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from inference.geometry import FloatArray
+from models.disc_grades import OUTPUTS, PFIRRMANN_STEPS, Sign
+from training.grader_scores import BINS
+
+mpl.use("Agg")
+
+PUBLISHED = {
+    "pfirrmann": "SpineNet external: kappa 0.68, 0.85 % more than one grade off (Spine 2023)",
+    Sign.MODIC: "SpineNet external: kappa 0.74 (Spine 2023); human pairs: 0.39 to 0.74",
+}
+"""Published figures on other data, for orientation only (PMC9990601, PMC7160219)."""
+
+_CARD = """\
+# {name} {version}
+
+Grades lumbar discs on sagittal MR: Pfirrmann grade, narrowing, bulging, herniation, spondylolisthesis, Modic change
+and endplate change. Research use only: not a medical device; a physician decides.
+
+## What it takes and gives
+
+- Input `image`, float32 `[disc, 8, 96, 96]`: one crop per disc, {step} mm a pixel in a mean adult, scaled by the
+  spine's own bodies; rows along the disc's axis to the feet, columns to the back. Channels: signal, vertebra, disc and
+  canal on T1, then on T2; all 0 where a contrast is missing. Outlines by mr_sagittal_segmentation.
+- Output `logits`, float32 `[disc, member, {outputs}]`; `spine.scales` in the metadata turns the mean over the members
+  into a calibrated probability and an answer.
+- {members} networks (residual, 0.4 million parameters each). SHA-256 of `models/model.onnx`: `{sha256}`.
+
+## Training
+
+{training_data}: {discs} discs, with SPIDER's radiological gradings of the
+whole study; of each patient only the middle slice is at hand. Data: {licence}.
+Split by patient into {folds} folds (seed {fold_seed}), networks per fold: {per_fold}. Crops by the shipped
+segmentation. Its training patients are partly the same people, on other images of theirs. Levels were counted by our
+software, by a rule that was chosen on these patients; where it counts otherwise than the radiologist did, the target
+is wrong.
+
+    python -m training.train_grader --data DIR --out RUN --members {per_fold}
+    python -m training.export_grader --run RUN
+
+## Measured: cross-validation on real patients
+
+{protocol}. Scales and thresholds of each fold come from the other folds. In brackets: 95 % by
+bootstrap over patients. Series in which no spine is found are not among the discs. What ships is the mean of all
+networks, which was not measured as such: each patient was seen by some of them.
+
+{table}
+
+Pfirrmann grades, radiologist (rows I to V) against this model (columns):
+
+{confusion}
+
+![reliability](reliability.png)
+
+Published, on other data: {published}.
+
+By subgroup:
+
+{subgroups}
+
+## Limits
+
+- One data set, one grader; not tested on another hospital's images. The crops come from single mid-sagittal slices, so
+  a herniation beside the midline is not seen.
+- Modic: the data holds 4 discs of type 1 and 6 of type 3; what is learned is type 2 against none. No type is given.
+- Series with fat saturation are not graded. Without T2 there is no Pfirrmann grade; without T1 or T2 no Modic answer.
+- Children, tumour, infection, metal, operated spines: not seen, or not known to be in the data.
+"""
+
+
+def render_grader_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """The model card."""
+    spine = metadata["spine"]
+    training = spine["training"]
+    confusion = metrics["scores"]["pfirrmann"]["confusion"]
+    return _CARD.format(
+        name=spine["name"],
+        version=metadata["version"],
+        step=spine["spacing_mm"][0],
+        outputs=len(OUTPUTS),
+        members=training["folds"] * training["members_per_fold"],
+        sha256=spine["sha256"],
+        training_data=_sentence(spine["training_data"]),
+        discs=training["discs"],
+        licence=spine["data_licence"],
+        folds=training["folds"],
+        fold_seed=training["fold_seed"],
+        per_fold=training["members_per_fold"],
+        protocol=_sentence(metrics["protocol"]),
+        table=_table(metrics["scores"]),
+        confusion="\n".join(["| I | II | III | IV | V |", "|---|---|---|---|---|", *map(_row, confusion)]),
+        published="; ".join(PUBLISHED.values()),
+        subgroups=_subgroups(metrics["subgroups"]),
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _row(cells: list[Any]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _interval(score: dict[str, float]) -> str:
+    return f"{score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
+
+
+def _table(scores: dict[str, Any]) -> str:
+    rows = ["| answer | positives | AUC | kappa | balanced accuracy | calibration error |", "|---|---|---|---|---|---|"]
+    grades = scores["pfirrmann"]
+    within = f"within one grade {_interval(grades['within_one_grade'])}"
+    rows.append(_row(["Pfirrmann", within, "", f"quadratic {_interval(grades['kappa_quadratic'])}",
+                      f"{grades['balanced_accuracy']:.2f}", ""]))  # fmt: skip
+    for sign in Sign:
+        score = scores[sign.value]
+        rows.append(
+            _row([sign.value.replace("_", " "), score["positives"], _interval(score["auc"]), _interval(score["kappa"]),
+                  f"{score['balanced_accuracy']:.2f}", f"{score['calibration_error']:.3f}"])
+        )  # fmt: skip
+    return "\n".join(rows)
+
+
+def _subgroups(groups: dict[str, Any]) -> str:
+    rows = ["| subgroup | discs | Pfirrmann kappa | Modic AUC |", "|---|---|---|---|"]
+    return "\n".join(
+        [
+            *rows,
+            *(_row([name, g["discs"], g["pfirrmann_kappa_quadratic"], g["modic_auc"]]) for name, g in groups.items()),
+        ]
+    )
+
+
+def draw_reliability(probability: FloatArray, targets: FloatArray, path: Path) -> None:
+    """Reliability diagram of the signs: share of positives against the mean probability, in bins of equal size."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - after the backend is chosen
+
+    figure, axes = plt.subplots(figsize=(5, 5), dpi=100)
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for column, sign in enumerate(Sign, start=len(PFIRRMANN_STEPS)):
+        parts = np.array_split(np.argsort(probability[:, column]), BINS)
+        shown = [(probability[p, column].mean(), targets[p, column].mean()) for p in parts]
+        axes.plot(*zip(*shown, strict=True), marker="o", markersize=3, linewidth=1, label=sign.value.replace("_", " "))
+    axes.set(xlabel="mean probability", ylabel="share of positives", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Software": None})
+    plt.close(figure)
