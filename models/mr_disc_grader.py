@@ -78,25 +78,23 @@ class MrDiscGrader:
         self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
     ) -> DetectorResult:
         """Grades of every disc of the series; SeriesRefusal when no spine can be read on it."""
-        readings = {CONTRASTS[role]: self._reading(v, volume, progress) for role, v in by_role.items()}
+        reading = self._segmenter.read_spine(volume, progress)
+        views = {CONTRASTS[role]: self._view(beside, progress) for role, beside in by_role.items()}
         progress("grading discs", 0.9)
-        views = {
-            c: _by_level(found, v) for (c, found), v in zip(readings.items(), by_role.values(), strict=True) if found
-        }
-        reading = next(r for r, v in zip(readings.values(), by_role.values(), strict=True) if v is volume and r)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         graded = self._grade(reading, views)
         findings = [f for disc in graded for f in _findings(disc, subject, self._scales)]
         return DetectorResult(findings=tuple(_said_once(findings, subject)))
 
-    def _reading(self, volume: Volume, chosen: Volume, progress: Progress) -> SpineReading | None:
-        """Outlines of one series; None where the series beside the chosen one shows no spine."""
+    def _view(self, volume: Volume, progress: Progress) -> dict[str, NDArray[np.float32]]:
+        """The crops of a series by level; none where it shows no spine, which the findings then say of each disc."""
         try:
-            return self._segmenter.read_spine(volume, progress)
+            reading = self._segmenter.read_spine(volume, progress)
         except SeriesRefusal:
-            if volume is chosen:
-                raise
-            return None
+            return {}
+        if not reading.discs:
+            return {}
+        return dict(zip((disc.level.name for disc in reading.discs), view_discs(reading, volume), strict=True))
 
     def _grade(
         self, reading: SpineReading, views: Mapping[Contrast, Mapping[str, NDArray[np.float32]]]
@@ -113,12 +111,6 @@ class MrDiscGrader:
                     name: float(self._scales[name].probability(logits[place])) for place, name in enumerate(OUTPUTS)
                 },
             )
-
-
-def _by_level(reading: SpineReading, volume: Volume) -> dict[str, NDArray[np.float32]]:
-    if not reading.discs:
-        return {}
-    return dict(zip((disc.level.name for disc in reading.discs), view_discs(reading, volume), strict=True))
 
 
 def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) -> Iterator[Finding]:

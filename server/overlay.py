@@ -7,7 +7,8 @@ patient is on them: the pixels are the series' own, and text comes from the find
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def render_overlays(
         grey = _grey(volume.voxels[index], float(low), float(high))
         canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
         shown = [f for f in abnormal if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
-        _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal})
+        _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal if f.site.endplate is None})
         _draw_findings(canvas, volume, index, shown)
         _write_panel(canvas, volume, findings, index, shown)
         paths.append(canvas.save(out / f"overlay-{volume.series_instance_uid}-{index + 1:03d}.png"))
@@ -113,12 +114,27 @@ def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
 
 def describe(finding: Finding) -> str:
     """One line for an abnormal finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
-    words = [f"{finding.site.level or 'study'}: {NAMES[finding.question]}"]
-    words += [f"{SCALES.get(g.scale, g.scale)} {g.value}" for g in finding.grades]
-    line = ", ".join(words)
+    line = f"{_place(finding)}: {_what(finding)}"
     if finding.probability is not None:
         line += f" (probability {finding.probability:.2f}, {CALIBRATIONS[finding.calibration.value]})"
     return line
+
+
+def describe_site(findings: Sequence[Finding]) -> str:
+    """One line for all abnormal findings of a site; several are listed with their probability alone."""
+    if len(findings) == 1:
+        return describe(findings[0])
+    probabilities = ("" if f.probability is None else f" ({f.probability:.2f})" for f in findings)
+    words = (f"{_what(f)}{probability}" for f, probability in zip(findings, probabilities, strict=True))
+    return f"{_place(findings[0])}: {'; '.join(words)}"
+
+
+def _place(finding: Finding) -> str:
+    return " ".join(filter(None, (finding.site.level or "study", finding.site.endplate)))
+
+
+def _what(finding: Finding) -> str:
+    return ", ".join([NAMES[finding.question], *(f"{SCALES.get(g.scale, g.scale)} {g.value}" for g in finding.grades)])
 
 
 def _check_pair(volume: Volume, segmentation: Segmentation) -> None:
@@ -198,17 +214,25 @@ def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) ->
 def _write_panel(
     canvas: SliceCanvas, volume: Volume, findings: StudyFindings, index: int, shown: list[Finding]
 ) -> None:
+    """The study and its warnings first, so that many findings cannot push them out; what has no room is counted."""
     canvas.write(f"Slice {index + 1} of {volume.shape[0]}", size=20, gap=8)
-    for finding in shown:
-        canvas.write(describe(finding), ABNORMAL, size=17)
-        canvas.write(_measured(finding), INK, size=14, gap=10)
     canvas.write("Study", INK, size=17)
     for question in FIVE_QUESTIONS:
         canvas.write(summarise(question, findings), INK, size=14)
     if findings.numbering.ambiguous:
         canvas.write(f"Level numbering uncertain: {findings.numbering.note}", WARNING, size=14)
     if any(m.training_data for m in findings.models):
-        canvas.write("; ".join(f"{m.name} {m.version}" for m in findings.models), (150, 155, 165), size=13)
+        canvas.write("; ".join(f"{m.name} {m.version}" for m in findings.models), (150, 155, 165), size=13, gap=10)
+    groups = [list(group) for _, group in groupby(sorted(shown, key=lambda f: f.site.order), lambda f: f.site.order)]
+    for number, group in enumerate(groups):
+        line, numbers = describe_site(group), "; ".join(filter(None, map(_measured, group)))
+        if not canvas.has_room(f"{line} {numbers}", size=15, below=60):
+            left = sum(len(other) for other in groups[number:])
+            canvas.write(f"... and {left} more in findings.json", WARNING, size=15)
+            return
+        canvas.write(line, ABNORMAL, size=15)
+        if numbers:
+            canvas.write(numbers, INK, size=13, gap=6)
 
 
 def _measured(finding: Finding) -> str:

@@ -92,6 +92,11 @@ class SliceCanvas:
             self._cursor += size + 4
         self._cursor += gap
 
+    def has_room(self, text: str, *, size: int = 16, below: int = 0) -> bool:
+        """Whether a text fits into what is left of the panel, with `below` pixels to spare."""
+        lines = _wrapped(text, ImageFont.load_default(size), PANEL_WIDTH_PX - 2 * MARGIN_PX)
+        return self._cursor + len(lines) * (size + 4) + below <= IMAGE_HEIGHT_PX
+
     def save(self, path: Path) -> Path:
         """Add scale bar and footer, and write the PNG."""
         self._scale_bar()

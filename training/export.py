@@ -73,10 +73,7 @@ def write_onnx(network: SagittalSegmenter, path: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
-    graph = onnx.load(str(path))
-    store_half(graph.graph)
-    onnx.save(graph, str(path))
-    onnx.checker.check_model(str(path), full_check=True)
+    store_half(path)
 
 
 def round_weights(network: Network) -> Network:
@@ -88,8 +85,10 @@ def round_weights(network: Network) -> Network:
     return network
 
 
-def store_half(graph: Any) -> None:
-    """Replace large float32 constants by float16 ones and a cast, which the runtime folds away when it loads."""
+def store_half(path: Path) -> None:
+    """Replace large float32 constants by float16 ones and a cast, which the runtime folds away; then check the file."""
+    model = onnx.load(str(path))
+    graph: Any = model.graph
     for constant in [c for c in graph.initializer if c.data_type == onnx.TensorProto.FLOAT]:
         values = onnx.numpy_helper.to_array(constant)
         if values.size < SMALL:
@@ -97,6 +96,26 @@ def store_half(graph: Any) -> None:
         name, stored = constant.name, f"{constant.name}.half"
         constant.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
         graph.node.insert(0, onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    onnx.save(model, str(path))
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def monai_keys(version: str, changes: dict[str, str], references: list[str]) -> dict[str, Any]:
+    """What every bundle's metadata says alike: MONAI's schema, the versions of its making, authors, use."""
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
+        "version": version,
+        "changelog": changes,
+        "monai_version": importlib.metadata.version("monai"),
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": np.__version__,
+        "required_packages_version": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+        "authors": "spine imaging AI inference server",
+        "copyright": "Apache-2.0 (weights and configuration)",
+        "eval_metrics": {},
+        "intended_use": "Research use only. Not a medical device; no diagnosis or claim may rest on it alone.",
+        "references": references,
+    }
 
 
 def measure_parity(
@@ -129,26 +148,14 @@ def describe(network: SagittalSegmenter, digest: str, run: dict[str, Any], *, sy
     labels = {str(index): name for index, name in enumerate(CLASS_NAMES)}
     context = [f"slice {offset:+d}" if offset else "slice to segment" for offset in range(-2, 3)]
     shape = [f"{multiple}*n", f"{multiple}*n"]
-    return {
-        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
-        "version": VERSION,
-        "changelog": CHANGES,
-        "monai_version": importlib.metadata.version("monai"),
-        "pytorch_version": torch.__version__.split("+")[0],
-        "numpy_version": np.__version__,
-        "required_packages_version": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+    return monai_keys(VERSION, CHANGES, REFERENCES) | {
         "task": "Segmentation of vertebrae, discs and spinal canal on sagittal lumbar MR",
         "description": "2.5-D U-Net: five neighbouring sagittal slices in, labels of the middle one out",
-        "authors": "spine imaging AI inference server",
-        "copyright": "Apache-2.0 (weights and configuration)",
         "data_source": "SPIDER T2 SPACE, doi:10.5281/zenodo.10159290",
         "data_type": "nibabel",
         "image_classes": "sagittal MR, 5 slices as channels, mean 0 and deviation 1 over the volume",
         "label_classes": ", ".join(f"{index} {name}" for index, name in labels.items()),
         "pred_classes": "four channels of logits in the order of the labels; the largest wins",
-        "eval_metrics": {},
-        "intended_use": "Research use only. Not a medical device; no diagnosis or claim may rest on it alone.",
-        "references": REFERENCES,
         "network_data_format": {
             "inputs": {
                 "image": {

@@ -8,14 +8,12 @@ of their logits. Writes weights, metadata, metrics.json, the model card and its 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 import typer
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 
 from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast
 from models.disc_grades import OUTPUTS
-from training.export import DATA_LICENCE, OPSET, PARITY, ParityError, round_weights, store_half, write_json
+from training.export import DATA_LICENCE, OPSET, PARITY, ParityError, monai_keys, round_weights, store_half, write_json
 from training.grader_card import draw_reliability, render_grader_card
 from training.grader_data import Samples, load_samples
 from training.grader_network import DiscGrader
@@ -93,10 +91,7 @@ def write_onnx(ensemble: Ensemble, path: Path) -> float:
             dynamic_axes={"image": {0: "disc"}, "logits": {0: "disc"}}, opset_version=OPSET, dynamo=False,
             training=torch.onnx.TrainingMode.PRESERVE,  # else it folds batch norms into weights that are rounded then
         )  # fmt: skip
-    graph = onnx.load(str(path))
-    store_half(graph.graph)
-    onnx.save(graph, str(path))
-    onnx.checker.check_model(str(path), full_check=True)
+    store_half(path)
     image = np.random.default_rng(0).normal(size=(3, *example.shape[1:])).astype(np.float32)
     image[1, : len(CHANNELS)] = 0
     (found,) = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"image": image})
@@ -121,26 +116,14 @@ def describe(digest: str, scales: dict[str, dict[str, float]], run: dict[str, An
         "type": "logits", "format": "classes", "num_channels": len(OUTPUTS), "spatial_shape": [], "value_range": [],
         "channel_def": labels,
     }  # fmt: skip
-    return {
-        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
-        "version": VERSION,
-        "changelog": CHANGES,
-        "monai_version": importlib.metadata.version("monai"),
-        "pytorch_version": torch.__version__.split("+")[0],
-        "numpy_version": np.__version__,
-        "required_packages_version": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+    return monai_keys(VERSION, CHANGES, REFERENCES) | {
         "task": "Grading of lumbar discs on sagittal MR, T1 and T2",
         "description": "Residual networks on a crop around each disc; the mean of their logits",
-        "authors": "spine imaging AI inference server",
-        "copyright": "Apache-2.0 (weights and configuration)",
         "data_source": "SPIDER, mid-sagittal slices and gradings, doi:10.5281/zenodo.10159290",
         "data_type": "png",
         "image_classes": "one upright crop per disc, T1 and T2, with outlines by mr_sagittal_segmentation",
         "label_classes": ", ".join(OUTPUTS),
         "pred_classes": "logits; spine.scales turns each into a probability and an answer",
-        "eval_metrics": {},
-        "intended_use": "Research use only. Not a medical device; no diagnosis or claim may rest on it alone.",
-        "references": REFERENCES,
         "network_data_format": {"inputs": {"image": image | common}, "outputs": {"pred": pred | common}},
         "spine": {
             "name": NAME,

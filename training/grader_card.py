@@ -69,6 +69,8 @@ By subgroup:
 
 ## Limits
 
+- Measured on single mid-sagittal slices only. Of a series with more slices it sees the one through the disc's centre,
+  which was not measured.
 - One data set, one grader; not tested on another hospital's images. The crops come from single mid-sagittal slices, so
   a herniation beside the midline is not seen.
 - Modic: the data holds 4 discs of type 1 and 6 of type 3; what is learned is type 2 against none. No type is given.

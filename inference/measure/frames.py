@@ -186,7 +186,7 @@ def _median_rows(values: FloatArray, rows: NDArray[np.bool_]) -> FloatArray:
 
 
 def _medians(values: FloatArray) -> FloatArray:
-    """Median of each row without its NaNs, NaN where there is nothing else: np.nanmedian, ten times as fast."""
+    """Median of each row without its NaNs, NaN where there is nothing else: a quick np.nanmedian for short rows."""
     ordered = np.sort(values, axis=1)  # NaNs last
     count = np.isfinite(values).sum(axis=1)
     low, high = np.maximum((count - 1) // 2, 0), count // 2

@@ -19,7 +19,7 @@ from inference.geometry import MaskArray, Plane, Volume
 from inference.measure.reading import Point
 
 Box: TypeAlias = tuple[slice, slice, slice]
-"""Where a structure lies in the crop. A structure is a hundredth of it, so that what looks only there is fast."""
+"""Where a structure lies in the crop. Most are far smaller than it, so that what looks only there is fast."""
 
 VERTEBRA, DISC, CANAL = 1, 2, 3
 """Places of the classes on the class axis of the probabilities; 0 is background."""

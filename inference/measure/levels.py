@@ -133,12 +133,14 @@ def _without_sacrum(
     the segmentation, so that it often comes out in pieces, which tells it from L5 too.
     """
     last = kept[-1]
-    if last > len(bodies.separators) or last <= MINIMUM_BODIES:
+    if last > len(bodies.separators) or len(kept) <= MINIMUM_BODIES:
         return kept, []
     discs = [separator.disc for separator in bodies.separators[last - 2 : last]]
     if None in discs:
         return kept, []
     above, lowest = (_depth_mm(disc_labels, separator, grid) for separator in bodies.separators[last - 2 : last])
+    if above <= 0.0:  # one voxel wide
+        return kept, []
     share = lowest / above
     is_partial = bodies.volumes_mm3[last - 1] < PARTIAL_BODY * _usual_volume(bodies.volumes_mm3)
     if not (REMNANT_DEPTH[0] <= share < REMNANT_DEPTH[1] or (is_partial and share < PARTIAL_DEPTH)):

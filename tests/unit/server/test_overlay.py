@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from inference.anatomy import Numbering, Site
+from inference.anatomy import EndplateSide, Numbering, Site
 from inference.errors import ReasonCode
 from inference.findings import (
     Absent,
@@ -27,8 +28,16 @@ from inference.findings import (
 from inference.geometry import FrameReference, Volume
 from inference.provenance import ModelIdentity
 from inference.segmentation import Segment, Segmentation, Structure
-from server.overlay import ABNORMAL, OverlayError, describe, midsagittal_slice, render_overlays, summarise
-from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX
+from server.overlay import (
+    ABNORMAL,
+    OverlayError,
+    describe,
+    describe_site,
+    midsagittal_slice,
+    render_overlays,
+    summarise,
+)
+from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX, SliceCanvas
 from training.phantom import LabelMap, PhantomParameters, generate_spine
 
 MODEL = ModelIdentity(name="phantom", version="1", sha256="0" * 64, training_data="none")
@@ -214,3 +223,40 @@ def test_summaries_give_all_three_answers(volume, phantom) -> None:
     )
     assert summarise(Question.MODIC, document) == "Modic change: not assessed: No T1 series is in the study."
     assert summarise(Question.STENOSIS, document) == "Canal stenosis: no answer"
+
+
+def test_findings_of_one_site_share_a_line_and_an_endplate_is_named(volume, phantom) -> None:
+    fracture = _fracture(volume, phantom, 2)
+    endplate = Site(level="L1", endplate=EndplateSide.INFERIOR)
+    listhesis = replace(fracture, question=Question.SPONDYLOLISTHESIS, grades=(), probability=None)
+    words = describe_site([fracture, listhesis])
+    assert words == "L1: compression fracture, Genant 3, shape crush (0.97); spondylolisthesis"
+    assert describe_site([replace(listhesis, site=endplate)]) == "L1 inferior: spondylolisthesis"
+
+
+def test_many_findings_push_neither_the_study_nor_its_warning_out_of_the_picture(
+    volume, phantom, segmentation, tmp_path, monkeypatch
+) -> None:
+    """Used to be drawn below the lower edge, where nobody sees them."""
+    written: list[tuple[str, int]] = []
+    write = SliceCanvas.write
+
+    def recorded(canvas, text, *args, **kwargs):
+        write(canvas, text, *args, **kwargs)
+        written.append((text, canvas._cursor))
+
+    monkeypatch.setattr(SliceCanvas, "write", recorded)
+    one = _fracture(volume, phantom, 2)
+    levels = ["T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5"]
+    many = [
+        replace(one, id=f"2.25.{n}", site=Site(level=level, endplate=side))
+        for n, (level, side) in enumerate(product(levels, [None, *EndplateSide]), start=100)
+    ]
+    doubt = Numbering(method="counted_from_sacrum", ambiguous=True, note="L6?")
+    render_overlays(volume, segmentation, replace(_document(*many), numbering=doubt), tmp_path)
+    assert all(bottom <= IMAGE_HEIGHT_PX + FOOTER_HEIGHT_PX for _, bottom in written)
+    texts = [text for text, _ in written]
+    assert "Level numbering uncertain: L6?" in texts
+    shown = sum(text.startswith(tuple(levels)) for text in texts)
+    assert 0 < shown < len(many)
+    assert texts[-1] == f"... and {len(many) - shown} more in findings.json"
