@@ -117,13 +117,26 @@ def read_study(
 
 
 def _one_of_each(findings: Sequence[Finding]) -> list[Finding]:
-    """One finding for each question and site: a detector that only measures leaves the answer to one that grades."""
-    best: dict[str, Finding] = {}
+    """One finding for each question and site, with what every detector measured there."""
+    merged: dict[str, Finding] = {}
     for finding in findings:
-        earlier = best.get(finding.id)
-        if earlier is None or isinstance(earlier.assessment, NotAssessed):
-            best[finding.id] = finding
-    return list(best.values())
+        earlier = merged.get(finding.id)
+        merged[finding.id] = finding if earlier is None else _joined(earlier, finding)
+    return list(merged.values())
+
+
+def _joined(earlier: Finding, later: Finding) -> Finding:
+    """The later detector's answer, where it gives one: detectors read in the order in which they look closer."""
+    is_better = not isinstance(later.assessment, NotAssessed) or isinstance(earlier.assessment, NotAssessed)
+    answer, other = (later, earlier) if is_better else (earlier, later)
+    measured = {measurement.name for measurement in answer.measurements}
+    added = tuple(m for m in other.measurements if m.name not in measured)
+    names = {measurement.name for measurement in added}
+    return replace(
+        answer,
+        measurements=answer.measurements + added,
+        evidence=answer.evidence + tuple(e for e in other.evidence if e.measurement in names),
+    )
 
 
 def _read_series(

@@ -7,7 +7,7 @@ import pytest
 
 from inference.anatomy import Numbering, Site
 from inference.errors import ReasonCode, SeriesRefusal
-from inference.findings import FIVE_QUESTIONS, Finding, NotAssessed, Present, Question
+from inference.findings import FIVE_QUESTIONS, Absent, Finding, Measurement, NotAssessed, Present, Question
 from inference.findings.encode import encode
 from inference.geometry import FrameReference, Plane, Volume
 from inference.pipeline import NOT_NUMBERED, DetectorResult, StudyInput, read_study
@@ -147,6 +147,21 @@ def test_one_that_only_measures_leaves_the_answer_to_one_that_grades(turned):
     grades = Reader("b", DetectorResult(findings=(fracture("L1"),)))
     found = read([T2], [grades, measures] if turned else [measures, grades]).of(Question.COMPRESSION_FRACTURE)
     assert [(f.site.level, isinstance(f.assessment, Present)) for f in found] == [("L1", True), ("L2", False)]
+
+
+def measuring(finding, name, value):
+    return replace(
+        finding, measurements=(Measurement(name=name, value=value, unit="mm", uncertainty=None, method="m"),)
+    )
+
+
+def test_of_two_answers_the_later_detectors_stands_and_what_both_measured_is_kept():
+    first = measuring(replace(fracture("L1"), assessment=Absent()), "anterior_height", 20.0)
+    later = measuring(fracture("L1"), "middle_height", 19.0)
+    readers = [Reader(name, DetectorResult(findings=(f,))) for name, f in (("a", first), ("b", later))]
+    (found,) = read([T2], readers).of(Question.COMPRESSION_FRACTURE)
+    assert isinstance(found.assessment, Present)
+    assert {m.name: m.value for m in found.measurements} == {"middle_height": 19.0, "anterior_height": 20.0}
 
 
 def test_a_detector_sees_what_it_looks_at_besides_and_each_series_is_read_once():
