@@ -61,6 +61,10 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
             "crush": table.OWN_EVALUATIONS["VFT_CRUSH"].code,
         },
     ),
+    "canal_narrowing": (
+        table.OWN_EVALUATIONS["CANAL_NARROW"].code,
+        {degree: table.OWN_EVALUATIONS[f"CANAL_{degree.upper()}"].code for degree in ("none", "relative", "absolute")},
+    ),
     "pfirrmann": (
         table.OWN_EVALUATIONS["PFIRRMANN"].code,
         {grade: table.OWN_EVALUATIONS[f"PFIRR{grade}"].code for grade in "12345"},

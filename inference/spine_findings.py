@@ -40,11 +40,13 @@ from inference.measure.reading import (
 )
 from inference.provenance import ModelIdentity, tracking_uid
 from inference.segmentation import Segment, Segmentation, Structure
+from inference.stenosis import StenosisPolicy
 
 HEIGHT_METHOD = "between the endplates at {depth} % of the body's depth from the front, along the body's axis"
 LOSS_METHOD = "largest shortfall of the three heights against neighbours and the level's normal shape"
 CANAL_METHOD = "smallest mid-sagittal distance between the canal's walls at the disc"
 DISC_METHOD = "between the endplates at {place} of the disc's depth"
+ONLY_ON_T2 = "Stenosis is told on sagittal or axial T2; the measurement is given alone."
 _DEPTHS = {"anterior": 15, "middle": 50, "posterior": 85}
 
 
@@ -106,11 +108,20 @@ def _image_point(at: Point) -> tuple[float, float]:
     return round(at[2] + 0.5, 2), round(at[1] + 0.5, 2)
 
 
-def findings_of(reading: SpineReading, subject: Subject, policy: FracturePolicy) -> tuple[Finding, ...]:
-    """Findings per level: fracture for every vertebra, disc heights and canal diameter for every disc."""
+def findings_of(
+    reading: SpineReading, subject: Subject, policy: FracturePolicy, stenosis: StenosisPolicy | None
+) -> tuple[Finding, ...]:
+    """Findings per level: fracture for every vertebra, disc heights and canal stenosis for every disc.
+
+    Args:
+        reading: what was measured.
+        subject: whose it is.
+        policy: when a height loss is a fracture.
+        stenosis: when a canal is too narrow; None for a series on which that is not told.
+    """
     fractures = [_fracture(v, subject, policy) for v in reading.vertebrae]
     discs = [disc_finding(d, subject) for d in reading.discs]
-    canal = [_canal(c, subject) for c in reading.canal_levels]
+    canal = [_canal(c, subject, stenosis) for c in reading.canal_levels]
     return tuple(fractures + discs + canal)
 
 
@@ -194,20 +205,34 @@ def disc_finding(disc: DiscReading, subject: Subject) -> Finding:
     )
 
 
-def _canal(canal: CanalReading, subject: Subject) -> Finding:
+def _canal(canal: CanalReading, subject: Subject, policy: StenosisPolicy | None) -> Finding:
+    diameter, level = canal.ap_diameter, canal.level.name
+    answer = _judge_canal(canal, policy)
+    grades: tuple[Grade, ...] = ()
     lines = []
-    if isinstance(canal.ap_diameter, Length):
-        lines.append(subject.line("canal_ap_diameter", canal.ap_diameter, CANAL_METHOD))
-    level = canal.level.name
+    if isinstance(diameter, Length):
+        lines.append(subject.line("canal_ap_diameter", diameter, CANAL_METHOD))
+        if policy is not None and not isinstance(answer, NotAssessed):
+            grades = (policy.grade(diameter),)
     return Finding(
         id=subject.track(Question.STENOSIS, level),
         question=Question.STENOSIS,
         site=Site(level=level),
-        assessment=_measured_only("canal stenosis", canal.ap_diameter),
+        assessment=answer,
+        grades=grades,
+        operating_point=policy.statement if policy is not None else None,
         measurements=tuple(m for m, _ in lines),
         evidence=tuple(e for _, e in lines),
         model=subject.model.name,
     )
+
+
+def _judge_canal(canal: CanalReading, policy: StenosisPolicy | None) -> Assessment:
+    if isinstance(canal.ap_diameter, Unmeasured):
+        return NotAssessed(reason=canal.ap_diameter.reason, sentence=canal.ap_diameter.sentence)
+    if policy is None:
+        return NotAssessed(reason=ReasonCode.MISSING_SERIES, sentence=ONLY_ON_T2)
+    return policy.judge(canal.level, canal.ap_diameter)
 
 
 def _measured_only(what: str, length: Length | Unmeasured) -> NotAssessed:

@@ -18,13 +18,15 @@ from inference.pipeline import DetectorResult, Progress
 from inference.provenance import ModelIdentity
 from inference.series.eligibility import Reads
 from inference.series.role import SeriesRole
+from inference.series.rules import SUITABLE
 from inference.spine_findings import FracturePolicy, Subject, findings_of, segmentation_of
+from inference.stenosis import StenosisPolicy
 from models.bundle import Bundle
 from models.engines import Engine
 from models.labels import SPINE_CLASSES
 from models.preprocess import from_network, neighbours, normalise, sagittal_grid, to_network
 
-QUESTIONS = frozenset({Question.COMPRESSION_FRACTURE})
+QUESTIONS = frozenset({Question.COMPRESSION_FRACTURE, Question.STENOSIS})
 ROLES = (
     SeriesRole.MR_SAGITTAL_T2,
     SeriesRole.MR_SAGITTAL_T2_FS,
@@ -43,11 +45,11 @@ SMALLEST_ERROR, LARGEST_ERROR = 0.4, 2.5
 class MrSagittalDetector:
     """Segments each slice with its neighbours as context, then measures."""
 
-    def __init__(self, bundle: Bundle, engine: Engine, policy: FracturePolicy) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, policy: FracturePolicy, stenosis: StenosisPolicy) -> None:
         """Refuse a bundle whose classes are not the spine's."""
         if bundle.labels != SPINE_CLASSES:
             raise BundleRefusal(f"bundle {bundle.identity.name}: labels must be {SPINE_CLASSES}, got {bundle.labels}")
-        self._bundle, self._engine, self._policy = bundle, engine, policy
+        self._bundle, self._engine, self._policy, self._stenosis = bundle, engine, policy, stenosis
         self._last: tuple[Volume, SpineReading] | None = None
 
     @property
@@ -57,11 +59,11 @@ class MrSagittalDetector:
 
     @property
     def reads(self) -> Reads:
-        """Sagittal MR; answers fracture, and measures discs and canal without grading them."""
+        """Sagittal MR; answers fracture, on T2 stenosis, and measures discs without grading them."""
         return Reads(name=self.identity.name, questions=QUESTIONS, roles=ROLES)
 
     def read(
-        self, volume: Volume, study_instance_uid: str, progress: Progress, _by_role: Mapping[SeriesRole, Volume]
+        self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
     ) -> DetectorResult:
         """Findings and outlines of a sagittal series; SeriesRefusal when no spine can be read on it."""
         if volume.plane is not Plane.SAGITTAL:
@@ -69,9 +71,10 @@ class MrSagittalDetector:
                 f"{self.identity.name} reads sagittal series, got a {volume.plane} one", code=ReasonCode.ORIENTATION
             )
         reading = self.read_spine(volume, progress)
+        shows_sac = any(role in SUITABLE[Question.STENOSIS] for role, beside in by_role.items() if beside is volume)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         return DetectorResult(
-            findings=findings_of(reading, subject, self._policy),
+            findings=findings_of(reading, subject, self._policy, self._stenosis if shows_sac else None),
             numbering=reading.numbering,
             segmentation=segmentation_of(reading, subject),
             warnings=reading.warnings,

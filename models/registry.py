@@ -15,6 +15,7 @@ from typing import TypeAlias
 from inference.errors import BundleRefusal
 from inference.pipeline import Detector
 from inference.spine_findings import FracturePolicy
+from inference.stenosis import StenosisPolicy
 from models.bundle import Bundle, read_bundle
 from models.engines import Engine, OnnxEngine
 from models.mr_disc_grader import MrDiscGrader
@@ -30,6 +31,7 @@ class DetectorSettings:
     threads: int = 2
     device: str = "cpu"
     fracture: FracturePolicy = field(default_factory=FracturePolicy)
+    stenosis: StenosisPolicy = field(default_factory=StenosisPolicy)
 
 
 Loaded: TypeAlias = Mapping[str, Detector]
@@ -37,7 +39,7 @@ Loaded: TypeAlias = Mapping[str, Detector]
 
 
 def _segmenter(bundle: Bundle, engine: Engine, settings: DetectorSettings, _loaded: Loaded) -> Detector:
-    return MrSagittalDetector(bundle, engine, settings.fracture)
+    return MrSagittalDetector(bundle, engine, settings.fracture, settings.stenosis)
 
 
 def _grader(bundle: Bundle, engine: Engine, _settings: DetectorSettings, loaded: Loaded) -> Detector:

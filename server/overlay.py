@@ -57,6 +57,7 @@ SCALES: dict[str, str] = {
     "genant_shape": "shape",
     "meyerding": "Meyerding",
     "pfirrmann": "Pfirrmann",
+    "canal_narrowing": "narrowing",
 }
 CALIBRATIONS = {
     "real": "calibrated on patients",

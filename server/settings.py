@@ -70,6 +70,9 @@ class Settings(BaseSettings):
         0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture."
     )
     fracture_z: float = Field(-3.0, lt=0, description="Largest z-score of the worst height that is called a fracture.")
+    stenosis_mm: float = Field(
+        10.0, gt=0, lt=12, description="Mid-sagittal canal diameter, in mm, below which stenosis is called."
+    )
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(
         1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt."

@@ -17,6 +17,7 @@ from dicom_node.spool import RESULTS, Spool
 from inference.errors import Failure, Refusal
 from inference.pipeline import Detector
 from inference.spine_findings import FracturePolicy
+from inference.stenosis import StenosisPolicy
 from models.registry import DetectorSettings, load_detectors
 from server.compose import threads_per_worker
 from server.events import configure, fault, frames_of
@@ -32,13 +33,16 @@ def detector_settings(settings: Settings) -> DetectorSettings:
         threads=threads_per_worker(settings),
         device=settings.device,
         fracture=FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z),
+        stenosis=StenosisPolicy(absolute_mm=settings.stenosis_mm),
     )
 
 
 def config_digest(settings: Settings) -> str:
     """Digest of the settings that change an answer; empty for the defaults, so that they may be added to."""
-    policy = FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z)
-    return "" if policy == FracturePolicy() else hashlib.sha256(policy.statement.encode()).hexdigest()
+    chosen, usual = detector_settings(settings), DetectorSettings()
+    statements = [(c.fracture.statement, c.stenosis.statement) for c in (chosen, usual)]
+    changed = "; ".join(mine for mine, default in zip(*statements, strict=True) if mine != default)
+    return hashlib.sha256(changed.encode()).hexdigest() if changed else ""
 
 
 def load(settings: Settings) -> tuple[Detector, ...]:

@@ -30,6 +30,7 @@ from rich.table import Table
 
 from inference.geometry import FrameReference, Volume
 from inference.spine_findings import FracturePolicy
+from inference.stenosis import StenosisPolicy
 from models.bundle import read_bundle
 from models.engines import OnnxEngine
 from models.mr_sagittal import MrSagittalDetector
@@ -59,7 +60,8 @@ def load_segmenter(bundle: Path, *, threads: int = 2) -> Segment:
     """Return what turns a volume into labels `[slice, row, column]`, run as the server runs it."""
     described = read_bundle(bundle)
     described.verify()
-    detector = MrSagittalDetector(described, OnnxEngine(described.weights, threads=threads), FracturePolicy())
+    engine = OnnxEngine(described.weights, threads=threads)
+    detector = MrSagittalDetector(described, engine, FracturePolicy(), StenosisPolicy())
 
     def segment(volume: Volume) -> NDArray[np.uint8]:
         probabilities = detector.segment(volume, lambda _activity, _share: None)

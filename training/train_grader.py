@@ -127,7 +127,8 @@ def prepare_samples(data: Path, out: Path) -> None:
         bundle.verify()
         settings = DetectorSettings()
         engine = OnnxEngine(bundle.weights, threads=settings.threads)
-        save_samples(cut_samples(data, MrSagittalDetector(bundle, engine, settings.fracture)), out / SAMPLES)
+        detector = MrSagittalDetector(bundle, engine, settings.fracture, settings.stenosis)
+        save_samples(cut_samples(data, detector), out / SAMPLES)
 
 
 def main(

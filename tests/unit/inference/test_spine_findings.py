@@ -1,6 +1,7 @@
 """From numbers to answers: the policy at its edges, and each number equal to the line drawn for it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from inference.measure.reading import (
     VertebraReading,
 )
 from inference.provenance import ModelIdentity
-from inference.spine_findings import FracturePolicy, Subject, findings_of, segmentation_of
+from inference.spine_findings import ONLY_ON_T2, FracturePolicy, Subject, findings_of, segmentation_of
+from inference.stenosis import LOWEST, LUMBAR, StenosisPolicy
 
 MODEL = ModelIdentity(name="m", version="1", sha256="0" * 64, training_data="synthetic")
 ROW_MM, COLUMN_MM = 0.8, 0.5
@@ -91,7 +93,7 @@ def reading(the_loss, heights=None):
 
 
 def fracture(the_loss, heights=None):
-    return findings_of(reading(the_loss, heights), subject(), FracturePolicy())[0]
+    return findings_of(reading(the_loss, heights), subject(), FracturePolicy(), None)[0]
 
 
 @pytest.mark.parametrize(
@@ -118,14 +120,14 @@ def test_a_deformity_below_the_operating_point_is_named_as_possible():
 
 def test_an_unmeasured_vertebra_is_not_assessed_for_its_own_reason():
     gone = Unmeasured(reason=ReasonCode.TRUNCATION, sentence="L1 touches the edge of the image.")
-    finding = findings_of(reading(gone, heights=None), subject(), FracturePolicy())[0]
+    finding = findings_of(reading(gone, heights=None), subject(), FracturePolicy(), None)[0]
     assert finding.assessment == NotAssessed(reason=ReasonCode.TRUNCATION, sentence="L1 touches the edge of the image.")
     assert finding.grades == ()
     assert finding.probability is None
 
 
 def test_every_length_equals_the_line_drawn_for_it():
-    for finding in findings_of(reading(loss(0.3, -4, 2)), subject(), FracturePolicy()):
+    for finding in findings_of(reading(loss(0.3, -4, 2)), subject(), FracturePolicy(), None):
         for evidence in finding.evidence:
             if evidence.measurement is None:
                 continue
@@ -140,8 +142,57 @@ def test_image_points_start_at_the_corner_of_the_first_pixel():
     assert finding.evidence[0].source.sop_instance_uid == "1.2.1"
 
 
-def test_discs_and_canal_are_measured_but_not_graded():
-    _, disc, canal = findings_of(reading(loss(0, 0, 0)), subject(), FracturePolicy())
+def canal(mm, level=LUMBAR[2], policy=StenosisPolicy()):  # noqa: B008 - a frozen value
+    narrow = Length(mm=mm, uncertainty_mm=0.5, start_index=(1.0, 20.0, 10.0), end_index=(1.0, 20.0, 10.0 + mm / 0.5))
+    one = replace(reading(loss(0, 0, 0)), canal_levels=(CanalReading(level=level, ap_diameter=narrow),))
+    return findings_of(one, subject(), FracturePolicy(), policy)[-1]
+
+
+@pytest.mark.parametrize(
+    ("mm", "answer", "narrowing"),
+    [(8.0, Present, "absolute"), (9.4, Present, "absolute"), (10.6, Absent, "relative"), (12.5, Absent, "none")],
+)
+def test_a_narrow_canal_is_stenosis_and_a_relatively_narrow_one_is_named(mm, answer, narrowing):
+    finding = canal(mm)
+    assert isinstance(finding.assessment, answer)
+    assert [(g.scale, g.value) for g in finding.grades] == [("canal_narrowing", narrowing)]
+    assert finding.operating_point == "mid-sagittal canal diameter < 10 mm"
+    assert finding.measurement("canal_ap_diameter").value == pytest.approx(mm)
+
+
+@pytest.mark.parametrize("mm", [9.6, 10.4])
+def test_a_diameter_that_cannot_be_told_from_the_cut_off_is_not_answered(mm):
+    finding = canal(mm)
+    assert finding.assessment.reason is ReasonCode.UNCERTAIN
+    assert finding.grades == ()
+    assert finding.measurement("canal_ap_diameter").value == pytest.approx(mm)
+
+
+def test_a_small_sac_at_the_lowest_disc_is_no_stenosis_by_itself_and_a_wide_one_is_none():
+    assert canal(7.0, LOWEST).assessment.reason is ReasonCode.UNCERTAIN
+    assert isinstance(canal(13.0, LOWEST).assessment, Absent)
+
+
+def test_thoracic_canals_are_measured_only():
+    finding = canal(8.0, Disc(above=Vertebra.T12, below=Vertebra.L1))
+    assert finding.assessment.reason is ReasonCode.NO_MODEL
+    assert finding.measurements
+
+
+def test_on_another_contrast_the_canal_is_measured_but_stenosis_is_not_told():
+    finding = canal(8.0, policy=None)
+    assert finding.assessment == NotAssessed(reason=ReasonCode.MISSING_SERIES, sentence=ONLY_ON_T2)
+    assert finding.measurements
+
+
+def test_a_site_may_choose_its_cut_off_and_the_result_states_it():
+    finding = canal(8.0, policy=StenosisPolicy(absolute_mm=7.0))
+    assert isinstance(finding.assessment, Absent)
+    assert finding.operating_point == "mid-sagittal canal diameter < 7 mm"
+
+
+def test_discs_and_canal_that_cannot_be_measured_say_why():
+    _, disc, canal = findings_of(reading(loss(0, 0, 0)), subject(), FracturePolicy(), StenosisPolicy())
     assert disc.question is Question.DISC_DEGENERATION
     assert disc.assessment.reason is ReasonCode.NO_MODEL
     assert [m.name for m in disc.measurements] == ["middle_disc_height", "posterior_disc_height"]
