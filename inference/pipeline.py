@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Protocol
 
@@ -37,6 +37,8 @@ class DetectorResult:
     numbering: Numbering | None = None
     segmentation: Segmentation | None = None
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
+    unread: Mapping[SeriesRole, tuple[ReasonCode, str]] = field(default_factory=dict)
+    """Why a series that was to be looked at besides could not be used."""
 
 
 class Detector(Protocol):
@@ -147,8 +149,10 @@ def _read_series(
     try:
         progress("reading images", 0.0)
         volume = study.load(series_uid)
-        by_role = {_role_in(study, series_uid): volume, **_beside(study, plan.beside[detector.reads.name])}
-        return detector.read(volume, study.study_instance_uid, progress, by_role)
+        besides, unread = _beside(study, plan.beside[detector.reads.name])
+        by_role = {_role_in(study, series_uid): volume, **besides}
+        result = detector.read(volume, study.study_instance_uid, progress, by_role)
+        return replace(result, unread={**unread, **result.unread})
     except SeriesRefusal as refusal:
         return _refused(study, detector, refusal.code, refusal.sentence)
     except (SpineError, MemoryError):  # of the study or the machine, not of this detector
@@ -162,15 +166,17 @@ def _read_series(
         return _refused(study, detector, ReasonCode.FAULT, sentence)
 
 
-def _beside(study: StudyInput, wanted: Mapping[SeriesRole, str]) -> dict[SeriesRole, Volume]:
-    """The volumes that a detector looks at besides; one that cannot be read is as if it were not there."""
-    volumes = {}
+def _beside(
+    study: StudyInput, wanted: Mapping[SeriesRole, str]
+) -> tuple[dict[SeriesRole, Volume], dict[SeriesRole, tuple[ReasonCode, str]]]:
+    """The volumes that a detector looks at besides, and why one could not be read: that is as if it were not there."""
+    volumes, unread = {}, {}
     for role, series_uid in wanted.items():
         try:
             volumes[role] = study.load(series_uid)
         except SeriesRefusal as refusal:
-            log.info("series_left_out", extra={"reason": refusal.code.value, "series_instance_uid": series_uid})
-    return volumes
+            unread[role] = (refusal.code, refusal.sentence)
+    return volumes, unread
 
 
 def _role_in(study: StudyInput, series_uid: str) -> SeriesRole:
@@ -204,18 +210,21 @@ def _not_assessed(study: StudyInput, question: Question, code: ReasonCode, sente
 def _series_use(
     facts: SeriesFacts, plan: StudyPlan, results: Sequence[tuple[Detector, str, DetectorResult]]
 ) -> SeriesUse:
-    uid = facts.series_instance_uid
-    readers = [(d, r) for d, _, r in results if uid in plan.read_by(d.reads.name)]
+    uid, role = facts.series_instance_uid, role_of(facts)
+    readers = [(d, r) for d, chosen, r in results if uid == chosen]
+    besides = [(d, r) for d, chosen, r in results if uid != chosen and uid in plan.read_by(d.reads.name)]
     reasons = [r.warnings[0] if r.warnings and r.segmentation is None else None for _, r in readers]
+    reasons += [r.unread.get(role) for _, r in besides]
+    used_by = [d for d, _ in readers] + [d for d, r in besides if role not in r.unread]
     refused = reasons[0] if reasons and all(reasons) else None
-    if not readers:
+    if not reasons:
         refused = plan.series_refusal(uid)
     return SeriesUse(
         uid=uid,
         modality=facts.modality,
         plane=facts.plane.value,
         contrast=contrast_of(facts).value,
-        role=role_of(facts).value,
-        used_by=tuple(sorted(d.identity.name for d, _ in readers)),
+        role=role.value,
+        used_by=tuple(sorted(detector.identity.name for detector in used_by)),
         refused=refused,
     )

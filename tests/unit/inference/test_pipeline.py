@@ -199,6 +199,19 @@ def test_a_second_series_that_cannot_be_read_is_as_if_it_were_not_there():
     document = read_study(replace(study(T2, t1), load=failing), [reader], software_version="0").findings
     assert list(reader.saw) == [SeriesRole.MR_SAGITTAL_T2]
     assert isinstance(document.of(Question.COMPRESSION_FRACTURE)[0].assessment, Present)
+    left_out = next(use for use in document.series if use.uid == "1.2.3.3")
+    assert (left_out.used_by, left_out.refused) == ((), (ReasonCode.PIXEL_DATA, "truncated"))
+
+
+def test_a_series_that_a_detector_could_not_use_says_so():
+    t1 = replace(T2, series_instance_uid="1.2.3.3", repetition_time_ms=600.0, echo_time_ms=10.0)
+    why = (ReasonCode.BODY_PART, "no spine")
+    reader = Reader("a", DetectorResult(findings=(fracture("L1"),), unread={SeriesRole.MR_SAGITTAL_T1: why}))
+    roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)
+    reader.reads = replace(reader.reads, roles=roles, beside=roles)
+    chosen, left_out = read([T2, t1], [reader]).series
+    assert (chosen.used_by, chosen.refused) == (("a",), None)
+    assert (left_out.used_by, left_out.refused) == ((), why)
 
 
 def test_the_same_input_gives_the_same_bytes():
