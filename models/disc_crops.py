@@ -1,9 +1,10 @@
 """What a disc grader sees: one upright square around each disc, the outlines beside the signal, for T1 and for T2.
 
-A crop lies in the slice through the disc's centre. Its rows run along the disc's axis towards the feet and its columns
-towards the back, whatever the disc's tilt, the order of the slices or their pixel spacing. Its size follows the
-spine's own bodies, so that neither a person's size nor a wrong pixel spacing changes what is seen. Each contrast is cut
-by the outlines of its own series: the patient may have moved between two, and some images lost their positions.
+A crop lies in the slice through the disc's centre, a little further back. Its rows run along the disc's axis towards
+the feet and its columns towards the back, whatever the disc's tilt, the order of the slices or their pixel spacing. Its
+size follows the spine's own bodies, so that neither a person's size nor a wrong pixel spacing changes what is seen.
+Each contrast is cut by the outlines of its own series: the patient may have moved between two, and some images lost
+their positions.
 
 Words: a *view* is the crops of one series, ``[disc, channel, row, column]``.
 """
@@ -24,6 +25,8 @@ SIDE = 96
 STEP_MM = 0.7
 """From pixel to pixel in a mean adult: 67 mm in all, the disc (35 mm deep, models.md 2.3), half of both bodies and the
 canal."""
+BEHIND_MM = 6.0
+"""A crop's middle lies this far behind the disc's in a mean adult: the canal ends 35 mm behind the disc's middle."""
 CLIP = 5.0
 """Signal further than this many standard deviations from its mean is an artefact."""
 CHANNELS = ("signal", "vertebra", "disc", "canal")
@@ -60,7 +63,7 @@ def _places(disc: DiscReading, size: BodySize) -> FloatArray:
     """Index of each pixel of a disc's crop, (slice/row/column, row, column)."""
     offset = (np.arange(SIDE) - (SIDE - 1) / 2) * STEP_MM
     down = np.multiply.outer(disc.down_index, offset * size.height)[:, :, None]
-    back = np.multiply.outer(disc.back_index, offset * size.depth)[:, None, :]
+    back = np.multiply.outer(disc.back_index, (offset + BEHIND_MM) * size.depth)[:, None, :]
     return np.asarray(np.reshape(disc.centre_index, (3, 1, 1)) + down + back)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -47,25 +47,46 @@ NEEDS: Mapping[str, frozenset[Contrast]] = {
 either will do."""
 
 
+class Vote(StrEnum):
+    """What a probability says about a sign."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Turns one output's logit into a probability (Platt scaling), and that into yes or no."""
+    """Turns one output's logit into a probability (Platt scaling), and that into yes, no or unsure.
+
+    Unsure: between ``unsure_above`` and ``unsure_below``, where neither yes nor no can be ruled out at the error rate
+    that the grader was made for, separately among discs with and without the sign (class-conditional conformal
+    prediction: Vovk, ACML 2012). Where there is no such band around the threshold, ``unsure_above`` is not below
+    ``unsure_below``.
+    """
 
     slope: float
     offset: float
     threshold: float
+    unsure_above: float
+    unsure_below: float
 
     def probability(self, logit: FloatArray) -> FloatArray:
         """Calibrated probability."""
         return np.asarray(1.0 / (1.0 + np.exp(-(self.slope * logit + self.offset))))
 
+    def vote(self, probability: float) -> Vote:
+        """Yes, no or unsure."""
+        if self.unsure_above <= probability <= self.unsure_below:
+            return Vote.UNSURE
+        return Vote.YES if probability >= self.threshold else Vote.NO
+
 
 def scales_of(metadata: Mapping[str, Any]) -> dict[str, Scale]:
     """The scales in a bundle's metadata, by output; KeyError or TypeError where one is missing or not a number."""
     rows = metadata["spine"]["scales"]
-    return {
-        name: Scale(**{key: float(rows[name][key]) for key in ("slope", "offset", "threshold")}) for name in OUTPUTS
-    }
+    names = [field.name for field in fields(Scale)]
+    return {output: Scale(**{name: float(rows[output][name]) for name in names}) for output in OUTPUTS}
 
 
 def pfirrmann_of(probability: FloatArray) -> FloatArray:

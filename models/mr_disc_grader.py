@@ -20,7 +20,7 @@ from inference.series.role import SeriesRole
 from inference.spine_findings import Subject, disc_finding
 from models.bundle import Bundle
 from models.disc_crops import CHANNELS, SIDE, Contrast, view_discs
-from models.disc_grades import DEGENERATED, NEEDS, OUTPUTS, PFIRRMANN_STEPS, Scale, Sign, pfirrmann_of, scales_of
+from models.disc_grades import DEGENERATED, NEEDS, OUTPUTS, PFIRRMANN_STEPS, Scale, Sign, Vote, pfirrmann_of, scales_of
 from models.engines import Engine
 from models.mr_sagittal import MrSagittalDetector
 
@@ -79,19 +79,22 @@ class MrDiscGrader:
     ) -> DetectorResult:
         """Grades of every disc of the series; SeriesRefusal when no spine can be read on it."""
         reading = self._segmenter.read_spine(volume, progress)
-        views = {CONTRASTS[role]: self._view(beside, progress) for role, beside in by_role.items()}
+        views: dict[Contrast, dict[str, NDArray[np.float32]]] = {}
+        unread: dict[SeriesRole, tuple[ReasonCode, str]] = {}
+        for role, beside in by_role.items():
+            try:
+                views[CONTRASTS[role]] = self._view(beside, progress)
+            except SeriesRefusal as refusal:  # the findings then say of each disc that it was not found there
+                unread[role] = (refusal.code, refusal.sentence)
         progress("grading discs", 0.9)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         graded = self._grade(reading, views)
         findings = [f for disc in graded for f in _findings(disc, subject, self._scales)]
-        return DetectorResult(findings=tuple(_said_once(findings, subject)))
+        return DetectorResult(findings=tuple(_said_once(findings, subject)), unread=unread)
 
     def _view(self, volume: Volume, progress: Progress) -> dict[str, NDArray[np.float32]]:
-        """The crops of a series by level; none where it shows no spine, which the findings then say of each disc."""
-        try:
-            reading = self._segmenter.read_spine(volume, progress)
-        except SeriesRefusal:
-            return {}
+        """The crops of a series by level; SeriesRefusal where it shows no spine."""
+        reading = self._segmenter.read_spine(volume, progress)
         if not reading.discs:
             return {}
         return dict(zip((disc.level.name for disc in reading.discs), view_discs(reading, volume), strict=True))
@@ -119,14 +122,14 @@ def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) ->
     for sign, question in QUESTIONS.items():
         site = _site(graded.disc, sign)
         answer = _answer(sign, graded, scales[sign])
-        is_answered = not isinstance(answer, NotAssessed)
+        is_graded = _missing(sign, graded) is None
         yield Finding(
             id=subject.track(question, " ".join(filter(None, (site.level, site.endplate)))),
             question=question,
             site=site,
             assessment=answer,
-            probability=round(graded.probability[sign], 3) if is_answered else None,
-            calibration=Calibration.REAL if is_answered else Calibration.NONE,
+            probability=round(graded.probability[sign], 3) if is_graded else None,
+            calibration=Calibration.REAL if is_graded else Calibration.NONE,
             operating_point=f"probability >= {scales[sign].threshold:g}",
             evidence=(subject.point(graded.disc.centre_index),),
             model=subject.model.name,
@@ -137,12 +140,16 @@ def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) ->
 def _said_once(findings: Sequence[Finding], subject: Subject) -> Iterator[Finding]:
     """The findings, with one for the whole study where a question is open at every disc for want of a series."""
     open_questions = {f.question for f in findings} - {
-        f.question for f in findings if not isinstance(f.assessment, NotAssessed) or f.measurements
+        f.question for f in findings if not _lacks_a_series(f) or f.measurements
     }
     for question in sorted(open_questions):
         first = next(f for f in findings if f.question is question)
         yield replace(first, id=subject.track(question, "all"), site=Site(), evidence=())
     yield from (f for f in findings if f.question not in open_questions)
+
+
+def _lacks_a_series(finding: Finding) -> bool:
+    return isinstance(finding.assessment, NotAssessed) and finding.assessment.reason is ReasonCode.MISSING_SERIES
 
 
 def _degeneration(graded: _Graded, subject: Subject) -> Finding:
@@ -167,7 +174,15 @@ def _answer(sign: Sign, graded: _Graded, scale: Scale) -> Present | Absent | Not
     missing = _missing(sign, graded)
     if missing is not None:
         return missing
-    return Present() if graded.probability[sign] >= scale.threshold else Absent()
+    probability = graded.probability[sign]
+    vote = scale.vote(probability)
+    if vote is Vote.UNSURE:
+        sentence = (
+            f"The probability is {probability:.2f}; from {scale.unsure_above:.2f} to {scale.unsure_below:.2f} "
+            "neither present nor absent is told with confidence."
+        )
+        return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
+    return Present() if vote is Vote.YES else Absent()
 
 
 def _missing(what: str, graded: _Graded) -> NotAssessed | None:

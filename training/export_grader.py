@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,24 +22,29 @@ from numpy.typing import NDArray
 from rich.logging import RichHandler
 from torch import Tensor, nn
 
+from inference.geometry import FloatArray
 from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast
 from models.disc_grades import OUTPUTS
 from training.export import DATA_LICENCE, OPSET, PARITY, ParityError, monai_keys, round_weights, store_half, write_json
 from training.grader_card import draw_reliability, render_grader_card
 from training.grader_data import Samples, load_samples
 from training.grader_network import DiscGrader
-from training.grader_scores import BOOTSTRAPS, cross_scaled, fit_scale, score_discs, score_subgroups
+from training.grader_scores import BOOTSTRAPS, cross_scaled, fit_scale, is_graded, score_discs, score_subgroups
 from training.midsagittal import FOLD_SEED, FOLDS
 from training.train_grader import SAMPLES, load_member, member_path, predict
 
 log = logging.getLogger(__name__)
 NAME = "mr_disc_grading"
-VERSION = "0.1.0"
-CHANGES = {"0.1.0": "first version"}
+VERSION = "0.2.0"
+CHANGES = {
+    "0.1.0": "first version",
+    "0.2.0": "crops reach behind the canal; two networks a fold; nothing is said where neither answer is sure",
+}
 REFERENCES = [
     "van der Graaf et al., Lumbar spine segmentation in MR images: a dataset and a public benchmark, Sci. Data 2024",
     "Pfirrmann et al., Magnetic resonance classification of lumbar intervertebral disc degeneration, Spine 2001",
     "Frank and Hall, A simple approach to ordinal classification, ECML 2001",
+    "Vovk, Conditional validity of inductive conformal predictors, ACML 2012",
 ]
 
 
@@ -147,16 +153,22 @@ def describe(digest: str, scales: dict[str, dict[str, float]], run: dict[str, An
     }
 
 
+def fit_scales(logits: FloatArray, samples: Samples) -> dict[str, dict[str, float]]:
+    """The scale of each output, from all discs that are graded for it."""
+    scales = {}
+    for place, name in enumerate(OUTPUTS):
+        shown = is_graded(samples, name)
+        scale = fit_scale(logits[shown, place], samples.targets[shown, place].astype(np.float64))
+        scales[name] = {key: round(value, 4) for key, value in asdict(scale).items()}
+    return scales
+
+
 def export(run_folder: Path, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
     """Score the run and write the bundle; returns the metrics."""
     samples, members = load_samples(run_folder / SAMPLES), finished_members(run_folder)
-    logits, targets = out_of_fold(members, samples), samples.targets.astype(np.float64)
+    logits = out_of_fold(members, samples)
     scores = score_discs(logits, samples, bootstraps=bootstraps)
-    fitted = [fit_scale(logits[:, place], targets[:, place]) for place in range(len(OUTPUTS))]
-    scales = {
-        name: {"slope": round(s.slope, 4), "offset": round(s.offset, 4), "threshold": round(s.threshold, 4)}
-        for name, s in zip(OUTPUTS, fitted, strict=True)
-    }
+    scales = fit_scales(logits, samples)
     for folder in ("configs", "models", "docs"):
         (bundle / folder).mkdir(parents=True, exist_ok=True)
     new = bundle / "models" / "model.onnx.new"
@@ -180,7 +192,8 @@ def export(run_folder: Path, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> d
     write_json(metadata, bundle / "configs" / "metadata.json")
     write_json(metrics, bundle / "docs" / "metrics.json")
     (bundle / "docs" / "README.md").write_text(render_grader_card(metadata, metrics))
-    draw_reliability(cross_scaled(logits, samples)[0], targets, bundle / "docs" / "reliability.png")
+    truth = samples.targets.astype(np.float64)
+    draw_reliability(cross_scaled(logits, samples).probability, truth, bundle / "docs" / "reliability.png")
     return metrics
 
 

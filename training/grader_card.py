@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.geometry import FloatArray
 from models.disc_grades import OUTPUTS, PFIRRMANN_STEPS, Sign
-from training.grader_scores import BINS
+from training.grader_scores import BINS, ERROR
 
 mpl.use("Agg")
 
@@ -50,10 +50,16 @@ is wrong.
 ## Measured: cross-validation on real patients
 
 {protocol}. Scales and thresholds of each fold come from the other folds. In brackets: 95 % by
-bootstrap over patients. Series in which no spine is found are not among the discs. What ships is the mean of all
-networks, which was not measured as such: each patient was seen by some of them.
+bootstrap over patients. Series in which no spine is found are not among the discs; a disc that lacks a contrast that an
+answer needs is not graded for it. What ships is the mean of all networks, which was not measured as such: each patient
+was seen by some of them.
 
 {table}
+
+Between two probabilities of each sign nothing is said (conformal prediction, made for {error:.0%} of errors among discs
+with the sign and among discs without it):
+
+{unsure}
 
 Pfirrmann grades, radiologist (rows I to V) against this model (columns):
 
@@ -99,6 +105,8 @@ def render_grader_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str
         per_fold=training["members_per_fold"],
         protocol=_sentence(metrics["protocol"]),
         table=_table(metrics["scores"]),
+        error=ERROR,
+        unsure=_unsure_table(metrics["scores"]),
         confusion="\n".join(["| I | II | III | IV | V |", "|---|---|---|---|---|", *map(_row, confusion)]),
         published="; ".join(PUBLISHED.values()),
         subgroups=_subgroups(metrics["subgroups"]),
@@ -118,18 +126,36 @@ def _interval(score: dict[str, float]) -> str:
 
 
 def _table(scores: dict[str, Any]) -> str:
-    rows = ["| answer | positives | AUC | kappa | balanced accuracy | calibration error |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| answer | discs graded | with the sign | AUC | kappa | balanced accuracy | calibration error |",
+        "|---|---|---|---|---|---|---|",
+    ]
     grades = scores["pfirrmann"]
     within = f"within one grade {_interval(grades['within_one_grade'])}"
-    rows.append(_row(["Pfirrmann", within, "", f"quadratic {_interval(grades['kappa_quadratic'])}",
+    rows.append(_row(["Pfirrmann", grades["graded"], within, "", f"quadratic {_interval(grades['kappa_quadratic'])}",
                       f"{grades['balanced_accuracy']:.2f}", ""]))  # fmt: skip
     for sign in Sign:
         score = scores[sign.value]
         rows.append(
-            _row([sign.value.replace("_", " "), score["positives"], _interval(score["auc"]), _interval(score["kappa"]),
-                  f"{score['balanced_accuracy']:.2f}", f"{score['calibration_error']:.3f}"])
+            _row([_words(sign), score["graded"], score["positives"], _interval(score["auc"]),
+                  _interval(score["kappa"]), f"{score['balanced_accuracy']:.2f}", f"{score['calibration_error']:.3f}"])
         )  # fmt: skip
     return "\n".join(rows)
+
+
+def _unsure_table(scores: dict[str, Any]) -> str:
+    rows = ["| answer | left open | kappa of the rest | sensitivity | specificity |", "|---|---|---|---|---|"]
+    for sign in Sign:
+        score = scores[sign.value]
+        rows.append(
+            _row([_words(sign), f"{score['unsure']:.0%}", _interval(score["kappa_when_sure"]),
+                  f"{score['sensitivity_when_sure']:.2f}", f"{score['specificity_when_sure']:.2f}"])
+        )  # fmt: skip
+    return "\n".join(rows)
+
+
+def _words(sign: Sign) -> str:
+    return sign.value.replace("_", " ")
 
 
 def _subgroups(groups: dict[str, Any]) -> str:
@@ -149,9 +175,10 @@ def draw_reliability(probability: FloatArray, targets: FloatArray, path: Path) -
     figure, axes = plt.subplots(figsize=(5, 5), dpi=100)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for column, sign in enumerate(Sign, start=len(PFIRRMANN_STEPS)):
-        parts = np.array_split(np.argsort(probability[:, column]), BINS)
+        graded = np.flatnonzero(np.isfinite(probability[:, column]))
+        parts = np.array_split(graded[np.argsort(probability[graded, column])], BINS)
         shown = [(probability[p, column].mean(), targets[p, column].mean()) for p in parts]
-        axes.plot(*zip(*shown, strict=True), marker="o", markersize=3, linewidth=1, label=sign.value.replace("_", " "))
+        axes.plot(*zip(*shown, strict=True), marker="o", markersize=3, linewidth=1, label=_words(sign))
     axes.set(xlabel="mean probability", ylabel="share of positives", xlim=(0, 1), ylim=(0, 1))
     axes.legend(fontsize=8)
     figure.tight_layout()

@@ -1,12 +1,15 @@
 """How well discs are graded, on patients that the grader has not seen: cross-validated scores with intervals.
 
-Everything that is chosen (the scale of the probabilities, the threshold of a sign) is chosen on the other folds, so
-that no patient's own answer takes part in it. Intervals: 95 % by bootstrap over patients, not over discs.
+Everything that is chosen (the scale of the probabilities, the threshold of a sign, when nothing is said) is chosen on
+the other folds, so that no patient's own answer takes part in it. A disc that lacks a contrast that an answer needs is
+not scored for it, because the product does not answer it either; how many are scored is stated. Intervals: 95 % by
+bootstrap over patients, not over discs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,36 +18,84 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from inference.geometry import FloatArray
-from models.disc_grades import OUTPUTS, PFIRRMANN_STEPS, Scale, Sign, pfirrmann_of
+from models.disc_crops import Contrast
+from models.disc_grades import NEEDS, OUTPUTS, PFIRRMANN_STEPS, Scale, Sign, Vote, pfirrmann_of
 from training.grader_data import Samples
 
 BOOTSTRAPS = 1000
+ERROR = 0.15
+"""How often a disc with a sign, and one without, may be told wrong; what cannot keep to it is not answered. A choice
+of policy: the lower, the more discs are left open."""
+RARE = 0.1
+"""A sign that fewer discs have is answered by the threshold of largest kappa alone: at one wrong in seven among the many
+discs without it, most calls would be wrong."""
 BINS = 15
 """Equal-mass bins of the expected calibration error (models.md 4.2)."""
 
 Score = Callable[[FloatArray, FloatArray], float]
 
 
-def fit_scale(logit: FloatArray, truth: FloatArray) -> Scale:
-    """Scale of one output, with the threshold of the largest kappa."""
+def fit_scale(logit: FloatArray, truth: FloatArray, *, error: float = ERROR) -> Scale:
+    """Scale of one output, with the threshold of the largest kappa and the band in which neither answer is sure.
+
+    The band: a disc that has the sign has a probability of at least ``unsure_above``, and one that has not at most
+    ``unsure_below``, each but for a share ``error`` of them (class-conditional conformal prediction). A rare sign has
+    no band.
+    """
     model = LogisticRegression(C=1e3).fit(logit[:, None], truth)
-    scale = Scale(slope=float(model.coef_[0, 0]), offset=float(model.intercept_[0]), threshold=0.5)
-    probability = scale.probability(logit)
+    slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
+    plain = Scale(slope=slope, offset=offset, threshold=0.5, unsure_above=1.0, unsure_below=0.0)
+    probability = plain.probability(logit)
+    low = _quantile(probability[truth == 1], error)
+    high = 1.0 - _quantile(1.0 - probability[truth == 0], error)
     candidates = np.unique(np.round(np.quantile(probability, np.linspace(0.02, 0.98, 33)), 4))
     kappas = [cohen_kappa_score(truth, probability >= candidate) for candidate in candidates]
-    return Scale(slope=scale.slope, offset=scale.offset, threshold=float(candidates[int(np.argmax(kappas))]))
+    threshold = float(candidates[int(np.argmax(kappas))])
+    if truth.mean() < RARE:
+        return replace(plain, threshold=threshold)
+    if low < high:
+        threshold = float(np.clip(threshold, low, high))
+    return replace(plain, threshold=threshold, unsure_above=low, unsure_below=high)
 
 
-def cross_scaled(logits: FloatArray, samples: Samples) -> tuple[FloatArray, FloatArray]:
-    """Probabilities and answers (disc, output); each fold scaled as the other folds say."""
-    probability, answer = np.zeros_like(logits, dtype=np.float64), np.zeros(logits.shape)
-    for fold in np.unique(samples.folds):
-        mine = samples.folds == fold
-        for column in range(len(OUTPUTS)):
-            scale = fit_scale(logits[~mine, column], samples.targets[~mine, column])
-            probability[mine, column] = scale.probability(logits[mine, column])
-            answer[mine, column] = probability[mine, column] >= scale.threshold
-    return probability, answer
+def _quantile(values: FloatArray, share: float) -> float:
+    """The value under which a new one of the same kind lies with at most this probability; 0 with too few values."""
+    place = int(np.floor(share * (len(values) + 1)))
+    return float(np.sort(values)[place - 1]) if place else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What is said about every disc, (disc, output); each fold scaled as the other folds say."""
+
+    probability: FloatArray
+    """NaN where a contrast is missing that the answer needs."""
+    yes: NDArray[np.bool_]
+    """Whether the probability reaches the threshold."""
+    sure: NDArray[np.bool_]
+    """Whether the product answers: graded, and outside the band in which neither answer is sure."""
+
+
+def cross_scaled(logits: FloatArray, samples: Samples) -> Answers:
+    """Probabilities and answers; no disc's own grade, and no grade of its fold, takes part in them."""
+    probability = np.full(logits.shape, np.nan)
+    yes, sure = np.zeros(logits.shape, dtype=np.bool_), np.zeros(logits.shape, dtype=np.bool_)
+    for column, name in enumerate(OUTPUTS):
+        shown = is_graded(samples, name)
+        for fold in np.unique(samples.folds):
+            mine, others = shown & (samples.folds == fold), shown & (samples.folds != fold)
+            scale = fit_scale(logits[others, column], samples.targets[others, column])
+            found = scale.probability(logits[mine, column])
+            probability[mine, column], yes[mine, column] = found, found >= scale.threshold
+            sure[mine, column] = [scale.vote(value) is not Vote.UNSURE for value in found]
+    return Answers(probability=probability, yes=yes, sure=sure)
+
+
+def is_graded(samples: Samples, name: str) -> NDArray[np.bool_]:
+    """Which discs are shown on every contrast that an output needs."""
+    needs = NEEDS["pfirrmann" if name.startswith("pfirrmann") else Sign(name)]
+    columns = [place for place, contrast in enumerate(Contrast) if contrast in needs]
+    return np.asarray(samples.shown[:, columns].all(axis=1))
 
 
 def calibration_error(truth: FloatArray, probability: FloatArray) -> float:
@@ -94,34 +145,58 @@ def _rounded(value: float) -> float:
 
 
 def score_discs(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
-    """All scores of out-of-fold logits (disc, output)."""
-    probability, answer = cross_scaled(logits, samples)
-    truth = samples.targets.astype(np.float64)
-    steps = len(PFIRRMANN_STEPS)
-    true_grade, grade = 1 + truth[:, :steps].sum(axis=1), pfirrmann_of(probability)
+    """All scores of out-of-fold logits (disc, output): of what the product says, with the share of what it does not."""
+    answers, truth = cross_scaled(logits, samples), samples.targets.astype(np.float64)
     scores: dict[str, Any] = {
         "discs": len(truth),
         "patients": len(np.unique(samples.patients)),
-        "pfirrmann": {
-            "kappa_quadratic": with_interval(
-                kappa_quadratic, true_grade, grade, samples.patients, bootstraps=bootstraps
-            ),
-            "within_one_grade": with_interval(within_one, true_grade, grade, samples.patients, bootstraps=bootstraps),
-            "balanced_accuracy": _rounded(balanced_accuracy_score(true_grade, grade)),
-            "confusion": _confusion(true_grade, grade),
-        },
+        "pfirrmann": _score_pfirrmann(answers, truth, samples.patients, bootstraps),
     }
-    for column, sign in enumerate(Sign, start=steps):
-        scores[sign.value] = {
-            "positives": int(truth[:, column].sum()),
-            "auc": with_interval(
-                auc, truth[:, column], probability[:, column], samples.patients, bootstraps=bootstraps
-            ),
-            "kappa": with_interval(kappa, truth[:, column], answer[:, column], samples.patients, bootstraps=bootstraps),
-            "balanced_accuracy": _rounded(balanced_accuracy_score(truth[:, column], answer[:, column])),
-            "calibration_error": _rounded(calibration_error(truth[:, column], probability[:, column])),
-        }
+    for column, sign in enumerate(Sign, start=len(PFIRRMANN_STEPS)):
+        scores[sign.value] = _score_sign(answers, truth, column, samples.patients, bootstraps)
     return scores
+
+
+def _score_pfirrmann(
+    answers: Answers, truth: FloatArray, patients: NDArray[np.str_], bootstraps: int
+) -> dict[str, Any]:
+    steps = len(PFIRRMANN_STEPS)
+    shown = np.isfinite(answers.probability[:, 0])
+    true_grade = 1 + truth[shown, :steps].sum(axis=1)
+    grade = pfirrmann_of(answers.probability[shown])
+    patients = patients[shown]
+    return {
+        "graded": int(shown.sum()),
+        "kappa_quadratic": with_interval(kappa_quadratic, true_grade, grade, patients, bootstraps=bootstraps),
+        "within_one_grade": with_interval(within_one, true_grade, grade, patients, bootstraps=bootstraps),
+        "balanced_accuracy": _rounded(balanced_accuracy_score(true_grade, grade)),
+        "confusion": _confusion(true_grade, grade),
+    }
+
+
+def _score_sign(
+    answers: Answers, truth: FloatArray, column: int, patients: NDArray[np.str_], bootstraps: int
+) -> dict[str, Any]:
+    shown = np.isfinite(answers.probability[:, column])
+    sure = answers.sure[:, column]
+    probability, yes = answers.probability[:, column], answers.yes[:, column].astype(np.float64)
+    true = truth[:, column]
+
+    def interval(score: Score, found: FloatArray, which: NDArray[np.bool_]) -> dict[str, float]:
+        return with_interval(score, true[which], found[which], patients[which], bootstraps=bootstraps)
+
+    return {
+        "graded": int(shown.sum()),
+        "positives": int(true[shown].sum()),
+        "auc": interval(auc, probability, shown),
+        "kappa": interval(kappa, yes, shown),
+        "balanced_accuracy": _rounded(balanced_accuracy_score(true[shown], yes[shown])),
+        "calibration_error": _rounded(calibration_error(true[shown], probability[shown])),
+        "unsure": _rounded(1 - sure.sum() / shown.sum()),
+        "kappa_when_sure": interval(kappa, yes, sure),
+        "sensitivity_when_sure": _rounded(yes[sure & (true == 1)].mean()),
+        "specificity_when_sure": _rounded(1 - yes[sure & (true == 0)].mean()),
+    }
 
 
 def _confusion(truth: FloatArray, grade: FloatArray) -> list[list[int]]:
@@ -130,18 +205,19 @@ def _confusion(truth: FloatArray, grade: FloatArray) -> list[list[int]]:
 
 def score_subgroups(logits: FloatArray, samples: Samples) -> dict[str, Any]:
     """Pfirrmann kappa and Modic AUC by vendor, field strength and sex."""
-    probability, _ = cross_scaled(logits, samples)
-    truth = samples.targets.astype(np.float64)
+    answers, truth = cross_scaled(logits, samples), samples.targets.astype(np.float64)
     modic = OUTPUTS.index(Sign.MODIC)
-    true_grade, grade = 1 + truth[:, : len(PFIRRMANN_STEPS)].sum(axis=1), pfirrmann_of(probability)
+    graded, graded_modic = (np.isfinite(answers.probability[:, column]) for column in (0, modic))
+    true_grade, grade = 1 + truth[:, : len(PFIRRMANN_STEPS)].sum(axis=1), pfirrmann_of(answers.probability)
     parts = np.array([subgroup.split(", ") for subgroup in samples.subgroups])
     groups: dict[str, Any] = {}
     for column in range(parts.shape[1]):
         for name in np.unique(parts[:, column]):
             mine = parts[:, column] == name
+            of_grade, of_modic = mine & graded, mine & graded_modic
             groups[str(name)] = {
                 "discs": int(mine.sum()),
-                "pfirrmann_kappa_quadratic": _rounded(kappa_quadratic(true_grade[mine], grade[mine])),
-                "modic_auc": _rounded(auc(truth[mine, modic], probability[mine, modic])),
+                "pfirrmann_kappa_quadratic": _rounded(kappa_quadratic(true_grade[of_grade], grade[of_grade])),
+                "modic_auc": _rounded(auc(truth[of_modic, modic], answers.probability[of_modic, modic])),
             }
     return groups

@@ -26,18 +26,28 @@ def _bundle(metrics: dict[str, Any]) -> str:
 def _grader(metrics: dict[str, Any]) -> str:
     model, scores = metrics["model"], metrics["scores"]
     grades = scores["pfirrmann"]
-    rows = [("Pfirrmann grade", "", f"quadratic: {_interval(grades['kappa_quadratic'])}")]
+    rows = [
+        ("Pfirrmann grade", str(grades["graded"]), "", f"quadratic: {_interval(grades['kappa_quadratic'])}", "", "")
+    ]
     rows += [
-        (name.replace("_", " "), _interval(score["auc"]), _interval(score["kappa"]))
+        (
+            name.replace("_", " "),
+            str(score["graded"]),
+            _interval(score["auc"]),
+            _interval(score["kappa"]),
+            f"{score['unsure']:.0%}",
+            _interval(score["kappa_when_sure"]),
+        )
         for name, score in scores.items()
         if isinstance(score, dict) and "auc" in score
     ]
     intro = (
         f"**{model['name']} {model['version']}** on {scores['discs']} discs of {scores['patients']} patients, "
         f"{metrics['data']} ({metrics['protocol']}; 95 % intervals over patients), by "
-        f"`python -m training.export_grader`. Within one Pfirrmann grade: {_interval(grades['within_one_grade'])}."
+        f"`python -m training.export_grader`. Within one Pfirrmann grade: {_interval(grades['within_one_grade'])}. "
+        "A disc is graded for what its series show; where neither answer is sure, it is left open."
     )
-    return "\n\n".join([intro, table(("", "AUC", "kappa"), rows)])
+    return "\n\n".join([intro, table(("", "graded", "AUC", "kappa", "left open", "kappa of the rest"), rows)])
 
 
 def _interval(score: dict[str, float]) -> str:

@@ -16,7 +16,7 @@ from inference.provenance import ModelIdentity
 from inference.series.role import SeriesRole
 from models.bundle import Bundle
 from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast, view_discs
-from models.disc_grades import OUTPUTS, Sign, pfirrmann_of
+from models.disc_grades import OUTPUTS, Scale, Sign, Vote, pfirrmann_of
 from models.mr_disc_grader import MODIC_NOTE, MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 
@@ -114,7 +114,7 @@ class Segmenter(MrSagittalDetector):
 
 
 def bundle(**changes):
-    scale = {"slope": 1.0, "offset": 0.0, "threshold": 0.4}
+    scale = {"slope": 1.0, "offset": 0.0, "threshold": 0.4, "unsure_above": 0.3, "unsure_below": 0.45}
     spine = {"scales": dict.fromkeys(OUTPUTS, scale)} | changes
     return Bundle(
         folder=None, identity=ModelIdentity(name="mr_disc_grading", version="1", sha256="0" * 64, training_data="x"),
@@ -128,6 +128,7 @@ def grade(known, by_role, **logits):
     grader = MrDiscGrader(bundle(), engine, Segmenter(known))
     chosen = next(iter(by_role.values()))
     result = grader.read(chosen, "1.2.3", lambda _doing, _share: None, by_role)
+    engine.unread = result.unread
     return {(f.question, f.site.level, f.site.endplate): f for f in result.findings}, engine
 
 
@@ -170,11 +171,29 @@ def test_t1_alone_gives_what_t1_shows():
 
 def test_a_t1_series_without_a_spine_is_as_if_it_were_not_there_but_the_chosen_one_is_refused():
     t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
-    found, _ = grade([(t2, reading(L4_L5))], {T2: t2, T1: t1})
+    found, engine = grade([(t2, reading(L4_L5))], {T2: t2, T1: t1})
+    assert engine.unread == {T1: (ReasonCode.BODY_PART, "no spine")}
     assert isinstance(found[Question.MODIC, None, None].assessment, NotAssessed)
     assert found[Question.DISC_BULGING, "L4-L5", None].assessment == Absent()
     with pytest.raises(SeriesRefusal, match="no spine"):
         grade([(t1, reading(L4_L5))], {T2: t2, T1: t1})
+
+
+def test_a_sign_that_can_be_neither_ruled_in_nor_out_is_not_answered_but_keeps_its_probability():
+    t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
+    known = [(t1, reading(L4_L5)), (t2, reading(L4_L5))]
+    found, _ = grade(known, {T2: t2, T1: t1}, modic=-0.5, disc_narrowing=-1.0)  # 0.38 and 0.27
+    modic = found[Question.MODIC, "L4-L5", None]  # at its disc, although no disc has an answer
+    assert modic.assessment.reason is ReasonCode.UNCERTAIN
+    assert "0.38; from 0.30 to 0.45" in modic.assessment.sentence
+    assert (modic.probability, modic.calibration) == (0.378, Calibration.REAL)
+    assert found[Question.DISC_NARROWING, "L4-L5", None].assessment == Absent()
+
+
+@pytest.mark.parametrize(("probability", "vote"), [(0.3, Vote.NO), (0.5, Vote.YES)])
+def test_signs_that_are_told_apart_well_leave_nothing_open(probability, vote):
+    scale = Scale(slope=1, offset=0, threshold=0.4, unsure_above=0.45, unsure_below=0.35)
+    assert scale.vote(probability) is vote
 
 
 def test_the_grade_is_the_median_of_the_steps():

@@ -14,11 +14,18 @@ pytest.importorskip("matplotlib", reason="training needs the extra train")
 from PIL import Image  # noqa: E402
 
 from models.disc_crops import CHANNELS, SIDE, Contrast  # noqa: E402
-from models.disc_grades import OUTPUTS, Sign  # noqa: E402
+from models.disc_grades import OUTPUTS, Sign, Vote  # noqa: E402
 from training.export_grader import Ensemble, export, finished_members, write_onnx  # noqa: E402
 from training.grader_data import Samples, augment_discs, load_samples, save_samples, target_of  # noqa: E402
 from training.grader_network import DiscGrader  # noqa: E402
-from training.grader_scores import calibration_error, cross_scaled, fit_scale, kappa_quadratic, with_interval  # noqa: E402
+from training.grader_scores import (  # noqa: E402
+    calibration_error,
+    cross_scaled,
+    fit_scale,
+    kappa_quadratic,
+    score_discs,
+    with_interval,
+)
 from training.midsagittal import COLUMNS, FOLDER, draw_folds, read_graded  # noqa: E402
 from training.spider import DataAbsentError  # noqa: E402
 from training.train_grader import SAMPLES, GraderConfig, member_path, train_member  # noqa: E402
@@ -67,9 +74,36 @@ def test_no_patients_own_grade_takes_part_in_its_probability_or_answer():
     changed[mine] = 1 - changed[mine]
     fields = {name: getattr(data, name) for name in Samples.__slots__}
     after = cross_scaled(logits, Samples(**(fields | {"targets": changed})))
-    assert np.array_equal(before[0][mine], after[0][mine])
-    assert np.array_equal(before[1][mine], after[1][mine])
-    assert not np.array_equal(before[0][~mine], after[0][~mine])
+    for part in ("probability", "yes", "sure"):
+        assert np.array_equal(getattr(before, part)[mine], getattr(after, part)[mine])
+    assert not np.array_equal(before.probability[~mine], after.probability[~mine])
+
+
+def test_what_the_product_does_not_grade_is_not_scored():
+    data = samples()
+    data.shown[:12, list(Contrast).index(Contrast.T2)] = False
+    logits = RNG.normal(size=data.targets.shape)
+    scores = score_discs(logits, data, bootstraps=5)
+    assert (scores["pfirrmann"]["graded"], scores["modic"]["graded"], scores["disc_narrowing"]["graded"]) == (
+        48,
+        48,
+        60,
+    )
+    logits[:12, : OUTPUTS.index(Sign.NARROWING)] += 100  # a grade that nobody is told
+    assert score_discs(logits, data, bootstraps=5)["pfirrmann"] == scores["pfirrmann"]
+
+
+def test_outside_the_band_errors_of_both_kinds_are_as_rare_as_asked():
+    truth = (RNG.random(6000) < 0.3).astype(float)
+    logit = RNG.normal(size=6000) + 1.5 * truth
+    learned, tried = slice(0, 3000), slice(3000, 6000)
+    scale = fit_scale(logit[learned], truth[learned], error=0.1)
+    found = scale.probability(logit[tried])
+    votes = np.array([scale.vote(p) for p in found])
+    has, has_not = truth[tried] == 1, truth[tried] == 0
+    assert (votes[has] == Vote.NO).mean() == pytest.approx(0.1, abs=0.03)
+    assert (votes[has_not] == Vote.YES).mean() == pytest.approx(0.1, abs=0.03)
+    assert 0.1 < (votes == Vote.UNSURE).mean() < 0.6
 
 
 def test_a_scale_makes_a_probability_true():
