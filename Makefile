@@ -55,7 +55,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # torch goes in first and by its exact version: where a CPU build is offered, pip then takes that one.
 $(VENV)/.developed: $(VENV)/.installed
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,train,postgresql]"
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,train,postgresql,openvino]"
 	touch $@
 
 clean:

@@ -11,11 +11,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.engines import engine_table, engines_as_json
 from benchmarks.ingest import CASES, IngestResult
 from benchmarks.receivers import ORTHANC, OURS, RECEIVERS, STORESCP
 
 
-def as_json(ingest: Sequence[IngestResult], latency_s: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def as_json(
+    ingest: Sequence[IngestResult],
+    latency_s: Mapping[str, Sequence[float]],
+    engines_s: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""
     return {
         "schema": "spine-bench/1",
@@ -37,6 +42,7 @@ def as_json(ingest: Sequence[IngestResult], latency_s: Mapping[str, Sequence[flo
             for receiver in RECEIVERS
         },
         "latency_s": {kind: [round(value, 2) for value in seconds] for kind, seconds in latency_s.items()},
+        "engines": engines_as_json(engines_s),
     }
 
 
@@ -77,3 +83,4 @@ def show(results: dict[str, Any], console: Console) -> None:
     for kind, values in results["latency_s"].items():
         seconds = ", ".join(f"{value:.1f}" for value in values)
         console.print(f"seconds from the end of the quiet period to the SR at the peer, 30-slice MR, {kind}: {seconds}")
+    console.print(engine_table(results["engines"]))

@@ -72,14 +72,16 @@ def contributing_equipment(models: Iterable[ModelIdentity], context: ReportConte
 
     The purpose is (109102, DCM, Processing Equipment): AIR's own code for a processing algorithm is a placeholder.
     """
-    items = [
-        _equipment(m.name, m.version, device_uid(m), f"AI model, weights sha256 {m.sha256}. {RESEARCH_USE}")
-        for m in models
-    ]
+    items = [_equipment(m.name, m.version, device_uid(m), f"{_made_of(m)}. {RESEARCH_USE}") for m in models]
     items.append(
         _equipment(SOFTWARE_NAME, context.software_version, context.server_uid, "Server: measurement and encoding")
     )
     return items
+
+
+def _made_of(model: ModelIdentity) -> str:
+    run_by = f", run by {plain(model.engine)}" if model.engine else ""
+    return f"AI model, weights sha256 {model.sha256}{run_by}"
 
 
 def _equipment(name: str, version: str, uid: str, description: str) -> hd.ContributingEquipment:

@@ -1,7 +1,7 @@
 """UIDs of the objects that this node makes: derived from what went in, so that a retry makes the same object again.
 
-Parts: object role, study, revision, sorted SOP Instance UIDs of the input, software version, model digests,
-configuration digest and code table version. Never the time, the host or the order of arrival.
+Parts: object role, study, revision, sorted SOP Instance UIDs of the input, software version, model digests and what ran
+them, configuration digest and code table version. Never the time, the host or the order of arrival.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Origin:
 
     def uid(self, *role: str) -> str:
         """The UID of one object, or of its series or another entity of it: an ObjectRole and more words."""
-        digests = sorted(f"{m.name}:{m.version}:{m.sha256}" for m in self.models)
+        digests = sorted(":".join(filter(None, (m.name, m.version, m.sha256, m.engine))) for m in self.models)
         what = (" ".join(role), self.study_instance_uid, str(self.revision))
         how = (self.software_version, self.config_digest, CODE_TABLE_VERSION)
         return deterministic_uid(*what, *how, *digests, *sorted(set(self.inputs)))

@@ -24,6 +24,8 @@ class ModelIdentity:
     sha256: str
     """Digest of the weights file, lower-case hexadecimal."""
     training_data: str
+    engine: str | None = None
+    """What ran the weights, like ``onnxruntime 1.32.0 cpu``: two engines round differently. None: not recorded."""
 
 
 def deterministic_uid(*parts: str) -> str:

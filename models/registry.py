@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +17,8 @@ from inference.pipeline import Detector
 from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from models.bundle import Bundle, read_bundle
-from models.engines import Engine, OnnxEngine
+from models.engine_choice import EngineChoice, load_engine
+from models.engines import Engine
 from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 
@@ -30,6 +31,7 @@ class DetectorSettings:
 
     threads: int = 2
     device: str = "cpu"
+    engine: EngineChoice = EngineChoice.AUTO
     fracture: FracturePolicy = field(default_factory=FracturePolicy)
     stenosis: StenosisPolicy = field(default_factory=StenosisPolicy)
 
@@ -98,8 +100,9 @@ def _load_all(bundles: Sequence[Bundle], settings: DetectorSettings) -> tuple[De
 
 def _load(bundle: Bundle, settings: DetectorSettings, loaded: dict[str, Detector]) -> Detector:
     bundle.verify()
-    engine = OnnxEngine(bundle.weights, threads=settings.threads, device=settings.device)
-    detector = DETECTORS[bundle.detector](bundle, engine, settings, loaded)
+    engine = load_engine(bundle, settings.engine, threads=settings.threads, device=settings.device)
+    run_by = replace(bundle, identity=replace(bundle.identity, engine=engine.name))
+    detector = DETECTORS[bundle.detector](run_by, engine, settings, loaded)
     loaded.setdefault(bundle.detector, detector)
     return detector
 
@@ -111,7 +114,7 @@ def import_bundle(source: Path, site_folder: Path) -> Bundle:
     installed = list_bundles(site_folder)
     if bundle.identity.name in {b.identity.name for b in installed}:
         raise BundleRefusal(f"bundle {bundle.identity.name!r} is already installed; remove it first")
-    _load_all([*installed, bundle], DetectorSettings(threads=1))
+    _load_all([*installed, bundle], DetectorSettings(threads=1, engine=EngineChoice.ONNXRUNTIME))
     site_folder.mkdir(parents=True, exist_ok=True)
     target = site_folder / bundle.identity.name
     shutil.copytree(source, target)

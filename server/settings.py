@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, description="CPU threads of one worker; 0: every core divided by the workers.")
     models: Listed = Field((), description="Names of the model bundles to use; empty: all that are installed.")
     device: str = Field("cpu", description="Where models run: cpu, or cuda where that runtime is installed.")
+    inference_engine: str = Field(
+        "auto",
+        description="What runs models on the cpu: onnxruntime, openvino, or auto (openvino where it is installed "
+        "and gives the same logits, else onnxruntime).",
+    )
     fracture_loss: float = Field(
         0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture."
     )
@@ -128,6 +133,13 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise SettingRefusal(f"log_level is DEBUG, INFO, WARNING or ERROR, got {value!r}.")
         return value.upper()
+
+    @field_validator("inference_engine")
+    @classmethod
+    def _engine(cls, value: str) -> str:
+        if value not in {"auto", "onnxruntime", "openvino"}:
+            raise SettingRefusal(f"inference_engine is auto, onnxruntime or openvino, got {value!r}.")
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -10,14 +10,16 @@ import hashlib
 import signal
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dicom_node.spool import RESULTS, Spool
-from inference.errors import Failure, Refusal
+from inference.errors import Failure, Refusal, SettingRefusal
 from inference.pipeline import Detector
 from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
+from models.engine_choice import EngineChoice, why_no_openvino
 from models.registry import DetectorSettings, load_detectors
 from server.compose import threads_per_worker
 from server.events import configure, fault, frames_of
@@ -32,9 +34,17 @@ def detector_settings(settings: Settings) -> DetectorSettings:
     return DetectorSettings(
         threads=threads_per_worker(settings),
         device=settings.device,
+        engine=EngineChoice(settings.inference_engine),
         fracture=FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z),
         stenosis=StenosisPolicy(absolute_mm=settings.stenosis_mm),
     )
+
+
+def check_engine(settings: Settings) -> None:
+    """Refuse, before anything is loaded, an engine that is asked for by name and cannot be used on this machine."""
+    why_not = why_no_openvino(settings.device)
+    if settings.inference_engine == EngineChoice.OPENVINO and why_not is not None:
+        raise SettingRefusal(f"inference_engine openvino cannot be used: {why_not}.")
 
 
 def config_digest(settings: Settings) -> str:
@@ -50,7 +60,9 @@ def load(settings: Settings) -> tuple[Detector, ...]:
 
     Raises:
         BundleRefusal: a bundle is missing or is not what its metadata says.
+        SettingRefusal: the engine or the device of the settings cannot be used.
     """
+    check_engine(settings)
     return load_detectors(detector_settings(settings), settings.models or None, settings.site_bundles)
 
 
@@ -61,13 +73,21 @@ class ReaderFactory:
     settings: Settings
 
     def __call__(self) -> Work:
-        """Load the models, in the child."""
+        """Load the models, in the child; where one is refused, every study fails with that sentence."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
         configure(self.settings.log_level)
         keep_freed_memory()
-        reader = StudyReader(self.settings, load(self.settings))
+        try:
+            reader = StudyReader(self.settings, load(self.settings))
+        except Refusal as refusal:
+            fault("models_refused", reason=refusal.sentence)
+            return partial(_cannot_read, f"The models cannot be used: {refusal.sentence}")
         spare_lasting_objects()
         return reader
+
+
+def _cannot_read(reason: str, _request: Value) -> Value:
+    return {"state": "failed", "reason": reason}
 
 
 class StudyReader:

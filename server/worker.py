@@ -17,7 +17,7 @@ from server.outbound import destinations
 from server.processes import Presence, Role
 from server.settings import Settings
 from server.signals import StopSignal
-from server.study_kernel import ReaderFactory
+from server.study_kernel import ReaderFactory, check_engine
 from server.study_work import StudySteps
 from server.sweep import Sweep
 from server.work_queue import APPLICATION, DELIVERY_QUEUE, STUDY_QUEUE, VERSION, disable_pickle, make_client
@@ -32,9 +32,10 @@ def run(settings: Settings) -> None:
 
     Raises:
         UsageRefusal: every slot of this data folder is taken.
-        BundleRefusal: a model bundle is not usable.
+        SettingRefusal: the engine that the settings name cannot be used on this machine.
     """
     configure(settings.log_level)
+    check_engine(settings)
     stop = StopSignal()
     node = open_node(settings)
     slot = _free_slot(node)

@@ -27,7 +27,7 @@ ERROR = 0.15
 """How often a disc with a sign, and one without, may be told wrong; what cannot keep to it is not answered. A choice
 of policy: the lower, the more discs are left open."""
 RARE = 0.1
-"""A sign that fewer discs have is answered by the threshold of largest kappa alone: at one wrong in seven among the many
+"""A sign that fewer discs have is answered by the threshold of largest kappa alone: at one wrong in seven of the many
 discs without it, most calls would be wrong."""
 BINS = 15
 """Equal-mass bins of the expected calibration error (models.md 4.2)."""

@@ -60,7 +60,13 @@ def to_json(document: StudyFindings) -> dict[str, Any]:
         },
         "findings": [_finding_to_json(f) for f in document.findings],
         "models": [
-            {"name": m.name, "version": m.version, "sha256": m.sha256, "training_data": m.training_data}
+            {
+                "name": m.name,
+                "version": m.version,
+                "sha256": m.sha256,
+                "training_data": m.training_data,
+                "engine": m.engine,
+            }
             for m in document.models
         ],
         "software": {"name": SOFTWARE_NAME, "version": document.software_version},

