@@ -217,12 +217,14 @@ def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
         measured = item.get("MeasuredValueSequence")
         if not shapes or not measured or shapes[0].GraphicType != "POLYLINE":
             continue
+        if value_of(measured[0], "MeasurementUnitsCodeSequence") != "mm":
+            continue
         reference = children(shapes[0], value_type="IMAGE")[0].ReferencedSOPSequence[0]
         frame = reference.get("ReferencedFrameNumber")
         spacing = pixel_spacing(sources[str(reference.ReferencedSOPInstanceUID)], None if frame is None else int(frame))
         data = [float(v) for v in shapes[0].GraphicData]
         points = list(zip(data[::2], data[1::2], strict=True))
-        stated = float(measured[0].NumericValue)
+        stated = abs(float(measured[0].NumericValue))  # a slip backwards is negative
         if spacing is None or not isclose(length_mm(points, spacing), stated, abs_tol=LENGTH_TOLERANCE_MM):
             yield f"{name_of(item)} is stated as {stated} mm, but its points and pixel spacing say otherwise"
 
