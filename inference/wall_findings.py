@@ -53,7 +53,7 @@ Measured = Iterator[tuple[Measurement, tuple[Evidence, ...]]]
 
 def slip_findings(reading: SpineReading, subject: Subject) -> tuple[Finding, ...]:
     """The slip at every disc, measured and not judged."""
-    return tuple(_slip_finding(slip, subject) for slip in reading.slips)
+    return tuple(slip_finding(slip, subject) for slip in reading.slips)
 
 
 def meyerding(slip: Slip) -> int | None:
@@ -70,7 +70,8 @@ def meyerding(slip: Slip) -> int | None:
     return min(int(np.ceil(slip.percent / MEYERDING_STEP)), HIGHEST_MEYERDING)
 
 
-def _slip_finding(reading: SlipReading, subject: Subject) -> Finding:
+def slip_finding(reading: SlipReading, subject: Subject) -> Finding:
+    """The slip at one disc, with its grade and its line."""
     level = reading.level.name
     measured = list(_slip_measurements(reading.slip, subject))
     grade = meyerding(reading.slip) if isinstance(reading.slip, Slip) else None

@@ -8,7 +8,7 @@ Comment as label. A number that is drawn is computed from the emitted points, be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import copysign, hypot
+from math import acos, copysign, degrees, hypot
 
 import numpy as np
 from highdicom.sr import (
@@ -85,7 +85,7 @@ class _GroupMaker:
             if points == LINE_POINTS:
                 yield from self._length(evidence, measurement)
             elif points == ANGLE_POINTS:
-                yield self._angle(evidence, measurement)
+                yield from self._angle(evidence, measurement)
 
     def _arrow(self, mark: Evidence) -> ContainerContentItem:
         """A point with the finding's own numbers, the first inferred from it; a bare point where it has none."""
@@ -113,13 +113,17 @@ class _GroupMaker:
         number = self._number(measurement, value, shape)
         yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
 
-    def _angle(self, lines: Evidence, measurement: Measurement) -> ContainerContentItem:
-        """Two lines with the angle between them."""
+    def _angle(self, lines: Evidence, measurement: Measurement) -> Iterator[ContainerContentItem]:
+        """Two lines with the angle between them; nothing without the pixel spacing that an angle depends on."""
+        spacing = pixel_spacing(self.instances[lines.source.sop_instance_uid], lines.source.frame)
+        if spacing is None:
+            return
         finding = self.finding
         what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
         tracking = _tracking("CobbAngle", what, measurement_tracking_uid(finding.id, measurement.name))
-        number = self._number(measurement, measurement.value, _coordinates(lines, GraphicTypeValues.POLYLINE))
-        return _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+        value = copysign(angle_deg(lines.geometry.points, spacing), measurement.value)
+        number = self._number(measurement, value, _coordinates(lines, GraphicTypeValues.POLYLINE))
+        yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
 
     def _number(
         self, measurement: Measurement, value: float, shape: CoordinatesForMeasurement | None
@@ -166,6 +170,13 @@ def length_mm(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, fl
     """Length of a two-point line, to 0.01 mm: (column, row) points, spacing (between rows, between columns)."""
     (column0, row0), (column1, row1) = points
     return round(hypot((column1 - column0) * spacing_mm[1], (row1 - row0) * spacing_mm[0]), 2)
+
+
+def angle_deg(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
+    """Angle between two lines of two (column, row) points each, to 0.1 degree, 0 to 180."""
+    one, other = (np.subtract(points[last], points[last - 1]) * (spacing_mm[1], spacing_mm[0]) for last in (1, 3))
+    cosine = float(one @ other) / (hypot(*one.tolist()) * hypot(*other.tolist()))
+    return round(degrees(acos(min(max(cosine, -1.0), 1.0))), 1)
 
 
 def _tracking(tool: str, what: str, uid: str) -> TrackingIdentifier:
