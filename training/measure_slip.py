@@ -1,8 +1,9 @@
 """Compare the measured slip with a radiologist's spondylolisthesis on the SPIDER mid-sagittal slices. Only a report.
 
 Usage: ``python -m training.measure_slip --data DIR --out FOLDER``. Every slice is segmented by the installed bundle and
-read as the server reads it; the slips are kept in ``FOLDER/slips.csv``, and a second run uses them. ``--overlays``
-writes pictures of what was measured. No constant of the measurement was chosen on these slices.
+read as the server reads it; the slips are kept in ``FOLDER/slips.csv``, patient by patient, and a second run goes on
+from there. ``--overlays`` writes pictures of what was measured.
+No constant of the measurement was chosen by these scores.
 
 The AUC is that of the slip's size without its sign, because the radiologists did not tell the direction; one slice
 counts alone, and both as the mean of T1 and T2. Discs without a measured slip (L5-S1 always) are counted, not scored.
@@ -235,13 +236,14 @@ def main(
     """Print how well the measured slip tells a radiologist's spondylolisthesis."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     path = out / "slips.csv"
-    if not path.is_file():
-        detector = load_detector(bundle)
-        rows: list[SlipRow] = []
-        for patient in track(read_graded(data or default_data_folder()), "measuring slips"):
+    rows = load_rows(path) if path.is_file() else []
+    known = {row.patient for row in rows}
+    detector = load_detector(bundle)
+    for patient in track(read_graded(data or default_data_folder()), "measuring slips"):
+        if patient.name not in known:
             rows += rows_of(patient, detector, out / "overlays" if overlays else None)
-        save_rows(rows, path)
-    print_scores(load_rows(path))
+            save_rows(rows, path)
+    print_scores(rows)
 
 
 if __name__ == "__main__":

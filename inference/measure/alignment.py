@@ -17,11 +17,13 @@ from inference.errors import ReasonCode
 from inference.geometry import FloatArray
 from inference.measure.canal import HALF_LEVEL_MM, canal_diameter
 from inference.measure.canal_line import CanalLine
+from inference.measure.fracture import height_losses
 from inference.measure.grid import SagittalGrid
 from inference.measure.levels import Levels
 from inference.measure.reading import (
     Angle,
     CanalCompromise,
+    HeightLoss,
     Heights,
     Length,
     Point,
@@ -40,8 +42,9 @@ LARGEST_UNCERTAINTY_MM = LEAST_SLIP_MM / 2
 """With more than this not even the least slip exceeds two standard deviations: a wall that is not straight, like one of
 which a fragment stands out, gives no slip."""
 LARGEST_TILT_DEG = 8.0
-"""A posterior wall that lies further off its body's axis is turned by a fragment: our own judgement. On generated
-spines the line of a whole wall lies within 1.5 degrees of it, and a fragment of 2.7 mm turns it by 10."""
+"""A posterior wall of a fractured body that lies further off the body's axis is turned by a fragment: our own
+judgement. On generated spines the line of a whole wall lies within 1.5 degrees of it, and a fragment of 2.7 mm turns it
+by 10. Whole bodies of real spines are not that square, L5 least of all, so that they are not held to it."""
 NO_SACRUM = Unmeasured(
     reason=ReasonCode.NO_MODEL, sentence="the sacrum is not outlined, so that a slip on it cannot be measured"
 )
@@ -75,16 +78,23 @@ class Canal:
 
 
 def measure_slips(
-    levels: Levels, separators: tuple[Separator, ...], walls: Mapping[int, Walls | Unmeasured], grid: SagittalGrid
+    levels: Levels,
+    separators: tuple[Separator, ...],
+    measured: Mapping[int, MeasuredBody],
+    walls: Mapping[int, Walls | Unmeasured],
+    grid: SagittalGrid,
 ) -> tuple[SlipReading, ...]:
     """The slip at every named disc, head to foot.
 
     Args:
         levels: names of segments and discs.
         separators: separator i lies between segments i + 1 and i + 2.
+        measured: by segment.
         walls: by segment.
         grid: the canonical crop.
     """
+    losses = height_losses(levels.vertebrae, measured)
+    walls = {number: _straight(body, losses[number]) for number, body in walls.items()}
     readings = []
     for upper, separator in enumerate(separators, start=1):
         if separator.disc not in levels.discs:
@@ -106,6 +116,15 @@ def lines_of_bodies(measured: Mapping[int, MeasuredBody], grid: SagittalGrid) ->
     return lines
 
 
+def _straight(walls: Walls | Unmeasured, loss: HeightLoss | Unmeasured) -> Walls | Unmeasured:
+    """The lines of a body, but for those of a fractured one whose posterior wall is turned."""
+    is_fractured = isinstance(loss, HeightLoss) and loss.genant > 0
+    if isinstance(walls, Unmeasured) or not is_fractured or walls.tilt_deg <= LARGEST_TILT_DEG:
+        return walls
+    sentence = f"the posterior wall of a fractured body lies {walls.tilt_deg:.0f} degrees off its axis: it is turned"
+    return Unmeasured(reason=ReasonCode.UNCERTAIN, sentence=sentence)
+
+
 def _slip(upper: Walls | Unmeasured | None, lower: Walls | Unmeasured | None, grid: SagittalGrid) -> Slip | Unmeasured:
     if isinstance(upper, Unmeasured):
         return upper
@@ -113,12 +132,6 @@ def _slip(upper: Walls | Unmeasured | None, lower: Walls | Unmeasured | None, gr
         return lower
     if upper is None or lower is None:
         return Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the body above or below the disc was not found")
-    for walls in (upper, lower):
-        if walls.tilt_deg > LARGEST_TILT_DEG:
-            sentence = (
-                f"a posterior wall lies {walls.tilt_deg:.0f} degrees off its body's axis: no line to measure from"
-            )
-            return Unmeasured(reason=ReasonCode.UNCERTAIN, sentence=sentence)
     along = lower.superior.direction
     corner = upper.inferior.meets(upper.posterior)
     wall = intersection(corner, along, lower.posterior.point, lower.posterior.direction)

@@ -85,7 +85,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         canal_levels=_canal_levels(grid, cropped[CANAL], bodies.separators, levels, line),
         midsagittal_slice=_midsagittal(line, grid),
         size=size,
-        slips=measure_slips(levels, bodies.separators, walls, grid),
+        slips=measure_slips(levels, bodies.separators, single, walls, grid),
         walls=measure_walls(levels, single, walls, Canal(probability=cropped[CANAL], line=line, grid=grid)),
         warnings=(*_warnings(volume, levels), *size_warning),
     )

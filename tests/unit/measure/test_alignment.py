@@ -162,7 +162,7 @@ def test_a_wrong_spacing_leaves_percentages_alone(block_spine):
     assert left.slips[-1] == reading.slips[-1]  # what was not measured keeps its own reason
 
 
-@pytest.mark.parametrize("scale", [(1.0, 1.3), (0.8, 1.0)])
+@pytest.mark.parametrize("scale", [(1.0, 1.15), (0.85, 0.85)])
 def test_a_percentage_is_the_same_at_any_spacing(block_spine, scale):
     """So that a spacing that is wrong, in one direction or both, does not change it."""
     volume, probabilities = block_spine(spacing=(3.0, 1.0, 1.0), slip_mm={Vertebra.L3: 7.0}).build()
