@@ -38,9 +38,9 @@ from inference.measure.walls import Line, Walls, intersection, walls_of
 
 LEAST_SLIP_MM = 3.0
 """A smaller slip is not called one (models.md 3.6: more than 3 mm and more than two standard deviations)."""
-LARGEST_UNCERTAINTY_MM = LEAST_SLIP_MM / 2
-"""With more than this not even the least slip exceeds two standard deviations: a wall that is not straight, like one of
-which a fragment stands out, gives no slip."""
+LARGEST_BULGE_MM = 0.5
+"""A posterior wall of a fractured body that stands further behind the line between its ends bulges by a fragment: our own
+judgement. On generated spines a whole wall does not at all, and a fragment of 2.7 mm does by 0.9."""
 LARGEST_TILT_DEG = 8.0
 """A posterior wall of a fractured body that lies further off the body's axis is turned by a fragment: our own
 judgement. On generated spines the line of a whole wall lies within 1.5 degrees of it, and a fragment of 2.7 mm turns it
@@ -117,12 +117,17 @@ def lines_of_bodies(measured: Mapping[int, MeasuredBody], grid: SagittalGrid) ->
 
 
 def _straight(walls: Walls | Unmeasured, loss: HeightLoss | Unmeasured) -> Walls | Unmeasured:
-    """The lines of a body, but for those of a fractured one whose posterior wall is turned."""
+    """The lines of a body, but for those of a fractured one whose posterior wall is turned or bulges."""
     is_fractured = isinstance(loss, HeightLoss) and loss.genant > 0
-    if isinstance(walls, Unmeasured) or not is_fractured or walls.tilt_deg <= LARGEST_TILT_DEG:
+    if isinstance(walls, Unmeasured) or not is_fractured:
         return walls
-    sentence = f"the posterior wall of a fractured body lies {walls.tilt_deg:.0f} degrees off its axis: it is turned"
-    return Unmeasured(reason=ReasonCode.UNCERTAIN, sentence=sentence)
+    if walls.tilt_deg <= LARGEST_TILT_DEG and walls.bulge_mm <= LARGEST_BULGE_MM:
+        return walls
+    return Unmeasured(
+        reason=ReasonCode.UNCERTAIN,
+        sentence=f"the posterior wall of a fractured body is no straight line to measure from: it lies "
+        f"{walls.tilt_deg:.0f} degrees off the body's axis and bulges by {walls.bulge_mm:.1f} mm",
+    )
 
 
 def _slip(upper: Walls | Unmeasured | None, lower: Walls | Unmeasured | None, grid: SagittalGrid) -> Slip | Unmeasured:
@@ -140,11 +145,6 @@ def _slip(upper: Walls | Unmeasured | None, lower: Walls | Unmeasured | None, gr
     depth = float((back - front) @ along)
     places = ((upper, corner), (lower, wall))
     uncertainty = float(np.linalg.norm([u for w, at in places for u in (w.posterior.uncertainty_at(at), w.bulge_mm)]))
-    if uncertainty > LARGEST_UNCERTAINTY_MM:
-        return Unmeasured(
-            reason=ReasonCode.UNCERTAIN,
-            sentence=f"the slip is uncertain by {uncertainty:.1f} mm: a posterior wall is not straight enough",
-        )
     return Slip(
         offset=Length(
             mm=offset,
