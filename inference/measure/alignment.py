@@ -39,8 +39,8 @@ from inference.measure.walls import Line, Walls, intersection, walls_of
 LEAST_SLIP_MM = 3.0
 """A smaller slip is not called one (models.md 3.6: more than 3 mm and more than two standard deviations)."""
 LARGEST_BULGE_MM = 0.5
-"""A posterior wall of a fractured body that stands further behind the line between its ends bulges by a fragment: our own
-judgement. On generated spines a whole wall does not at all, and a fragment of 2.7 mm does by 0.9."""
+"""A posterior wall of a fractured body that stands further behind the line between its ends bulges by a fragment: our
+own judgement. On generated spines a whole wall does not at all, and a fragment of 2.7 mm does by 0.9."""
 LARGEST_TILT_DEG = 8.0
 """A posterior wall of a fractured body that lies further off the body's axis is turned by a fragment: our own
 judgement. On generated spines the line of a whole wall lies within 1.5 degrees of it, and a fragment of 2.7 mm turns it
