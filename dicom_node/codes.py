@@ -38,6 +38,12 @@ MEASUREMENTS: dict[str, Code] = {
     "middle_disc_height": table.OWN_MEASUREMENTS["DISC_H_M"].code,
     "posterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_P"].code,
     "canal_ap_diameter": table.OWN_MEASUREMENTS["CANAL_AP"].code,
+    "slip": table.OWN_MEASUREMENTS["SLIP"].code,
+    "slip_percent": table.OWN_MEASUREMENTS["SLIP_PCT"].code,
+    "body_wedge_angle": table.OWN_MEASUREMENTS["WEDGE_ANGLE"].code,
+    "local_kyphosis": table.OWN_MEASUREMENTS["KYPHO_COBB"].code,
+    "retropulsion": table.OWN_MEASUREMENTS["RETROPULS"].code,
+    "canal_compromise": table.OWN_MEASUREMENTS["CANAL_COMP"].code,
 }
 """By the measurement names of inference.findings."""
 
@@ -45,6 +51,7 @@ MAIN_MEASUREMENT: dict[Question, str] = {
     Question.COMPRESSION_FRACTURE: "height_loss",
     Question.STENOSIS: "canal_ap_diameter",
     Question.DISC_DEGENERATION: "middle_disc_height",
+    Question.SPONDYLOLISTHESIS: "slip",
 }
 """The number that a reader expects for a question: where it could not be had, the report says why (QUALIFIERS)."""
 
@@ -68,6 +75,10 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
     "pfirrmann": (
         table.OWN_EVALUATIONS["PFIRRMANN"].code,
         {grade: table.OWN_EVALUATIONS[f"PFIRR{grade}"].code for grade in "12345"},
+    ),
+    "meyerding": (
+        table.OWN_EVALUATIONS["MEYERDING"].code,
+        {grade: table.OWN_EVALUATIONS[f"MEYER{grade}"].code for grade in "012345"},
     ),
 }
 """By the scale and value names of inference.findings."""

@@ -128,14 +128,19 @@ def _one_of_each(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _joined(earlier: Finding, later: Finding) -> Finding:
-    """The later detector's answer, where it gives one: detectors read in the order in which they look closer."""
+    """The later detector's answer, where it gives one: detectors read in the order in which they look closer.
+
+    What the other one measured is kept, and the grades that follow from it.
+    """
     is_better = not isinstance(later.assessment, NotAssessed) or isinstance(earlier.assessment, NotAssessed)
     answer, other = (later, earlier) if is_better else (earlier, later)
     measured = {measurement.name for measurement in answer.measurements}
     added = tuple(m for m in other.measurements if m.name not in measured)
     names = {measurement.name for measurement in added}
+    scales = {grade.scale for grade in answer.grades}
     return replace(
         answer,
+        grades=answer.grades + tuple(grade for grade in other.grades if grade.scale not in scales),
         measurements=answer.measurements + added,
         evidence=answer.evidence + tuple(e for e in other.evidence if e.measurement in names),
     )

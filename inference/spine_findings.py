@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from inference.anatomy import Site
 from inference.errors import ReasonCode
 from inference.findings import (
@@ -19,28 +17,28 @@ from inference.findings import (
     Calibration,
     Evidence,
     Finding,
-    Geometry,
-    GeometryType,
     Grade,
     Measurement,
     NotAssessed,
     Present,
     Question,
 )
-from inference.geometry import Volume
 from inference.measure.reading import (
     CanalReading,
     DiscReading,
     HeightLoss,
     Length,
-    Point,
     SpineReading,
     Unmeasured,
     VertebraReading,
+    WallReading,
 )
-from inference.provenance import ModelIdentity, tracking_uid
 from inference.segmentation import Segment, Segmentation, Structure
 from inference.stenosis import StenosisPolicy
+from inference.subject import Subject
+from inference.wall_findings import slip_findings, wall_measurements
+
+__all__ = ["FracturePolicy", "Subject", "disc_finding", "findings_of", "segmentation_of"]
 
 HEIGHT_METHOD = "between the endplates at {depth} % of the body's depth from the front, along the body's axis"
 LOSS_METHOD = "largest shortfall of the three heights against neighbours and the level's normal shape"
@@ -73,45 +71,10 @@ class FracturePolicy:
         return loss.fraction >= self.loss and loss.z <= self.z
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What the findings are about and who makes them."""
-
-    study_instance_uid: str
-    volume: Volume
-    model: ModelIdentity
-
-    def track(self, question: str, level: str) -> str:
-        """Tracking UID of a question at a level."""
-        return tracking_uid(self.study_instance_uid, question, level)
-
-    def line(self, name: str, length: Length, method: str) -> tuple[Measurement, Evidence]:
-        """A measurement and the line it is the length of; the value is computed from the rounded end points."""
-        slice_index = round(length.start_index[0])
-        ends = tuple(_image_point(p) for p in (length.start_index, length.end_index))
-        _, row_mm, column_mm = self.volume.spacing_mm
-        value = float(np.hypot((ends[1][0] - ends[0][0]) * column_mm, (ends[1][1] - ends[0][1]) * row_mm))
-        measurement = Measurement(
-            name=name, value=round(value, 2), unit="mm", uncertainty=round(length.uncertainty_mm, 2), method=method
-        )
-        geometry = Geometry(type=GeometryType.POLYLINE, points=ends)
-        return measurement, Evidence(source=self.volume.sources[slice_index], geometry=geometry, measurement=name)
-
-    def point(self, at: Point) -> Evidence:
-        """A mark at an index."""
-        geometry = Geometry(type=GeometryType.POINT, points=(_image_point(at),))
-        return Evidence(source=self.volume.sources[round(at[0])], geometry=geometry)
-
-
-def _image_point(at: Point) -> tuple[float, float]:
-    """(column, row) from the upper left corner of the first pixel, to 0.01 pixel."""
-    return round(at[2] + 0.5, 2), round(at[1] + 0.5, 2)
-
-
 def findings_of(
     reading: SpineReading, subject: Subject, policy: FracturePolicy, stenosis: StenosisPolicy | None
 ) -> tuple[Finding, ...]:
-    """Findings per level: fracture for every vertebra, disc heights and canal stenosis for every disc.
+    """Findings per level: fracture for every vertebra; disc heights, canal stenosis and slip for every disc.
 
     Args:
         reading: what was measured.
@@ -119,13 +82,14 @@ def findings_of(
         policy: when a height loss is a fracture.
         stenosis: when a canal is too narrow; None for a series on which that is not told.
     """
-    fractures = [_fracture(v, subject, policy) for v in reading.vertebrae]
+    walls = {wall.level: wall for wall in reading.walls}
+    fractures = [_fracture(v, walls.get(v.level), subject, policy) for v in reading.vertebrae]
     discs = [disc_finding(d, subject) for d in reading.discs]
     canal = [_canal(c, subject, stenosis) for c in reading.canal_levels]
-    return tuple(fractures + discs + canal)
+    return (*fractures, *discs, *canal, *slip_findings(reading, subject))
 
 
-def _fracture(vertebra: VertebraReading, subject: Subject, policy: FracturePolicy) -> Finding:
+def _fracture(vertebra: VertebraReading, wall: WallReading | None, subject: Subject, policy: FracturePolicy) -> Finding:
     level = vertebra.level.name
     measured = list(_height_lines(vertebra, subject))
     measurements, evidence = [m for m, _ in measured], [e for _, e in measured]
@@ -142,6 +106,9 @@ def _fracture(vertebra: VertebraReading, subject: Subject, policy: FracturePolic
             ),
             Measurement(name="height_z_score", value=round(loss.z, 2), unit="1", uncertainty=None, method=LOSS_METHOD),
         ]
+    for measurement, lines in wall_measurements(wall, subject, is_fractured=isinstance(assessment, Present)):
+        measurements.append(measurement)
+        evidence += lines
     return Finding(
         id=subject.track(Question.COMPRESSION_FRACTURE, level),
         question=Question.COMPRESSION_FRACTURE,

@@ -205,8 +205,13 @@ def _draw_findings(canvas: SliceCanvas, volume: Volume, index: int, findings: li
 
 def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) -> None:
     points = evidence.geometry.points
-    canvas.line(points, ABNORMAL if evidence.measurement is None else WARNING)
     measured = finding.measurement(evidence.measurement) if evidence.measurement else None
+    if measured is not None and measured.unit == "deg":
+        for line in (points[:2], points[2:]):
+            canvas.line(line, WARNING)
+        canvas.label(points[1], f"{measured.value:.0f}°", WARNING, size=14, anchor="lm")
+        return
+    canvas.line(points, ABNORMAL if evidence.measurement is None else WARNING)
     if measured is not None and measured.unit == "mm" and evidence.geometry.type is GeometryType.POLYLINE:
         top = min(points, key=lambda p: p[1])
         canvas.label(top, f"{measured.value:.1f}", WARNING, size=14, anchor="mb")

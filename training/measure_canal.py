@@ -23,9 +23,9 @@ from inference.measure import read_sagittal
 from inference.measure.reading import Length, SpineReading
 from inference.stenosis import LOWEST, LUMBAR, StenosisPolicy
 from models.mr_sagittal import MrSagittalDetector
-from models.registry import DetectorSettings, load_detectors
 from training.evaluate import place_volume
 from training.network import CLASS_NAMES
+from training.shipped import load_segmenter
 from training.spider import SPACING_MM, Patient, default_data_folder, list_slices, read_patients, split_patients
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,7 @@ def main(*, data: Annotated[Path | None, typer.Option(help="Folder that holds mr
     """Measure the canal of every T2 SPACE patient by our outlines and by SPIDER's."""
     folder = data or default_data_folder()
     split = split_patients(list(list_slices(folder)))
-    (detector,) = load_detectors(DetectorSettings(), ["mr_sagittal_segmentation"])
-    if not isinstance(detector, MrSagittalDetector):
-        raise TypeError(f"expected the sagittal segmenter, got {type(detector).__name__}")
+    detector = load_segmenter()
     parts = {"kept back": split.validation, "trained on": split.training}
     found = {
         part: summarise(

@@ -21,18 +21,15 @@ from numpy.typing import NDArray
 from rich.logging import RichHandler
 from torch import Tensor, nn
 
-from models.engines import OnnxEngine
-from models.mr_sagittal import MrSagittalDetector
-from models.registry import DetectorSettings, find_bundle
 from training.grader_data import Samples, augment_discs, cut_samples, load_samples, save_samples
 from training.grader_network import DiscGrader
 from training.midsagittal import FOLDS
 from training.network import update_average
+from training.shipped import load_segmenter
 from training.spider import default_data_folder
 
 log = logging.getLogger(__name__)
 SAMPLES = "discs.npz"
-SEGMENTATION = "mr_sagittal_segmentation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +120,7 @@ def _train_and_keep(out: Path, config: GraderConfig) -> str:
 def prepare_samples(data: Path, out: Path) -> None:
     """Cut the discs with the shipped segmentation, once."""
     if not (out / SAMPLES).is_file():
-        bundle = find_bundle(SEGMENTATION)
-        bundle.verify()
-        settings = DetectorSettings()
-        engine = OnnxEngine(bundle.weights, threads=settings.threads)
-        detector = MrSagittalDetector(bundle, engine, settings.fracture, settings.stenosis)
-        save_samples(cut_samples(data, detector), out / SAMPLES)
+        save_samples(cut_samples(data, load_segmenter()), out / SAMPLES)
 
 
 def main(

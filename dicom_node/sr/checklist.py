@@ -14,11 +14,13 @@ from pydicom.dataset import Dataset
 
 from dicom_node.code_table import PRIVATE_SCHEME
 from dicom_node.frames import pixel_spacing
-from dicom_node.sr.groups import CORNERSTONE, length_mm
+from dicom_node.sr.groups import CORNERSTONE, angle_deg, length_mm
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 LENGTH_TOLERANCE_MM = 0.011
 """A number is written to 0.01 mm."""
+ANGLE_TOLERANCE_DEG = 0.11
+"""A number is written to 0.1 degree."""
 _ROOT_FLAGS = {
     "SOPClassUID": COMPREHENSIVE_3D_SR,
     "Modality": "SR",
@@ -211,7 +213,7 @@ _CHECKS: tuple[Callable[[Dataset], Iterator[str]], ...] = (
 
 
 def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
-    """A drawn length equals the distance of its points times Pixel Spacing."""
+    """A drawn length or angle is what its points and Pixel Spacing say."""
     for item in walk(report):
         shapes = children(item, value_type="SCOORD") if item.ValueType == "NUM" else []
         measured = item.get("MeasuredValueSequence")
@@ -222,9 +224,11 @@ def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
         spacing = pixel_spacing(sources[str(reference.ReferencedSOPInstanceUID)], None if frame is None else int(frame))
         data = [float(v) for v in shapes[0].GraphicData]
         points = list(zip(data[::2], data[1::2], strict=True))
-        stated = float(measured[0].NumericValue)
-        if spacing is None or not isclose(length_mm(points, spacing), stated, abs_tol=LENGTH_TOLERANCE_MM):
-            yield f"{name_of(item)} is stated as {stated} mm, but its points and pixel spacing say otherwise"
+        stated = abs(float(measured[0].NumericValue))  # a slip backwards and a lordosis are negative
+        unit = value_of(measured[0], "MeasurementUnitsCodeSequence")
+        drawn, tolerance = (angle_deg, ANGLE_TOLERANCE_DEG) if unit == "deg" else (length_mm, LENGTH_TOLERANCE_MM)
+        if spacing is None or not isclose(drawn(points, spacing), stated, abs_tol=tolerance):
+            yield f"{name_of(item)} is stated as {stated} {unit}, but its points and pixel spacing say otherwise"
 
 
 def _evidence(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:

@@ -8,7 +8,7 @@ Comment as label. A number that is drawn is computed from the emitted points, be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import hypot
+from math import acos, copysign, degrees, hypot
 
 import numpy as np
 from highdicom.sr import (
@@ -38,6 +38,8 @@ from inference.findings import Evidence, Finding, GeometryType, Measurement, Pre
 CORNERSTONE = "Cornerstone3DTools@^0.1.0"
 """OHIF restores a group to an annotation tool by this prefix of its Tracking Identifier; text may follow."""
 LINE_POINTS = 2
+ANGLE_POINTS = 4
+"""Two lines of two points each, as the viewer's tool for Cobb angles draws them."""
 
 
 def measurement_groups(
@@ -71,14 +73,19 @@ class _GroupMaker:
         self.algorithm = self.arithmetic if model is None else model_algorithm(model, parameters)
 
     def groups(self) -> Iterator[ContainerContentItem]:
-        """An arrow at the finding, then one length per measurement that has a line."""
+        """An arrow at the finding, then a length or an angle per measurement that has lines."""
         marks = [e for e in self.finding.evidence if e.measurement is None and e.geometry.type is GeometryType.POINT]
         if marks:
             yield self._arrow(marks[0])
         for evidence in self.finding.evidence:
             measurement = self.finding.measurement(evidence.measurement or "")
-            if measurement is not None and _is_line(evidence):
+            if measurement is None or evidence.geometry.type is not GeometryType.POLYLINE:
+                continue
+            points = len(evidence.geometry.points)
+            if points == LINE_POINTS:
                 yield from self._length(evidence, measurement)
+            elif points == ANGLE_POINTS:
+                yield from self._angle(evidence, measurement)
 
     def _arrow(self, mark: Evidence) -> ContainerContentItem:
         """A point with the finding's own numbers, the first inferred from it; a bare point where it has none."""
@@ -102,7 +109,20 @@ class _GroupMaker:
         what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
         tracking = _tracking("Length", what, measurement_tracking_uid(finding.id, measurement.name))
         shape = _coordinates(line, GraphicTypeValues.POLYLINE)
-        number = self._number(measurement, length_mm(line.geometry.points, spacing), shape)
+        value = copysign(length_mm(line.geometry.points, spacing), measurement.value)
+        number = self._number(measurement, value, shape)
+        yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+
+    def _angle(self, lines: Evidence, measurement: Measurement) -> Iterator[ContainerContentItem]:
+        """Two lines with the angle between them; nothing without the pixel spacing that an angle depends on."""
+        spacing = pixel_spacing(self.instances[lines.source.sop_instance_uid], lines.source.frame)
+        if spacing is None:
+            return
+        finding = self.finding
+        what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
+        tracking = _tracking("CobbAngle", what, measurement_tracking_uid(finding.id, measurement.name))
+        value = copysign(angle_deg(lines.geometry.points, spacing), measurement.value)
+        number = self._number(measurement, value, _coordinates(lines, GraphicTypeValues.POLYLINE))
         yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
 
     def _number(
@@ -152,8 +172,11 @@ def length_mm(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, fl
     return round(hypot((column1 - column0) * spacing_mm[1], (row1 - row0) * spacing_mm[0]), 2)
 
 
-def _is_line(evidence: Evidence) -> bool:
-    return evidence.geometry.type is GeometryType.POLYLINE and len(evidence.geometry.points) == LINE_POINTS
+def angle_deg(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
+    """Angle between two lines of two (column, row) points each, to 0.1 degree, 0 to 180."""
+    one, other = (np.subtract(points[last], points[last - 1]) * (spacing_mm[1], spacing_mm[0]) for last in (1, 3))
+    cosine = float(one @ other) / (hypot(*one.tolist()) * hypot(*other.tolist()))
+    return round(degrees(acos(min(max(cosine, -1.0), 1.0))), 1)
 
 
 def _tracking(tool: str, what: str, uid: str) -> TrackingIdentifier:

@@ -22,7 +22,12 @@ SHORT_WORDS: dict[Question, str] = {**QUESTION_WORDS, Question.COMPRESSION_FRACT
 """For labels that are drawn on the image."""
 
 
-GRADE_WORDS: dict[str, str] = {"genant": "Genant", "pfirrmann": "Pfirrmann", "canal_narrowing": "narrowing"}
+GRADE_WORDS: dict[str, str] = {
+    "genant": "Genant",
+    "pfirrmann": "Pfirrmann",
+    "canal_narrowing": "narrowing",
+    "meyerding": "Meyerding",
+}
 """Scales whose value says nothing without their name."""
 
 
@@ -53,6 +58,8 @@ def label(finding: Finding) -> str:
     parts = [SHORT_WORDS[finding.question], *(_grade_words(g.scale, g.value) for g in finding.grades)]
     if (loss := finding.measurement("height_loss")) is not None:
         parts.append(f"height loss {loss.value:g} %")
+    if (slip := finding.measurement("slip_percent")) is not None:
+        parts.append(f"slip {slip.value:g} %")
     return f"{place_words(finding)}: {', '.join(parts)}"
 
 

@@ -31,15 +31,21 @@ OFF_STACK_MM = 6.0
 
 
 def canal_diameter(
-    probability: FloatArray, line: CanalLine, separator: Separator, grid: SagittalGrid
+    probability: FloatArray,
+    line: CanalLine,
+    separator: Separator,
+    grid: SagittalGrid,
+    *,
+    half_level_mm: float = HALF_LEVEL_MM,
 ) -> Length | Unmeasured:
-    """The smallest diameter at one disc level.
+    """The smallest diameter at one level.
 
     Args:
         probability: of the canal class on the crop.
         line: the canal's course.
-        separator: the disc's plane; the level is where it meets the course.
+        separator: the plane of the disc, or of a body's middle; the level is where it meets the course.
         grid: the canonical crop.
+        half_level_mm: how far the level reaches along the course to either side.
     """
     arc = _crossing_arc(line, separator)
     row = float(np.clip(line.point_at(arc)[0] / grid.spacing_mm[1], 0, grid.shape[1] - 1))
@@ -49,7 +55,7 @@ def canal_diameter(
         return Unmeasured(
             reason=ReasonCode.TRUNCATION, sentence="the middle of the canal lies outside the stack at this level"
         )
-    along = np.arange(arc - HALF_LEVEL_MM, arc + HALF_LEVEL_MM + STEP_MM, STEP_MM)
+    along = np.arange(arc - half_level_mm, arc + half_level_mm + STEP_MM, STEP_MM)
     rows = np.array([line.point_at(a)[0] for a in (along[0], along[-1])]) / grid.spacing_mm[1]
     seen_rows = np.flatnonzero(line.present)
     if rows.min() < seen_rows[0] or rows.max() > seen_rows[-1]:

@@ -94,6 +94,11 @@ class Edges:
     """(slice,): u of the anterior surface at mid height."""
     back: FloatArray
     """(slice,): u of the posterior surface at mid height."""
+    v: FloatArray
+    front_wall: FloatArray
+    """(slice, v): u of the anterior surface."""
+    back_wall: FloatArray
+    """(slice, v): u of the posterior surface."""
 
     @property
     def depth_mm(self) -> float:
@@ -148,9 +153,19 @@ def _edges(
     seen, slices = seen[used], slices[used]
     top, bottom = _outer_crossings(seen, v)
     middle = _middle_rows(top, bottom, v)
-    front, back = _outer_crossings(np.swapaxes(seen, 1, 2), u)  # (slice, v)
-    front, back = _median_rows(front, middle), _median_rows(back, middle)
-    return Edges(frame=frame, slices=slices, u=u, top=top, bottom=bottom, front=front, back=back)
+    front_wall, back_wall = _outer_crossings(np.swapaxes(seen, 1, 2), u)  # (slice, v)
+    return Edges(
+        frame=frame,
+        slices=slices,
+        u=u,
+        top=top,
+        bottom=bottom,
+        front=_median_rows(front_wall, middle),
+        back=_median_rows(back_wall, middle),
+        v=v,
+        front_wall=front_wall,
+        back_wall=back_wall,
+    )
 
 
 def _outer_crossings(seen: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -210,13 +225,18 @@ def _mean_slope(edges: Edges) -> float | None:
 
 def robust_slope(x: FloatArray, y: FloatArray) -> float:
     """Slope of a line through points, least absolute residuals by reweighting (five rounds)."""
+    return robust_line(x, y)[0]
+
+
+def robust_line(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:
+    """Slope of the same line, and x and y of a place on it; slope 0 where all points have one x."""
     weight = np.ones_like(x)
-    slope = 0.0
+    slope, mean_x, mean_y = 0.0, 0.0, 0.0
     for _ in range(5):
-        mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
+        mean_x, mean_y = float(np.average(x, weights=weight)), float(np.average(y, weights=weight))
         spread = float(np.sum(weight * (x - mean_x) ** 2))
         if spread < 1e-9:  # noqa: PLR2004 - all points at one place
-            return 0.0
+            return 0.0, mean_x, mean_y
         slope = float(np.sum(weight * (x - mean_x) * (y - mean_y)) / spread)
         weight = 1.0 / np.maximum(np.abs(y - mean_y - slope * (x - mean_x)), 0.2)
-    return slope
+    return slope, mean_x, mean_y

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray, Volume
+from inference.measure.alignment import Canal, lines_of_bodies, measure_slips, measure_walls
 from inference.measure.bodies import Bodies, split_bodies
 from inference.measure.canal import canal_diameter
 from inference.measure.canal_line import CanalLine, canal_line, near_canal
@@ -74,6 +75,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     size_warning = check_size(size)
     single = single_bodies(measured, levels.vertebrae)
     levels = with_doubts(levels, count_doubts(measured, single))
+    walls = lines_of_bodies(single, grid)
     canal = without_islands(labels == CANAL, smallest_voxels=smallest)
     return SpineReading(
         numbering=levels.numbering,
@@ -83,6 +85,8 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         canal_levels=_canal_levels(grid, cropped[CANAL], bodies.separators, levels, line),
         midsagittal_slice=_midsagittal(line, grid),
         size=size,
+        slips=measure_slips(levels, bodies.separators, single, walls, grid),
+        walls=measure_walls(levels, single, walls, Canal(probability=cropped[CANAL], line=line, grid=grid)),
         warnings=(*_warnings(volume, levels), *size_warning),
     )
 

@@ -33,6 +33,7 @@ class Length:
     """A measured length and the two ends that it was measured between, both on one slice."""
 
     mm: float
+    """Negative only where the direction from start to end counts: a slip, a retropulsion."""
     uncertainty_mm: float
     """One standard deviation."""
     start_index: Point
@@ -118,6 +119,64 @@ class CanalReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slip:
+    """How far a body has slipped on the one below it, along that one's superior endplate."""
+
+    offset: Length | Unmeasured
+    """Positive: forwards (anterolisthesis); negative: backwards (retrolisthesis)."""
+    percent: float
+    """The offset over the depth of the lower body's superior endplate; a ratio along one direction, which no error of
+    the pixel spacing changes."""
+    percent_uncertainty: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlipReading:
+    """The slip at one disc."""
+
+    level: Disc
+    slip: Slip | Unmeasured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Angle:
+    """An angle between two lines of one slice; positive is kyphosis, negative lordosis."""
+
+    degrees: float
+    uncertainty_deg: float
+    """One standard deviation."""
+    upper: tuple[Point, Point]
+    """Front and back end of the upper line."""
+    lower: tuple[Point, Point]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanalCompromise:
+    """How much narrower the canal is behind a body than behind its neighbours."""
+
+    fraction: float
+    """0.2 = 20 %; may be slightly negative."""
+    uncertainty: float
+    diameter: Length | Unmeasured
+    """Antero-posterior, behind the body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WallReading:
+    """The endplates and the posterior wall of one vertebra."""
+
+    level: Vertebra
+    wedge: Angle | Unmeasured
+    """Between the body's own endplates."""
+    kyphosis: Angle | Unmeasured
+    """Between the superior endplate of the vertebra above and the inferior endplate of the one below (Cobb)."""
+    retropulsion: Length | Unmeasured
+    """How far the posterior wall reaches behind the line that joins the neighbours' posterior corners; negative: it
+    stays in front of it."""
+    canal: CanalCompromise | Unmeasured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BodySize:
     """How large the bodies of a spine are: medians of measured lengths over the adult mean of the level."""
 
@@ -137,16 +196,34 @@ class SpineReading:
     midsagittal_slice: int
     size: BodySize | None
     """None where no body was measured."""
+    slips: tuple[SlipReading, ...] = ()
+    walls: tuple[WallReading, ...] = ()
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
     """Like W_FEW_SLICES, W_NUMBERING, with a sentence."""
 
 
 def without_lengths(reading: SpineReading, reason: Unmeasured) -> SpineReading:
-    """The same outlines and levels with no length, because the pixel spacing cannot be right."""
+    """The same outlines and levels with no length and no angle, because the pixel spacing cannot be right.
+
+    What is left are ratios of lengths along one direction, which keep their value under any spacing: the percentage of
+    a slip, and of the canal. An angle is not one of them: it depends on the ratio of the two spacings, and the bodies
+    that show one of them to be wrong do not tell it better than a body's own height to depth.
+    """
     return replace(
         reading,
         vertebrae=tuple(replace(v, heights=reason, loss=reason) for v in reading.vertebrae),
         discs=tuple(replace(d, height=reason, anterior_height=reason, posterior_height=reason) for d in reading.discs),
         canal_levels=tuple(replace(c, ap_diameter=reason) for c in reading.canal_levels),
+        slips=tuple(replace(s, slip=_without_offset(s.slip, reason)) for s in reading.slips),
+        walls=tuple(_without_walls(w, reason) for w in reading.walls),
         warnings=(*reading.warnings, (reason.reason, f"{reason.sentence[0].upper()}{reason.sentence[1:]}.")),
     )
+
+
+def _without_offset(slip: Slip | Unmeasured, reason: Unmeasured) -> Slip | Unmeasured:
+    return slip if isinstance(slip, Unmeasured) else replace(slip, offset=reason)
+
+
+def _without_walls(wall: WallReading, reason: Unmeasured) -> WallReading:
+    canal = wall.canal if isinstance(wall.canal, Unmeasured) else replace(wall.canal, diameter=reason)
+    return replace(wall, wedge=reason, kyphosis=reason, retropulsion=reason, canal=canal)

@@ -13,7 +13,7 @@ from inference.geometry import FloatArray, MaskArray
 from inference.measure.bodies import Bodies
 from inference.measure.canal_line import CanalLine
 from inference.measure.discs import touches_edge
-from inference.measure.frames import Frame, edges_in_frame, frame_around, own_probability
+from inference.measure.frames import Edges, Frame, edges_in_frame, frame_around, own_probability
 from inference.measure.grid import Box, SagittalGrid
 from inference.measure.heights import central_slices, coronal_tilt, heights_of
 from inference.measure.morphometry import BODY_NORMS
@@ -46,6 +46,10 @@ class MeasuredBody:
     heights: Heights | Unmeasured
     depth_mm: float
     """NaN where unmeasured."""
+    edges: Edges | None = None
+    """None where they were not looked for or not found."""
+    canal_slice: float = 0.0
+    """Middle of the canal across slices at the body's height: the slice of the crop, between slices too."""
 
 
 def measure_body(
@@ -87,7 +91,14 @@ def measure_body(
     heights = (
         _turned(turned) or _tilted(float(np.degrees(tilt))) or _heights(heights_of(edges, grid, tilt, canal_slice))
     )
-    return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=heights, depth_mm=edges.depth_mm)
+    return MeasuredBody(
+        centre_mm=centre,
+        touches_edge=cut,
+        heights=heights,
+        depth_mm=edges.depth_mm,
+        edges=edges,
+        canal_slice=canal_slice,
+    )
 
 
 def _centre_index(mask: MaskArray, box: Box) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -71,7 +72,7 @@ def refused_findings(study_instance_uid: str, series: Sequence[SeriesUse] = ()) 
 
 
 def spine_findings(study_instance_uid: str, source: FrameReference, spacing_mm: tuple[float, float]) -> StudyFindings:
-    """L1 fractured, L2 normal, L3 at the edge, one disc measured; the four other questions not assessed."""
+    """L1 fractured, L2 normal, L3 at the edge, one canal measured, one slip backwards; the others not assessed."""
     others = [f for f in refused_findings(study_instance_uid).findings[1:] if f.question is not Question.STENOSIS]
     return StudyFindings(
         study_instance_uid=study_instance_uid,
@@ -84,6 +85,7 @@ def spine_findings(study_instance_uid: str, source: FrameReference, spacing_mm: 
             _vertebra(study_instance_uid, "L2", source, spacing_mm, loss=3.0),
             _edge(study_instance_uid, "L3"),
             _canal(study_instance_uid, "L1-L2", source, spacing_mm),
+            _slip(study_instance_uid, "L2-L3", source, spacing_mm),
             *others,
         ),
         models=(MODEL,),
@@ -97,6 +99,7 @@ def _vertebra(study: str, level: str, source: FrameReference, spacing: tuple[flo
         _line(f"{name}_height", source, (8.25 + 3 * i, 6.5), (8.75 + 3 * i, 15.13 + i), spacing)
         for i, name in enumerate(("anterior", "middle", "posterior"))
     ]
+    kyphosis, cobb = _kyphosis(source)
     point = Geometry(type=GeometryType.POINT, points=((11.5, 10.5),))
     return Finding(
         id=tracking_uid(study, Question.COMPRESSION_FRACTURE, level),
@@ -113,8 +116,9 @@ def _vertebra(study: str, level: str, source: FrameReference, spacing: tuple[flo
             *(m for m, _ in lines),
             Measurement(name="height_loss", value=loss, unit="%", uncertainty=4.5, method="largest of the three"),
             Measurement(name="height_z_score", value=-loss / 8, unit="1", uncertainty=None, method="worst of three"),
+            kyphosis,
         ),
-        evidence=(Evidence(source=source, geometry=point), *(e for _, e in lines)),
+        evidence=(Evidence(source=source, geometry=point), *(e for _, e in lines), cobb),
         model=MODEL.name,
     )
 
@@ -142,6 +146,31 @@ def _canal(study: str, level: str, source: FrameReference, spacing: tuple[float,
         evidence=(evidence,),
         model=MODEL.name,
     )
+
+
+def _slip(study: str, level: str, source: FrameReference, spacing: tuple[float, float]) -> Finding:
+    drawn, evidence = _line("slip", source, (19.0, 21.0), (12.0, 20.5), spacing)
+    point = Geometry(type=GeometryType.POINT, points=((12.0, 21.5),))
+    return Finding(
+        id=tracking_uid(study, Question.SPONDYLOLISTHESIS, level),
+        question=Question.SPONDYLOLISTHESIS,
+        site=Site(level=level),
+        assessment=Present(),
+        measurements=(
+            replace(drawn, value=-drawn.value),
+            Measurement(name="slip_percent", value=-15.4, unit="%", uncertainty=1.2, method="over the endplate"),
+        ),
+        evidence=(Evidence(source=source, geometry=point), evidence),
+        model=MODEL.name,
+    )
+
+
+def _kyphosis(source: FrameReference) -> tuple[Measurement, Evidence]:
+    """Right for pixels of 1.5 x 0.75 mm; the report computes it anew."""
+    lines = ((8.0, 6.5), (18.0, 5.5), (8.0, 16.0), (18.0, 17.13))
+    measurement = Measurement(name="local_kyphosis", value=24.0, unit="deg", uncertainty=1.6, method="Cobb")
+    geometry = Geometry(type=GeometryType.POLYLINE, points=lines)
+    return measurement, Evidence(source=source, geometry=geometry, measurement="local_kyphosis")
 
 
 def _line(

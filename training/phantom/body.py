@@ -28,6 +28,12 @@ CANAL_NOTCH_MM = 1.5
 """How far the sides of the posterior wall stand behind its middle (kidney shape)."""
 ROUNDING_MM = 2.5
 """Radius of the edge between wall and endplate."""
+FRAGMENT_PLACE = 0.2
+"""Where a retropulsed fragment stands out: share of half the body's height, from its middle to the head."""
+FRAGMENT_SIGMA = 0.4
+"""How high the fragment is: sigma over half the body's height."""
+FRAGMENT_WIDTH_MM = 7.0
+"""Sigma of the fragment from side to side."""
 SUPERIOR_SHARE = {FractureShape.WEDGE: 0.5, FractureShape.BICONCAVE: 0.6, FractureShape.CRUSH: 0.5}
 """Part of the loss that the superior endplate takes; a wedge's is even, so that ``w`` still bisects the rims."""
 
@@ -94,7 +100,7 @@ class BodyShape:
     def outside_mm(self, u: Field, v: Field, w: Field) -> Field:
         """Approximate signed distance to the surface, negative inside; exact at zero, but for rounded edges."""
         notch = np.float32(CANAL_NOTCH_MM) * (1 - np.exp(-(u * u) / np.float32(80.0)))
-        back = v - notch * (v > 0)
+        back = v - (notch + self._fragment(u, w)) * (v > 0)
         if self.taper:
             low = np.clip(np.float32(0.5) - w / np.float32(self.posterior_height_mm), 0, 1)
             back = back / (1 - np.float32(self.taper) * low)
@@ -106,6 +112,24 @@ class BodyShape:
         wall = radius - 1 + np.float32(WAIST) * np.maximum(1 - place * place, 0)
         wall_mm = wall * np.float32(min(self.half_width_mm, self.depth_mm / 2))
         return smooth_maximum(wall_mm, np.maximum(w - top, bottom - w), ROUNDING_MM)
+
+    def back_mm(self, w: Field) -> Field:
+        """``v`` of the posterior wall in the middle plane, at heights between the rims."""
+        top, bottom = float(self.top(1.0, 1.0)), float(self.bottom(1.0, 1.0))
+        place = (w - (top + bottom) / 2) * 2 / (top - bottom)
+        waist = 1 - WAIST * np.maximum(1 - place * place, 0)
+        middle = np.zeros_like(w)
+        return np.asarray(self.depth_mm / 2 * waist + self._fragment(middle, w), dtype=np.float32)
+
+    def _fragment(self, u: Field, w: Field) -> Field:
+        """How far a retropulsed fragment moves the posterior wall."""
+        if self.fracture is None or self.fracture.retropulsion_mm == 0:
+            return np.float32(0) * np.asarray(w, dtype=np.float32)
+        half = self.rim_height_mm(1.0) / 2
+        along = (w / half - FRAGMENT_PLACE) / FRAGMENT_SIGMA
+        aside = u / FRAGMENT_WIDTH_MM
+        shape = np.exp(-(along * along + aside * aside) / 2)
+        return np.asarray(self.fracture.retropulsion_mm * shape, dtype=np.float32)
 
     @property
     def _crush(self) -> float:

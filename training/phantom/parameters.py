@@ -17,6 +17,7 @@ from training.phantom.morphometry import MODELLED_LEVELS
 
 MAXIMUM_LOSS = 0.8
 MINIMUM_CANAL_MM = 3.0
+MAXIMUM_RETROPULSION_MM = 10.0
 
 
 class Contrast(StrEnum):
@@ -34,6 +35,8 @@ class Fracture(NamedTuple):
     loss: float
     acute: bool = True
     """Draw marrow oedema, which STIR shows."""
+    retropulsion_mm: float = 0.0
+    """How far a fragment of the posterior wall stands out into the canal, beside the body's upper end."""
 
 
 def _nothing() -> Mapping[str, float]:
@@ -128,10 +131,19 @@ def _check_levels(p: PhantomParameters) -> None:
             raise ValueError(  # noqa: TRY004 - the type is right, the name is not
                 f"a disc must be written like 'L4-L5', got {name!r}"
             )
+    _check_fractures(p)
+    for level, millimetres in p.stenosis_mm.items():
+        if millimetres < MINIMUM_CANAL_MM:
+            raise ValueError(f"the canal at {level} must stay at least {MINIMUM_CANAL_MM} mm wide, got {millimetres}")
+
+
+def _check_fractures(p: PhantomParameters) -> None:
     for level in p.fractures:
         fracture = p.fracture(level)
         if fracture is None or not 0 < fracture.loss <= MAXIMUM_LOSS:
             raise ValueError(f"the loss at {level} must lie in (0, {MAXIMUM_LOSS}], got {p.fractures[level][1]}")
-    for level, millimetres in p.stenosis_mm.items():
-        if millimetres < MINIMUM_CANAL_MM:
-            raise ValueError(f"the canal at {level} must stay at least {MINIMUM_CANAL_MM} mm wide, got {millimetres}")
+        if not 0 <= fracture.retropulsion_mm <= MAXIMUM_RETROPULSION_MM:
+            raise ValueError(
+                f"the retropulsion at {level} must lie in [0, {MAXIMUM_RETROPULSION_MM}] mm, "
+                f"got {fracture.retropulsion_mm}"
+            )

@@ -55,8 +55,9 @@ def _paint_segment(canvas: Canvas, grid: Grid, segment: Segment) -> None:
 
 def _body_box(grid: Grid, centre: np.ndarray, phi: float, shape: BodyShape) -> Box | None:
     reach = shape.depth_mm / 2 + 4.0
+    behind = reach + (shape.fracture.retropulsion_mm if shape.fracture else 0.0)
     high = max(shape.posterior_height_mm, shape.posterior_height_mm - shape.wedge_mm) / 2 + 4.0
-    return box_around(grid, centre, phi, u_mm=shape.half_width_mm + 3, v_mm=(-reach, reach), w_mm=(-high, high))
+    return box_around(grid, centre, phi, u_mm=shape.half_width_mm + 3, v_mm=(-reach, behind), w_mm=(-high, high))
 
 
 def _paint_canal(canvas: Canvas, grid: Grid, field: SagittalField, conus_along: float) -> None:

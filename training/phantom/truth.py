@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.measure.reading import FractureShape
+from training.phantom.alignment import SlipTruth, WallTruth, slip_truth, wall_truth
 from training.phantom.body import HEIGHT_DEPTHS, BodyShape
 from training.phantom.canal import Sac
 from training.phantom.column import Bone, Column, Gap, Segment, back_of, up_of
@@ -47,6 +48,8 @@ class VertebraTruth:
     """Forward lean of the body's axis."""
     complete: bool
     """The whole body lies inside the field of view."""
+    walls: WallTruth | None
+    """None for the first and the last vertebra."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,8 @@ class DiscTruth:
     """Front and back end of that diameter."""
     slip_mm: float
     """Anterior slip of the vertebra above."""
+    slip: SlipTruth | None
+    """Corner against wall; None on the sacrum."""
     centre_lps_mm: tuple[float, float, float]
     complete: bool
 
@@ -90,9 +95,11 @@ def state_truth(
     column: Column, sac: Sac, grid: Grid, *, slips: Mapping[str, float], turn_deg: float, instances: Mapping[str, int]
 ) -> SpineTruth:
     """The answers of every level whose middle lies inside the field of view."""
-    vertebrae = [
-        _vertebra(b, grid, turn_deg, instances[b.name]) for b in column.bones if _inside(grid, b.centre, margin_mm=0)
-    ]
+    vertebrae = []
+    for place, bone in enumerate(column.bones):
+        if _inside(grid, bone.centre, margin_mm=0):
+            walls = _walls(column, place, sac)
+            vertebrae.append(_vertebra(bone, grid, turn_deg, instances[bone.name], walls))
     lower: Bone | Segment = column.sacrum[0]
     discs = []
     for bone, gap in zip(column.bones, column.gaps, strict=True):
@@ -120,7 +127,13 @@ def _turned(centre: FloatArray, turn_deg: float) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _vertebra(bone: Bone, grid: Grid, turn_deg: float, instance: int) -> VertebraTruth:
+def _walls(column: Column, place: int, sac: Sac) -> WallTruth | None:
+    if not 0 < place < len(column.bones) - 1:
+        return None
+    return wall_truth(column.bones[place], column.bones[place + 1], column.bones[place - 1], sac)
+
+
+def _vertebra(bone: Bone, grid: Grid, turn_deg: float, instance: int, walls: WallTruth | None) -> VertebraTruth:
     shape = bone.shape
     heights = [shape.height_mm(t) for t in HEIGHT_DEPTHS]
     whole = [shape.whole_height_mm(t) for t in HEIGHT_DEPTHS]
@@ -138,6 +151,7 @@ def _vertebra(bone: Bone, grid: Grid, turn_deg: float, instance: int) -> Vertebr
         centre_lps_mm=_turned(bone.centre, turn_deg),
         lean_deg=float(np.degrees(bone.phi)),
         complete=all(_inside(grid, corner, margin_mm=0.5) for corner in _corners(bone)),
+        walls=walls,
     )
 
 
@@ -165,6 +179,7 @@ def _disc(
         canal_ap_mm=float(np.linalg.norm(back - front)),
         canal_ends_lps_mm=(_turned(front, turn_deg), _turned(back, turn_deg)),
         slip_mm=slip_mm,
+        slip=slip_truth(upper, lower) if isinstance(lower, Bone) else None,
         centre_lps_mm=_turned(gap.centre, turn_deg),
         complete=_inside(grid, gap.centre, margin_mm=gap.depth_mm / 2),
     )

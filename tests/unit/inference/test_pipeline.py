@@ -7,7 +7,7 @@ import pytest
 
 from inference.anatomy import Numbering, Site
 from inference.errors import ReasonCode, SeriesRefusal
-from inference.findings import FIVE_QUESTIONS, Absent, Finding, Measurement, NotAssessed, Present, Question
+from inference.findings import FIVE_QUESTIONS, Absent, Finding, Grade, Measurement, NotAssessed, Present, Question
 from inference.findings.encode import encode
 from inference.geometry import FrameReference, Plane, Volume
 from inference.pipeline import NOT_NUMBERED, DetectorResult, StudyInput, read_study
@@ -162,6 +162,16 @@ def test_of_two_answers_the_later_detectors_stands_and_what_both_measured_is_kep
     (found,) = read([T2], readers).of(Question.COMPRESSION_FRACTURE)
     assert isinstance(found.assessment, Present)
     assert {m.name: m.value for m in found.measurements} == {"middle_height": 19.0, "anterior_height": 20.0}
+
+
+def test_the_grade_that_follows_from_a_measurement_is_kept_beside_anothers_answer():
+    grades = (Grade(scale="meyerding", value="1"), Grade(scale="genant", value="3"))
+    measured = replace(not_graded("L1"), grades=grades)
+    answered = replace(fracture("L1"), grades=(Grade(scale="genant", value="2"),))
+    readers = [Reader(name, DetectorResult(findings=(f,))) for name, f in (("a", measured), ("b", answered))]
+    (found,) = read([T2], readers).of(Question.COMPRESSION_FRACTURE)
+    assert isinstance(found.assessment, Present)
+    assert {g.scale: g.value for g in found.grades} == {"genant": "2", "meyerding": "1"}
 
 
 def test_a_detector_sees_what_it_looks_at_besides_and_each_series_is_read_once():

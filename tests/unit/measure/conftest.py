@@ -29,6 +29,8 @@ class BlockSpine:
     """Sideways lean of the column against the slices, around L1 (100 mm below the top)."""
     loss: Mapping[Vertebra, float] = field(default_factory=dict)
     """Part of the anterior height (at 15 % of the depth) that a wedge takes, none at 85 %."""
+    slip_mm: Mapping[Vertebra, float] = field(default_factory=dict)
+    """How far a body, with all bodies above it, stands forward of the one below it, along the column's discs."""
     dropped_discs: tuple[Vertebra, ...] = ()
     """Bodies whose disc below is not drawn, so that they touch the next body."""
     above_mm: float = 25.0
@@ -85,15 +87,20 @@ class BlockSpine:
         across = np.abs(z * np.cos(lean) - along * np.sin(lean))
         out = np.zeros(np.broadcast_shapes(s.shape, d.shape, z.shape), dtype=np.uint8)
         inside = (d >= 0) & (d <= DEPTH) & (across < 21.0)
+        forward = 0.0
         canal = (d >= DEPTH + CANAL_GAP) & (d <= DEPTH + CANAL_GAP + CANAL_AP) & (across < 11.0)
         end = max(bottoms.values()) + DISC
         out[np.broadcast_to(canal & (s > -15.0) & (s < end + 25.0), out.shape)] = 3
-        for level, bottom in bottoms.items():
+        for level, bottom in reversed(bottoms.items()):
+            place_below = d + forward
+            forward += self.slip_mm.get(level, 0.0)
+            place = d + forward
             top = (
                 bottom
                 - self.height_mm(level, 0.0)
-                - (self.height_mm(level, 1.0) - self.height_mm(level, 0.0)) * d / DEPTH
+                - (self.height_mm(level, 1.0) - self.height_mm(level, 0.0)) * place / DEPTH
             )
+            inside = (place >= 0) & (place <= DEPTH) & (across < 21.0)
             out[np.broadcast_to(inside & (s >= top) & (s <= bottom), out.shape)] = 1
             out[np.broadcast_to(self._arch(s, d, across, bottom), out.shape)] = 1
             gap = inside & (s > bottom)
@@ -108,7 +115,7 @@ class BlockSpine:
                 upper = (
                     first
                     - self.height_mm(below, 0.0)
-                    - (self.height_mm(below, 1.0) - self.height_mm(below, 0.0)) * d / DEPTH
+                    - (self.height_mm(below, 1.0) - self.height_mm(below, 0.0)) * place_below / DEPTH
                 )
                 out[np.broadcast_to(gap & (s < upper), out.shape)] = 2
         return out

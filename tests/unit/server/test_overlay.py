@@ -183,6 +183,20 @@ def test_the_height_line_lies_on_its_body(volume, phantom, segmentation, tmp_pat
     assert without[y, x].tolist() == list(ABNORMAL)
 
 
+def test_an_angle_is_drawn_as_two_lines(volume, phantom, tmp_path: Path) -> None:
+    """Its four points are no polygon: nothing joins the end of the first line to the start of the second."""
+    points = ((100.0, 100.0), (140.0, 100.0), (100.0, 140.0), (140.0, 140.0))
+    angle = Measurement(name="local_kyphosis", value=1.0, unit="deg", uncertainty=1.0, method="test")
+    line = Geometry(type=GeometryType.POLYLINE, points=points)
+    evidence = Evidence(source=volume.sources[2], geometry=line, measurement="local_kyphosis")
+    finding = replace(_fracture(volume, phantom, 2), measurements=(angle,), evidence=(evidence,))
+    picture = np.asarray(Image.open(render_overlays(volume, None, _document(finding), tmp_path)[0])).astype(int)
+    scale = IMAGE_HEIGHT_PX / 320
+    for place, is_line in (((120, 100), True), ((120, 140), True), ((120, 120), False), ((100, 120), False)):
+        x, y = (round(p * scale) for p in place)
+        assert (picture[y, x].tolist() == [255, 205, 90]) == is_line
+
+
 def test_constant_images_do_not_fail(tmp_path: Path) -> None:
     assert _plain(tmp_path, np.full((1, 32, 32), 7.0, dtype=np.float32), (1.0, 1.0)).size > 0
 

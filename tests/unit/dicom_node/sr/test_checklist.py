@@ -43,6 +43,11 @@ def lengthen(report):
     number.MeasuredValueSequence[0].NumericValue = "20"
 
 
+def widen(report):
+    (number,) = children(groups_of(report)[4], value_type="NUM")
+    number.MeasuredValueSequence[0].NumericValue = "25"
+
+
 def unitless(report):
     (number,) = children(groups_of(report)[1], value_type="NUM")
     number.MeasuredValueSequence = []
@@ -82,7 +87,8 @@ FAULTS = {
     "has no concept name": lambda r: delattr(groups_of(r)[0].ContentSequence[-1], "ConceptNameCodeSequence"),
     "must name the processing equipment": lambda r: delattr(r, "ContributingEquipmentSequence"),
     "must state model name": lambda r: delattr(r.ContributingEquipmentSequence[-2], "SoftwareVersions"),
-    "its points and pixel spacing say otherwise": lengthen,
+    "mm, but its points and pixel spacing say otherwise": lengthen,
+    "deg, but its points and pixel spacing say otherwise": widen,
     "is not listed as evidence": lambda r: delattr(r, "CurrentRequestedProcedureEvidenceSequence"),
     "PatientName differs from the source's": lambda r: setattr(r, "PatientName", "Somebody^Else"),
 }

@@ -23,6 +23,7 @@ from inference.findings import (
     Finding,
     Geometry,
     GeometryType,
+    Grade,
     NotAssessed,
     Present,
     Question,
@@ -97,8 +98,9 @@ def test_highdicom_reads_back_what_was_written(tmp_path, series):
     read = hd.sr.srread(path)
     assert read.to_json_dict() == from_bytes(to_bytes(made)).to_json_dict()
     groups = read.content.get_image_measurement_groups()
-    assert [g.tracking_identifier.split(":")[1] for g in groups] == ["ArrowAnnotate", "Length", "Length", "Length"]
-    assert [g.finding_sites[0].value.meaning for g in groups] == ["L1 vertebra"] * 4
+    tools = ["ArrowAnnotate", "Length", "Length", "Length", "CobbAngle", "ArrowAnnotate", "Length"]
+    assert [g.tracking_identifier.split(":")[1] for g in groups] == tools
+    assert [g.finding_sites[0].value.meaning for g in groups] == ["L1 vertebra"] * 5 + ["L2/L3 disc"] * 2
 
 
 def test_the_same_input_gives_the_same_bytes(series, spine_report):
@@ -116,21 +118,50 @@ def test_the_order_of_series_and_instances_changes_nothing(series, write):
     )
 
 
-def test_a_fracture_has_one_arrow_and_three_heights(spine_report):
-    groups = groups_of(spine_report)
+def test_a_fracture_has_one_arrow_three_heights_and_an_angle(spine_report):
+    groups = [g for g in groups_of(spine_report) if comment_of(g).startswith("L1")]
     identifiers = [str(children(g, "112039")[0].TextValue) for g in groups]
     assert identifiers == [
         "Cornerstone3DTools@^0.1.0:ArrowAnnotate:L1 compression fracture",
         "Cornerstone3DTools@^0.1.0:Length:L1 anterior height",
         "Cornerstone3DTools@^0.1.0:Length:L1 middle height",
         "Cornerstone3DTools@^0.1.0:Length:L1 posterior height",
+        "Cornerstone3DTools@^0.1.0:CobbAngle:L1 local kyphosis",
     ]
     assert [comment_of(g) for g in groups] == [
         "L1: compression fracture, Genant 2, wedge, height loss 31 %",
         "L1 anterior height, 12.95 +/- 0.4 mm",
         "L1 middle height, 14.45 +/- 0.4 mm",
         "L1 posterior height, 15.95 +/- 0.4 mm",
+        "L1 local kyphosis, 24 +/- 1.6 deg",
     ]
+
+
+def test_a_slip_backwards_stays_negative(spine_report):
+    arrow, line = (g for g in groups_of(spine_report) if comment_of(g).startswith("L2-L3"))
+    assert comment_of(arrow) == "L2-L3: spondylolisthesis, slip -15.4 %"
+    (number,) = children(line, "SLIP")
+    assert float(number.MeasuredValueSequence[0].NumericValue) == -5.3
+
+
+def test_a_slip_is_named_with_its_meyerding_grade(series):
+    findings = findings_for(series)
+    (slip,) = findings.of(Question.SPONDYLOLISTHESIS)
+    graded = replace(slip, grades=(Grade(scale="meyerding", value="2"),))
+    others = tuple(f for f in findings.findings if f.id != slip.id)
+    report = encoded(series, replace(findings, findings=(*others, graded)))
+    arrow = next(g for g in groups_of(report) if comment_of(g).startswith("L2-L3"))
+    assert comment_of(arrow) == "L2-L3: spondylolisthesis, Meyerding 2, slip -15.4 %"
+    assert [value_of(e, "ConceptCodeSequence") for e in children(arrow, "MEYERDING")] == ["MEYER2"]
+
+
+def test_a_drawn_angle_is_computed_from_its_lines_and_non_square_pixels(spine_report):
+    (group,) = (g for g in groups_of(spine_report) if "kyphosis" in comment_of(g))
+    (angle,) = children(group, "KYPHO_COBB")
+    (shape,) = children(angle, value_type="SCOORD")
+    points = np.reshape([float(v) for v in shape.GraphicData], (4, 2)) * (SPACING[1], SPACING[0])
+    turns = [np.degrees(np.arctan2(*(points[last] - points[last - 1])[::-1])) for last in (1, 3)]
+    assert float(angle.MeasuredValueSequence[0].NumericValue) == round(turns[1] - turns[0], 1) == 24.0
 
 
 def test_a_drawn_length_is_computed_from_its_points_and_non_square_pixels(series, spine_report):
@@ -173,7 +204,7 @@ def test_every_question_and_level_is_answered(report):
 def test_statements_say_present_absent_and_why_not(spine_report):
     items = [i for i in statements(spine_report) if name_of(i) != "NUMBERING"]
     answers = [value_of(i, "ConceptCodeSequence") for i in items]
-    assert answers == ["52101004", "272519000", *["373068000"] * 5]
+    assert answers == ["52101004", "272519000", "373068000", "373068000", "52101004", *["373068000"] * 3]
     assert comment_of(items[0]) == "L1: vertebral compression fracture: present."
     assert comment_of(items[1]) == "L2: vertebral compression fracture: absent."
     assert comment_of(items[2]) == (
@@ -185,7 +216,10 @@ def test_statements_say_present_absent_and_why_not(spine_report):
 def test_normal_levels_keep_their_numbers_with_uncertainty(spine_report):
     (normal,) = [i for i in statements(spine_report) if comment_of(i).startswith("L2:")]
     values = {name_of(n): float(n.MeasuredValueSequence[0].NumericValue) for n in children(normal, value_type="NUM")}
-    assert values == {"VBH_A": 12.95, "VBH_M": 14.45, "VBH_P": 15.95, "VBHLOSS": 3.0, "VBH_Z": -0.375, "SCORE": 0.02}
+    assert values == {"VBH_A": 12.95, "VBH_M": 14.45, "VBH_P": 15.95, "VBHLOSS": 3.0, "VBH_Z": -0.375} | {
+        "KYPHO_COBB": 24.0,
+        "SCORE": 0.02,
+    }
     (height,) = children(normal, "VBH_A")
     spread = [
         float(children(height, code)[0].MeasuredValueSequence[0].NumericValue) for code in ("371886008", "371885007")
@@ -275,7 +309,7 @@ def test_without_pixel_spacing_no_length_is_drawn(series, write):
     bare = write(plan)
     findings = spine_findings(plan.study_instance_uid, reference(bare.headers[0]), SPACING)
     groups = groups_of(encoded(bare, findings))
-    assert [str(children(g, "112039")[0].TextValue).split(":")[1] for g in groups] == ["ArrowAnnotate"]
+    assert [str(children(g, "112039")[0].TextValue).split(":")[1] for g in groups] == ["ArrowAnnotate"] * 2
 
 
 def test_a_later_revision_names_its_predecessor_in_a_series_of_its_own(series, spine_report):
@@ -305,7 +339,7 @@ def test_enhanced_sources_name_the_frame(series):
     findings = spine_findings(series.plan.study_instance_uid, reference(series.headers[2], frame=3), SPACING)
     report = encoded(series, findings)
     references = [i.ReferencedSOPSequence[0] for g in groups_of(report) for i in walk(g) if i.ValueType == "IMAGE"]
-    assert [int(r.ReferencedFrameNumber) for r in references] == [3, 3, 3, 3]
+    assert [int(r.ReferencedFrameNumber) for r in references] == [3] * 7
 
 
 @pytest.mark.parametrize("case", ["no source", "another study", "a silent question"])
