@@ -34,6 +34,9 @@ MEASUREMENTS: dict[str, Code] = {
     "posterior_height": table.OWN_MEASUREMENTS["VBH_P"].code,
     "height_loss": table.OWN_MEASUREMENTS["VBHLOSS"].code,
     "height_z_score": table.OWN_MEASUREMENTS["VBH_Z"].code,
+    "marrow_signal_ratio": table.OWN_MEASUREMENTS["STIR_RATIO"].code,
+    "marrow_signal_z_score": table.OWN_MEASUREMENTS["STIR_Z"].code,
+    "marrow_oedema_share": table.OWN_MEASUREMENTS["BME_SHARE"].code,
     "anterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_A"].code,
     "middle_disc_height": table.OWN_MEASUREMENTS["DISC_H_M"].code,
     "posterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_P"].code,
@@ -59,6 +62,13 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
             "wedge": table.OWN_EVALUATIONS["VFT_WEDGE"].code,
             "biconcave": table.OWN_EVALUATIONS["VFT_BICONC"].code,
             "crush": table.OWN_EVALUATIONS["VFT_CRUSH"].code,
+        },
+    ),
+    "acuity": (
+        table.OWN_EVALUATIONS["VFACUITY_IMG"].code,
+        {
+            "acute-appearing": table.OWN_EVALUATIONS["VFA_ACUTE"].code,
+            "chronic-appearing": table.OWN_EVALUATIONS["VFA_CHRONIC"].code,
         },
     ),
     "pfirrmann": (

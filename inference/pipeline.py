@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Protocol
 
@@ -37,6 +37,8 @@ class DetectorResult:
     numbering: Numbering | None = None
     segmentation: Segmentation | None = None
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
+    not_used: Mapping[str, tuple[ReasonCode, str]] = field(default_factory=dict)
+    """Why a series that the detector looked at besides was not used after all, by Series Instance UID."""
 
 
 class Detector(Protocol):
@@ -205,11 +207,12 @@ def _series_use(
     facts: SeriesFacts, plan: StudyPlan, results: Sequence[tuple[Detector, str, DetectorResult]]
 ) -> SeriesUse:
     uid = facts.series_instance_uid
-    readers = [(d, r) for d, _, r in results if uid in plan.read_by(d.reads.name)]
+    looked = [(d, r) for d, _, r in results if uid in plan.read_by(d.reads.name)]
+    readers = [(d, r) for d, r in looked if uid not in r.not_used]
     reasons = [r.warnings[0] if r.warnings and r.segmentation is None else None for _, r in readers]
     refused = reasons[0] if reasons and all(reasons) else None
     if not readers:
-        refused = plan.series_refusal(uid)
+        refused = next((r.not_used[uid] for _, r in looked), None) or plan.series_refusal(uid)
     return SeriesUse(
         uid=uid,
         modality=facts.modality,

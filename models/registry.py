@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from inference.errors import BundleRefusal
+from inference.marrow_findings import MarrowPolicy
 from inference.pipeline import Detector
 from inference.spine_findings import FracturePolicy
 from models.bundle import Bundle, read_bundle
@@ -30,6 +31,7 @@ class DetectorSettings:
     threads: int = 2
     device: str = "cpu"
     fracture: FracturePolicy = field(default_factory=FracturePolicy)
+    marrow: MarrowPolicy = field(default_factory=MarrowPolicy)
 
 
 Loaded: TypeAlias = Mapping[str, Detector]
@@ -37,7 +39,7 @@ Loaded: TypeAlias = Mapping[str, Detector]
 
 
 def _segmenter(bundle: Bundle, engine: Engine, settings: DetectorSettings, _loaded: Loaded) -> Detector:
-    return MrSagittalDetector(bundle, engine, settings.fracture)
+    return MrSagittalDetector(bundle, engine, settings.fracture, settings.marrow)
 
 
 def _grader(bundle: Bundle, engine: Engine, _settings: DetectorSettings, loaded: Loaded) -> Detector:

@@ -57,6 +57,7 @@ SCALES: dict[str, str] = {
     "genant_shape": "shape",
     "meyerding": "Meyerding",
     "pfirrmann": "Pfirrmann",
+    "acuity": "",
 }
 CALIBRATIONS = {
     "real": "calibrated on patients",
@@ -134,7 +135,9 @@ def _place(finding: Finding) -> str:
 
 
 def _what(finding: Finding) -> str:
-    return ", ".join([NAMES[finding.question], *(f"{SCALES.get(g.scale, g.scale)} {g.value}" for g in finding.grades)])
+    return ", ".join(
+        [NAMES[finding.question], *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)]
+    )
 
 
 def _check_pair(volume: Volume, segmentation: Segmentation) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from dicom_node.spool import RESULTS, Spool
 from inference.errors import Failure, Refusal
+from inference.marrow_findings import MarrowPolicy
 from inference.pipeline import Detector
 from inference.spine_findings import FracturePolicy
 from models.registry import DetectorSettings, load_detectors
@@ -32,13 +33,21 @@ def detector_settings(settings: Settings) -> DetectorSettings:
         threads=threads_per_worker(settings),
         device=settings.device,
         fracture=FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z),
+        marrow=MarrowPolicy(
+            ratio=settings.marrow_ratio,
+            share=settings.marrow_share,
+            z=settings.marrow_z,
+            quiet=settings.marrow_quiet,
+        ),
     )
 
 
 def config_digest(settings: Settings) -> str:
     """Digest of the settings that change an answer; empty for the defaults, so that they may be added to."""
-    policy = FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z)
-    return "" if policy == FracturePolicy() else hashlib.sha256(policy.statement.encode()).hexdigest()
+    chosen = detector_settings(settings)
+    policies = ((chosen.fracture, FracturePolicy()), (chosen.marrow, MarrowPolicy()))
+    changed = "; ".join(policy.statement for policy, default in policies if policy != default)
+    return hashlib.sha256(changed.encode()).hexdigest() if changed else ""
 
 
 def load(settings: Settings) -> tuple[Detector, ...]:

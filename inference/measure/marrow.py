@@ -18,7 +18,8 @@ from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray, Volume
 from inference.measure.marrow_samples import BodySamples, bright_area, sample_bodies
-from inference.measure.reading import Point, SpineReading, Unmeasured
+from inference.measure.outlines import BodyOutline
+from inference.measure.reading import Point, Unmeasured
 
 MINIMUM_REFERENCES = 3
 """Other bodies needed: as for heights (inference.measure.fracture), three outvote one."""
@@ -70,19 +71,19 @@ class _Expected:
 
 
 def read_marrow(
-    reading: SpineReading, volume: Volume, *, fractured: AbstractSet[Vertebra], bright_ratio: float
+    outlines: Mapping[Vertebra, BodyOutline], volume: Volume, *, fractured: AbstractSet[Vertebra], bright_ratio: float
 ) -> dict[Vertebra, BodyMarrow | Unmeasured]:
-    """The marrow of every body of a reading, or why it could not be had.
+    """The marrow of every body, or why it could not be had.
 
     Args:
-        reading: outlines of this very volume.
+        outlines: bodies on the volume's grid, head to foot without gaps.
         volume: a sagittal series on which fat is dark and fluid bright (STIR, fat-saturated T2).
-        fractured: levels of the reading that are no reference for the others.
+        fractured: levels that are no reference for the others.
         bright_ratio: from how many times the expected signal on a place counts as bright.
     """
-    samples = sample_bodies(reading, volume)
+    samples = sample_bodies(outlines, volume)
     sampled = {level: body for level, body in samples.items() if isinstance(body, BodySamples)}
-    places = {v.level: float(n) for n, v in enumerate(reading.vertebrae)}
+    places = {level: float(n) for n, level in enumerate(outlines)}
     course = _Course.of(sampled, places, fractured)
     found: dict[Vertebra, BodyMarrow | Unmeasured] = {}
     for level, body in samples.items():
@@ -146,9 +147,7 @@ class _Course:
         profile = np.median(profiles, axis=0) if profiles else np.ones(PROFILE_BINS)
         course = cls(levels=levels, places=where, logs=logs, references=references, profile=profile)
         flat = np.log([course.flat(body).mean() for body in bodies.values()])
-        return cls(
-            levels=levels, places=where, logs=flat, references=_references(where, flat, whole), profile=profile
-        )
+        return cls(levels=levels, places=where, logs=flat, references=_references(where, flat, whole), profile=profile)
 
     def flat(self, body: BodySamples) -> FloatArray:
         """Signal without the gradient from back to front."""
@@ -228,4 +227,6 @@ def _profile(body: BodySamples) -> FloatArray:
     """Median signal in each part of the depth over the body's median; 1 where a part has no sample."""
     part = np.minimum((body.depth * PROFILE_BINS).astype(int), PROFILE_BINS - 1)
     whole = float(np.median(body.signal))
-    return np.array([np.median(body.signal[part == n]) / whole if (part == n).any() else 1.0 for n in range(PROFILE_BINS)])
+    return np.array(
+        [np.median(body.signal[part == n]) / whole if (part == n).any() else 1.0 for n in range(PROFILE_BINS)]
+    )

@@ -7,7 +7,7 @@ bodies have thirds too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray, Volume
 from inference.measure.grid import SagittalGrid, bounding_box, sagittal_grid
-from inference.measure.reading import Point, SpineReading, Unmeasured, VertebraReading
+from inference.measure.outlines import BodyOutline
+from inference.measure.reading import Point, Unmeasured
 
 RIM_MM = 1.5
 """Left out at the outline: endplate and cortex are 0.5-1 mm thick and dark, and share voxels with marrow and disc. At
@@ -56,17 +57,17 @@ class BrightArea:
     """Source index of the voxel nearest to its middle on the slice where it is largest."""
 
 
-def sample_bodies(reading: SpineReading, volume: Volume) -> dict[Vertebra, BodySamples | Unmeasured]:
+def sample_bodies(outlines: Mapping[Vertebra, BodyOutline], volume: Volume) -> dict[Vertebra, BodySamples | Unmeasured]:
     """The marrow of every body, head to foot, or why it cannot be looked at."""
     background = np.ones(volume.shape, np.float32)
-    for vertebra in reading.vertebrae:
-        background[vertebra.body] = 0.0
+    for outline in outlines.values():
+        background[outline.mask] = 0.0
     grid = sagittal_grid(volume, background)
     voxels = grid.crop(volume.voxels)
-    axes = _axes(reading, volume, grid)
+    axes = _axes(outlines, volume, grid)
     return {
-        vertebra.level: _sample(vertebra, voxels, grid, axis)
-        for vertebra, axis in zip(reading.vertebrae, axes, strict=True)
+        level: outline.cut or _sample(outline.mask, voxels, grid, axis)
+        for (level, outline), axis in zip(outlines.items(), axes, strict=True)
     }
 
 
@@ -92,10 +93,10 @@ def bright_area(body: BodySamples, bright: MaskArray) -> BrightArea | None:
     )
 
 
-def _axes(reading: SpineReading, volume: Volume, grid: SagittalGrid) -> Iterator[FloatArray]:
+def _axes(outlines: Mapping[Vertebra, BodyOutline], volume: Volume, grid: SagittalGrid) -> Iterator[FloatArray]:
     """Unit (y, x) of the canonical slice towards the feet, along the line between each body's neighbours."""
     head, back = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
-    places = np.array([volume.to_lps_mm(v.centre_index) for v in reading.vertebrae])
+    places = np.array([outline.centre_lps_mm for outline in outlines.values()])
     rows, columns = volume.directions[:, 1], volume.directions[:, 2]
     if grid.transposed:
         rows, columns = columns, rows
@@ -108,14 +109,12 @@ def _axes(reading: SpineReading, volume: Volume, grid: SagittalGrid) -> Iterator
 
 
 def _sample(
-    vertebra: VertebraReading, voxels: NDArray[np.float32], grid: SagittalGrid, axis: FloatArray
+    mask: MaskArray, voxels: NDArray[np.float32], grid: SagittalGrid, axis: FloatArray
 ) -> BodySamples | Unmeasured:
-    if vertebra.touches_edge:
-        return Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the body touches the edge of the field of view")
-    mask = grid.crop(vertebra.body)
+    mask = grid.crop(mask)
     box = bounding_box(mask)
     if box is None:
-        return Unmeasured(reason=ReasonCode.BODY_PART, sentence="the body has no outline of its own")
+        return Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the series does not show the body")
     mask, signal = mask[box], voxels[box]
     area = mask.sum(axis=(1, 2))
     inner = np.stack([_inner(plane, grid) for plane in mask])
