@@ -71,7 +71,7 @@ class _GroupMaker:
         self.algorithm = self.arithmetic if model is None else model_algorithm(model, parameters)
 
     def groups(self) -> Iterator[ContainerContentItem]:
-        """An arrow at the finding, then one length per measurement that has a line."""
+        """An arrow at the finding, then one group per measurement that has a shape of its own: a length or a mark."""
         marks = [e for e in self.finding.evidence if e.measurement is None and e.geometry.type is GeometryType.POINT]
         if marks:
             yield self._arrow(marks[0])
@@ -79,6 +79,8 @@ class _GroupMaker:
             measurement = self.finding.measurement(evidence.measurement or "")
             if measurement is not None and _is_line(evidence):
                 yield from self._length(evidence, measurement)
+            elif measurement is not None and evidence.geometry.type is GeometryType.POINT:
+                yield self._mark(evidence, measurement)
 
     def _arrow(self, mark: Evidence) -> ContainerContentItem:
         """A point with the finding's own numbers, the first inferred from it; a bare point where it has none."""
@@ -104,6 +106,14 @@ class _GroupMaker:
         shape = _coordinates(line, GraphicTypeValues.POLYLINE)
         number = self._number(measurement, length_mm(line.geometry.points, spacing), shape)
         yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+
+    def _mark(self, mark: Evidence, measurement: Measurement) -> ContainerContentItem:
+        """An arrow at the place that a number is about, which may be on another series than the finding's own."""
+        finding = self.finding
+        what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
+        tracking = _tracking("ArrowAnnotate", what, measurement_tracking_uid(finding.id, measurement.name))
+        number = self._number(measurement, measurement.value, _coordinates(mark, GraphicTypeValues.POINT))
+        return _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
 
     def _number(
         self, measurement: Measurement, value: float, shape: CoordinatesForMeasurement | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ MINIMUM_REFERENCES = 3
 SMALLEST_SPREAD = 0.10
 """Relative standard deviation from level to level that is assumed at least. Our own judgement: no labelled real STIR
 was at hand."""
-LARGEST_SPREAD = 0.35
+LARGEST_SPREAD = 0.25
 """With a larger one the other bodies are no measure of normal marrow. Our own judgement."""
 REFERENCE_RATIO = 1.5
 """A body further from the course of the others than this factor is no reference for them."""
@@ -129,7 +129,10 @@ class _Course:
     """(n,): count from the head, in levels."""
     logs: FloatArray
     """(n,): log of the mean signal."""
+    whole: MaskArray
+    """Which bodies are not fractured."""
     references: MaskArray
+    """Which of them follow the course of the others."""
     profile: FloatArray
     """(PROFILE_BINS,): signal by depth from the front, over the body's mean, as the references have it."""
 
@@ -145,9 +148,9 @@ class _Course:
         references = _references(where, logs, whole)
         profiles = [_profile(body) for body, used in zip(bodies.values(), references, strict=True) if used]
         profile = np.median(profiles, axis=0) if profiles else np.ones(PROFILE_BINS)
-        course = cls(levels=levels, places=where, logs=logs, references=references, profile=profile)
+        course = cls(levels=levels, places=where, logs=logs, whole=whole, references=references, profile=profile)
         flat = np.log([course.flat(body).mean() for body in bodies.values()])
-        return cls(levels=levels, places=where, logs=flat, references=_references(where, flat, whole), profile=profile)
+        return replace(course, logs=flat, references=_references(where, flat, whole))
 
     def flat(self, body: BodySamples) -> FloatArray:
         """Signal without the gradient from back to front."""
@@ -159,11 +162,13 @@ class _Course:
         index = self.levels.index(level)
         others = self.references.copy()
         others[index] = False
-        if others.sum() < MINIMUM_REFERENCES:
+        unfractured = int(self.whole.sum()) - int(self.whole[index])
+        needed = max(MINIMUM_REFERENCES, (unfractured + 1) // 2)
+        if others.sum() < needed:
             return Unmeasured(
                 reason=ReasonCode.UNCERTAIN,
-                sentence=f"{int(others.sum())} other bodies of the series have marrow to compare with, "
-                f"at least {MINIMUM_REFERENCES} are needed",
+                sentence=f"{int(others.sum())} of {unfractured} other unfractured bodies have marrow of like signal, "
+                f"at least {needed} are needed to compare with",
             )
         spread = self._spread(others)
         if spread > LARGEST_SPREAD:

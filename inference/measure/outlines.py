@@ -1,7 +1,7 @@
 """Vertebral bodies as outlines on a series: its own, or those of another series moved onto it.
 
 An outline that was found on one series is the better one for the signal of another: bright marrow beside a bright disc
-is easily taken for disc, so that a body outlined on the fat-suppressed series may lack the very part that is looked for.
+is easily taken for disc, so that a body outlined on the fat-suppressed series may lack the part that is looked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from inference.measure.matching import RigidMotion
 from inference.measure.reading import SpineReading, Unmeasured
 
 LEAST_SHOWN = 0.8
-"""Share of a body's volume that must lie within the other series. Our own choice: the outermost slice of a moved stack may miss."""
+"""Share of a body's volume that must lie within the other series. Our own choice: the outermost slice of a moved stack
+may miss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

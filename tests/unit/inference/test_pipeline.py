@@ -201,6 +201,17 @@ def test_a_second_series_that_cannot_be_read_is_as_if_it_were_not_there():
     assert isinstance(document.of(Question.COMPRESSION_FRACTURE)[0].assessment, Present)
 
 
+def test_a_second_series_that_was_looked_at_and_not_used_says_why():
+    t1 = replace(T2, series_instance_uid="1.2.3.3", repetition_time_ms=600.0, echo_time_ms=10.0)
+    reason = (ReasonCode.GEOMETRY, "It lies elsewhere.")
+    result = DetectorResult(findings=(fracture("L1"),), not_used={"1.2.3.3": reason})
+    roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)
+    reader = Reader("a", result)
+    reader.reads = replace(reader.reads, roles=roles, beside=roles)
+    used = {use.uid: (use.used_by, use.refused) for use in read([T2, t1], [reader]).series}
+    assert used == {T2.series_instance_uid: (("a",), None), "1.2.3.3": ((), reason)}
+
+
 def test_the_same_input_gives_the_same_bytes():
     result = DetectorResult(findings=(fracture("L3"), fracture("T12")))
     assert encode(read([T2, CT], [Reader("m", result)])) == encode(read([T2, CT], [Reader("m", result)]))
