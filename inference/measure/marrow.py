@@ -24,8 +24,8 @@ from inference.measure.reading import Point, Unmeasured
 MINIMUM_REFERENCES = 3
 """Other bodies needed: as for heights (inference.measure.fracture), three outvote one."""
 SMALLEST_SPREAD = 0.10
-"""Relative standard deviation from level to level that is assumed at least: the robust one of ten people on T2 without fat
-suppression (SPIDER T2 SPACE label maps, tests/acceptance/test_real_marrow.py). On real STIR it is not known."""
+"""Relative standard deviation from level to level that is assumed at least: the robust one of ten people on T2 without
+fat suppression (SPIDER T2 SPACE label maps, tests/acceptance/test_real_marrow.py). On real STIR it is not known."""
 LARGEST_SPREAD = 0.25
 """With a larger one the other bodies are no measure of normal marrow. Our own judgement."""
 REFERENCE_RATIO = 1.5
