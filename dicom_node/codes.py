@@ -34,6 +34,9 @@ MEASUREMENTS: dict[str, Code] = {
     "posterior_height": table.OWN_MEASUREMENTS["VBH_P"].code,
     "height_loss": table.OWN_MEASUREMENTS["VBHLOSS"].code,
     "height_z_score": table.OWN_MEASUREMENTS["VBH_Z"].code,
+    "marrow_signal_ratio": table.OWN_MEASUREMENTS["STIR_RATIO"].code,
+    "marrow_signal_z_score": table.OWN_MEASUREMENTS["STIR_Z"].code,
+    "marrow_oedema_share": table.OWN_MEASUREMENTS["BME_SHARE"].code,
     "anterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_A"].code,
     "middle_disc_height": table.OWN_MEASUREMENTS["DISC_H_M"].code,
     "posterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_P"].code,
@@ -71,6 +74,13 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
     "canal_narrowing": (
         table.OWN_EVALUATIONS["CANAL_NARROW"].code,
         {degree: table.OWN_EVALUATIONS[f"CANAL_{degree.upper()}"].code for degree in ("none", "relative", "absolute")},
+    ),
+    "acuity": (
+        table.OWN_EVALUATIONS["VFACUITY_IMG"].code,
+        {
+            "acute-appearing": table.OWN_EVALUATIONS["VFA_ACUTE"].code,
+            "chronic-appearing": table.OWN_EVALUATIONS["VFA_CHRONIC"].code,
+        },
     ),
     "pfirrmann": (
         table.OWN_EVALUATIONS["PFIRRMANN"].code,

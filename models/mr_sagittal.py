@@ -8,19 +8,24 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.anatomy import Vertebra
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
 from inference.findings import Question
 from inference.geometry import Plane, Volume
+from inference.marrow_findings import NO_FAT_SUPPRESSED, SeriesMarrow, with_marrow
 from inference.measure import read_sagittal
+from inference.measure.marrow import read_marrow
+from inference.measure.matching import match_readings
+from inference.measure.outlines import BodyOutline, moved_outlines, own_outlines
 from inference.measure.plausibility import ImplausibleSize
-from inference.measure.reading import BodySize, SpineReading, Unmeasured, without_lengths
+from inference.measure.reading import BodySize, HeightLoss, SpineReading, Unmeasured, VertebraReading, without_lengths
 from inference.pipeline import DetectorResult, Progress
+from inference.policies import Policies
 from inference.provenance import ModelIdentity
 from inference.series.eligibility import Reads
 from inference.series.role import SeriesRole
 from inference.series.rules import SUITABLE
-from inference.spine_findings import FracturePolicy, Subject, findings_of, segmentation_of
-from inference.stenosis import StenosisPolicy
+from inference.spine_findings import Subject, findings_of, segmentation_of
 from models.bundle import Bundle
 from models.engines import Engine
 from models.labels import SPINE_CLASSES
@@ -38,6 +43,12 @@ ROLES = (
 """In order of preference: the network was trained on T2; the others only look alike to it by augmentation."""
 
 
+FAT_SUPPRESSED: Mapping[SeriesRole, str] = {
+    SeriesRole.MR_SAGITTAL_STIR: "STIR",
+    SeriesRole.MR_SAGITTAL_T2_FS: "fat-saturated T2",
+}
+"""Series on which marrow oedema is looked for, in order of preference, and their names in a sentence. STIR first: it
+suppresses fat by its T1, also where the field is uneven."""
 SMALLEST_ERROR, LARGEST_ERROR = 0.4, 2.5
 """A spacing that is further off than this is no spacing of a resampled or captured image."""
 
@@ -45,11 +56,11 @@ SMALLEST_ERROR, LARGEST_ERROR = 0.4, 2.5
 class MrSagittalDetector:
     """Segments each slice with its neighbours as context, then measures."""
 
-    def __init__(self, bundle: Bundle, engine: Engine, policy: FracturePolicy, stenosis: StenosisPolicy) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, policies: Policies) -> None:
         """Refuse a bundle whose classes are not the spine's."""
         if bundle.labels != SPINE_CLASSES:
             raise BundleRefusal(f"bundle {bundle.identity.name}: labels must be {SPINE_CLASSES}, got {bundle.labels}")
-        self._bundle, self._engine, self._policy, self._stenosis = bundle, engine, policy, stenosis
+        self._bundle, self._engine, self._policies = bundle, engine, policies
         self._last: tuple[Volume, SpineReading] | None = None
 
     @property
@@ -59,8 +70,9 @@ class MrSagittalDetector:
 
     @property
     def reads(self) -> Reads:
-        """Sagittal MR; answers fracture, on T2 stenosis, and measures discs without grading them."""
-        return Reads(name=self.identity.name, questions=QUESTIONS, roles=ROLES)
+        """Sagittal MR; answers fracture, on T2 stenosis, and looks for marrow oedema where fat is dark."""
+        beside = tuple(FAT_SUPPRESSED)
+        return Reads(name=self.identity.name, questions=QUESTIONS, roles=ROLES, beside=beside, one_beside=True)
 
     def read(
         self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
@@ -71,14 +83,64 @@ class MrSagittalDetector:
                 f"{self.identity.name} reads sagittal series, got a {volume.plane} one", code=ReasonCode.ORIENTATION
             )
         reading = self.read_spine(volume, progress)
-        shows_sac = any(role in SUITABLE[Question.STENOSIS] for role, beside in by_role.items() if beside is volume)
+        role = next((role for role, beside in by_role.items() if beside is volume), None)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
+        stenosis = self._policies.stenosis if role in SUITABLE[Question.STENOSIS] else None
+        findings = findings_of(reading, subject, self._policies.fracture, stenosis)
+        marrow = self._marrow(reading, subject, by_role, progress)
+        self._last = (volume, reading)  # a grader asks for this one, not for the series beside it
+        unread = {} if isinstance(marrow, SeriesMarrow) else self._unread(volume, by_role, marrow)
         return DetectorResult(
-            findings=findings_of(reading, subject, self._policy, self._stenosis if shows_sac else None),
+            findings=with_marrow(findings, marrow),
             numbering=reading.numbering,
             segmentation=segmentation_of(reading, subject),
-            warnings=reading.warnings,
+            warnings=(*reading.warnings, *unread.values()),
+            unread=unread,
         )
+
+    def _marrow(
+        self, reading: SpineReading, subject: Subject, by_role: Mapping[SeriesRole, Volume], progress: Progress
+    ) -> SeriesMarrow | Unmeasured:
+        """The marrow on a fat-suppressed series under the levels of the reading, or why it cannot be told."""
+        role = next((role for role in FAT_SUPPRESSED if role in by_role), None)
+        if role is None:
+            return NO_FAT_SUPPRESSED
+        volume, name = by_role[role], FAT_SUPPRESSED[role]
+        outlines = self._outlines(reading, subject.volume, volume, progress)
+        if isinstance(outlines, Unmeasured):
+            return replace(outlines, sentence=f"the {name} series cannot be used: {outlines.sentence}")
+        progress("looking at the marrow", 0.95)
+        fractured = {v.level for v in reading.vertebrae if self._is_fractured(v)}
+        return SeriesMarrow(
+            levels=read_marrow(outlines, volume, fractured=fractured, bright_ratio=self._policies.marrow.ratio),
+            subject=replace(subject, volume=volume),
+            policy=self._policies.marrow,
+            series=name,
+        )
+
+    def _outlines(
+        self, reading: SpineReading, volume: Volume, target: Volume, progress: Progress
+    ) -> dict[Vertebra, BodyOutline] | Unmeasured:
+        """The bodies of a reading on a fat-suppressed series, or why they cannot be placed there."""
+        if target is volume:
+            return own_outlines(reading, volume)
+        try:
+            second = self.read_spine(target, progress)
+        except SeriesRefusal as refusal:
+            return Unmeasured(reason=refusal.code, sentence=refusal.sentence)
+        match = match_readings(reading, volume, second, target)
+        return match if isinstance(match, Unmeasured) else moved_outlines(reading, volume, target, match.motion)
+
+    def _is_fractured(self, vertebra: VertebraReading) -> bool:
+        return isinstance(vertebra.loss, HeightLoss) and self._policies.fracture.is_present(vertebra.loss)
+
+    def _unread(
+        self, volume: Volume, by_role: Mapping[SeriesRole, Volume], reason: Unmeasured
+    ) -> dict[SeriesRole, tuple[ReasonCode, str]]:
+        """Why a fat-suppressed series beside the chosen one was not used, if there is one."""
+        sentence = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
+        beside = [role for role in FAT_SUPPRESSED if role in by_role and by_role[role] is not volume]
+        return dict.fromkeys(beside, (reason.reason, sentence))
 
     def read_spine(self, volume: Volume, progress: Progress) -> SpineReading:
         """Outlines, levels and lengths; no lengths where the bodies show that the pixel spacing cannot be right.

@@ -14,8 +14,7 @@ from typing import TypeAlias
 
 from inference.errors import BundleRefusal
 from inference.pipeline import Detector
-from inference.spine_findings import FracturePolicy
-from inference.stenosis import StenosisPolicy
+from inference.policies import Policies
 from models.bundle import Bundle, read_bundle
 from models.engine_choice import EngineChoice, load_engine
 from models.engines import Engine
@@ -32,8 +31,7 @@ class DetectorSettings:
     threads: int = 2
     device: str = "cpu"
     engine: EngineChoice = EngineChoice.AUTO
-    fracture: FracturePolicy = field(default_factory=FracturePolicy)
-    stenosis: StenosisPolicy = field(default_factory=StenosisPolicy)
+    policies: Policies = field(default_factory=Policies)
 
 
 Loaded: TypeAlias = Mapping[str, Detector]
@@ -41,7 +39,7 @@ Loaded: TypeAlias = Mapping[str, Detector]
 
 
 def _segmenter(bundle: Bundle, engine: Engine, settings: DetectorSettings, _loaded: Loaded) -> Detector:
-    return MrSagittalDetector(bundle, engine, settings.fracture, settings.stenosis)
+    return MrSagittalDetector(bundle, engine, settings.policies)
 
 
 def _grader(bundle: Bundle, engine: Engine, _settings: DetectorSettings, loaded: Loaded) -> Detector:

@@ -58,6 +58,7 @@ SCALES: dict[str, str] = {
     "meyerding": "Meyerding",
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
+    "acuity": "",
 }
 CALIBRATIONS = {
     "real": "calibrated on patients",
@@ -135,7 +136,9 @@ def _place(finding: Finding) -> str:
 
 
 def _what(finding: Finding) -> str:
-    return ", ".join([NAMES[finding.question], *(f"{SCALES.get(g.scale, g.scale)} {g.value}" for g in finding.grades)])
+    return ", ".join(
+        [NAMES[finding.question], *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)]
+    )
 
 
 def _check_pair(volume: Volume, segmentation: Segmentation) -> None:

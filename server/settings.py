@@ -78,6 +78,16 @@ class Settings(BaseSettings):
     stenosis_mm: float = Field(
         10.0, gt=0, lt=12, description="Mid-sagittal canal diameter, in mm, below which stenosis is called."
     )
+    marrow_ratio: float = Field(
+        2.0, gt=1, description="From how many times the expected signal marrow on STIR or fat-saturated T2 is bright."
+    )
+    marrow_share: float = Field(
+        0.25, gt=0, lt=1, description="Smallest bright part of a vertebral body that is called oedema of the body."
+    )
+    marrow_z: float = Field(3.0, gt=0, description="Smallest z-score of a body's marrow signal that is called oedema.")
+    marrow_quiet: float = Field(
+        0.05, ge=0, lt=1, description="Largest bright part of a vertebral body that is called without oedema."
+    )
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(
         1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt."

@@ -16,7 +16,9 @@ from typing import Any
 
 from dicom_node.spool import RESULTS, Spool
 from inference.errors import Failure, Refusal, SettingRefusal
+from inference.marrow_findings import MarrowPolicy
 from inference.pipeline import Detector
+from inference.policies import Policies
 from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from models.engine_choice import EngineChoice, why_no_openvino
@@ -29,14 +31,27 @@ from server.settings import Settings
 from server.study_run import FINDINGS_NAME, RunContext, StudyRun, run_study, write_overlays
 
 
+def policies_of(settings: Settings) -> Policies:
+    """The operating points that the site chose."""
+    return Policies(
+        fracture=FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z),
+        marrow=MarrowPolicy(
+            ratio=settings.marrow_ratio,
+            share=settings.marrow_share,
+            z=settings.marrow_z,
+            quiet=settings.marrow_quiet,
+        ),
+        stenosis=StenosisPolicy(absolute_mm=settings.stenosis_mm),
+    )
+
+
 def detector_settings(settings: Settings) -> DetectorSettings:
     """How detectors run, as the site set it."""
     return DetectorSettings(
         threads=threads_per_worker(settings),
         device=settings.device,
         engine=EngineChoice(settings.inference_engine),
-        fracture=FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z),
-        stenosis=StenosisPolicy(absolute_mm=settings.stenosis_mm),
+        policies=policies_of(settings),
     )
 
 
@@ -49,9 +64,8 @@ def check_engine(settings: Settings) -> None:
 
 def config_digest(settings: Settings) -> str:
     """Digest of the settings that change an answer; empty for the defaults, so that they may be added to."""
-    chosen, usual = detector_settings(settings), DetectorSettings()
-    statements = [(c.fracture.statement, c.stenosis.statement) for c in (chosen, usual)]
-    changed = "; ".join(mine for mine, default in zip(*statements, strict=True) if mine != default)
+    pairs = zip(policies_of(settings).statements, Policies().statements, strict=True)
+    changed = "; ".join(chosen for chosen, usual in pairs if chosen != usual)
     return hashlib.sha256(changed.encode()).hexdigest() if changed else ""
 
 

@@ -29,8 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 from inference.geometry import FrameReference, Volume
-from inference.spine_findings import FracturePolicy
-from inference.stenosis import StenosisPolicy
+from inference.policies import Policies
 from models.bundle import read_bundle
 from models.engines import OnnxEngine
 from models.mr_sagittal import MrSagittalDetector
@@ -61,7 +60,7 @@ def load_segmenter(bundle: Path, *, threads: int = 2) -> Segment:
     described = read_bundle(bundle)
     described.verify()
     engine = OnnxEngine(described.weights, threads=threads)
-    detector = MrSagittalDetector(described, engine, FracturePolicy(), StenosisPolicy())
+    detector = MrSagittalDetector(described, engine, Policies())
 
     def segment(volume: Volume) -> NDArray[np.uint8]:
         probabilities = detector.segment(volume, lambda _activity, _share: None)

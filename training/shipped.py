@@ -19,4 +19,4 @@ def load_segmenter(bundle: Path | None = None, *, threads: int = 2) -> MrSagitta
     described, settings = read_bundle(bundle or SHIPPED / SEGMENTER), DetectorSettings()
     described.verify()
     engine = OnnxEngine(described.weights, threads=threads)
-    return MrSagittalDetector(described, engine, settings.fracture, settings.stenosis)
+    return MrSagittalDetector(described, engine, settings.policies)

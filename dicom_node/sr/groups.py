@@ -73,16 +73,18 @@ class _GroupMaker:
         self.algorithm = self.arithmetic if model is None else model_algorithm(model, parameters)
 
     def groups(self) -> Iterator[ContainerContentItem]:
-        """An arrow at the finding, then a length or an angle per measurement that has lines."""
+        """An arrow at the finding, then one group per measurement that is drawn: a length, an angle or a mark."""
         marks = [e for e in self.finding.evidence if e.measurement is None and e.geometry.type is GeometryType.POINT]
         if marks:
             yield self._arrow(marks[0])
         for evidence in self.finding.evidence:
             measurement = self.finding.measurement(evidence.measurement or "")
-            if measurement is None or evidence.geometry.type is not GeometryType.POLYLINE:
+            if measurement is None:
                 continue
             points = len(evidence.geometry.points)
-            if points == LINE_POINTS:
+            if evidence.geometry.type is GeometryType.POINT:
+                yield self._mark(evidence, measurement)
+            elif points == LINE_POINTS:
                 yield from self._length(evidence, measurement)
             elif points == ANGLE_POINTS:
                 yield from self._angle(evidence, measurement)
@@ -124,6 +126,14 @@ class _GroupMaker:
         value = copysign(angle_deg(lines.geometry.points, spacing), measurement.value)
         number = self._number(measurement, value, _coordinates(lines, GraphicTypeValues.POLYLINE))
         yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+
+    def _mark(self, mark: Evidence, measurement: Measurement) -> ContainerContentItem:
+        """An arrow at the place that a number is about, which may be on another series than the finding's own."""
+        finding = self.finding
+        what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
+        tracking = _tracking("ArrowAnnotate", what, measurement_tracking_uid(finding.id, measurement.name))
+        number = self._number(measurement, measurement.value, _coordinates(mark, GraphicTypeValues.POINT))
+        return _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
 
     def _number(
         self, measurement: Measurement, value: float, shape: CoordinatesForMeasurement | None

@@ -33,6 +33,8 @@ class Reads:
     """In order of preference."""
     beside: tuple[SeriesRole, ...] = ()
     """Those of its roles that it looks at besides the chosen series, where the study has one that could answer too."""
+    one_beside: bool = False
+    """It looks at the first of ``beside`` only, and at none where the chosen series has one of these roles itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +172,16 @@ def plan_study(series: Sequence[SeriesFacts], readers: Sequence[Reads]) -> Study
         if best is None:
             continue
         chosen[reader.name] = best.series_instance_uid
-        others = {role: _best(reader, (role,), series, entries) for role in reader.beside if role is not role_of(best)}
-        beside[reader.name] = {role: facts.series_instance_uid for role, facts in others.items() if facts is not None}
+        others = {role: _best(reader, (role,), series, entries) for role in _besides(reader, role_of(best))}
+        found = [(role, facts.series_instance_uid) for role, facts in others.items() if facts is not None]
+        beside[reader.name] = dict(found[:1] if reader.one_beside else found)
     return StudyPlan(series=tuple(series), entries=entries, chosen=chosen, beside=beside)
+
+
+def _besides(reader: Reads, chosen: SeriesRole) -> tuple[SeriesRole, ...]:
+    if reader.one_beside and chosen in reader.beside:
+        return ()
+    return tuple(role for role in reader.beside if role is not chosen)
 
 
 def _best(

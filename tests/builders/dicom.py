@@ -30,6 +30,10 @@ T2_TSE: Mapping[str, Any] = {
 """Acquisition attributes of a T2-weighted turbo spin echo."""
 T1_TSE: Mapping[str, Any] = {**T2_TSE, "RepetitionTime": 600.0, "EchoTime": 10.0, "EchoTrainLength": 4}
 """Acquisition attributes of a T1-weighted turbo spin echo."""
+STIR: Mapping[str, Any] = {**T2_TSE, "EchoTime": 60.0, "ScanningSequence": ["SE", "IR"], "InversionTime": 160.0}
+"""Acquisition attributes of a short-TI inversion recovery at 1.5 T."""
+T2_FAT_SAT: Mapping[str, Any] = {**T2_TSE, "EchoTime": 80.0, "ScanOptions": "FS"}
+"""Acquisition attributes of a T2-weighted turbo spin echo with fat saturation."""
 
 
 def derived_uid(*parts: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,14 @@ from builders.dicom import T2_TSE, SeriesPlan, write_series
 from training.phantom import Phantom, PhantomParameters, generate_spine
 
 
-def phantom_plan(phantom: Phantom, *, study: str, series: str = "T2") -> SeriesPlan:
+def phantom_plan(
+    phantom: Phantom,
+    *,
+    study: str,
+    series: str = "T2",
+    number: int = 1,
+    attributes: Mapping[str, Any] = T2_TSE,
+) -> SeriesPlan:
     """The series that holds a generated spine, on its own grid."""
     affine = phantom.affine
     row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (1, 2))
@@ -22,7 +31,8 @@ def phantom_plan(phantom: Phantom, *, study: str, series: str = "T2") -> SeriesP
         position_mm=affine[:3, 3],
         step_mm=affine[:3, 0],
         pixel_spacing_mm=(row_mm, column_mm),
-        attributes=dict(T2_TSE),
+        number=number,
+        attributes=dict(attributes),
     )
 
 

@@ -15,7 +15,7 @@ numpy and scipy only. Usage::
 """
 
 from training.phantom.generate import LabelMap, Phantom, generate_labels, generate_spine
-from training.phantom.parameters import Contrast, Fracture, PhantomParameters
+from training.phantom.parameters import Contrast, Fracture, MarrowChange, PhantomParameters
 from training.phantom.truth import DiscTruth, SpineTruth, VertebraTruth
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "DiscTruth",
     "Fracture",
     "LabelMap",
+    "MarrowChange",
     "Phantom",
     "PhantomParameters",
     "SpineTruth",

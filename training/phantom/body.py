@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.measure.reading import FractureShape
-from training.phantom.parameters import Fracture
+from training.phantom.parameters import Fracture, MarrowChange
 
 Field = NDArray[np.float32]
 
@@ -57,6 +57,7 @@ class BodyShape:
     superior_concavity_mm: float
     inferior_concavity_mm: float
     fracture: Fracture | None = None
+    marrow: MarrowChange | None = None
     taper: float = 0.0
     """Part of the depth that is gone at the lower end (sacral segments)."""
 

@@ -197,6 +197,7 @@ def _body_shape(level: str, table: sizes.LevelSizes, parameters: PhantomParamete
         superior_concavity_mm=sizes.SUPERIOR_CONCAVITY_MM * parameters.size,
         inferior_concavity_mm=sizes.INFERIOR_CONCAVITY_MM * parameters.size,
         fracture=parameters.fracture(level),
+        marrow=parameters.marrow_change(level),
     )
 
 

@@ -28,6 +28,20 @@ class Contrast(StrEnum):
     STIR = "STIR"
 
 
+class MarrowChange(StrEnum):
+    """What a body's marrow shows beside, or instead of, a fracture."""
+
+    OEDEMA = "oedema"
+    """The whole body: occult fracture, inflammation, tumour."""
+    SUPERIOR_BAND = "superior_band"
+    """Oedema along the superior endplate: what Modic 1 looks like."""
+    INFERIOR_BAND = "inferior_band"
+    SCHMORL = "schmorl"
+    """A focus of oedema around a node in the superior endplate."""
+    HAEMANGIOMA = "haemangioma"
+    """Fat: bright on T1 and T2, dark on STIR."""
+
+
 class Fracture(NamedTuple):
     """A fractured body: its shape, and the loss at that shape's place (wedge 15 % depth, biconcave 50 %, crush all)."""
 
@@ -68,6 +82,8 @@ class PhantomParameters:
         default_factory=lambda: MappingProxyType({})
     )
     """Level to (shape, loss), like ``{"L1": ("crush", 0.45)}``."""
+    marrow: Mapping[str, MarrowChange | str] = field(default_factory=lambda: MappingProxyType({}))
+    """Level to what its marrow shows, like ``{"L2": "superior_band"}``."""
     slip_mm: Mapping[str, float] = field(default_factory=_nothing)
     """Disc to the anterior slip of the vertebra above it, like ``{"L4-L5": 6.0}``."""
     stenosis_mm: Mapping[str, float] = field(default_factory=_nothing)
@@ -97,8 +113,15 @@ class PhantomParameters:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no image or spine has, naming the value."""
+        for change in self.marrow.values():
+            MarrowChange(change)
         _check_grid(self)
         _check_levels(self)
+
+    def marrow_change(self, level: str) -> MarrowChange | None:
+        """What the marrow of a level shows, None where it is ordinary."""
+        given = self.marrow.get(level)
+        return None if given is None else MarrowChange(given)
 
     def fracture(self, level: str) -> Fracture | None:
         """The fracture of a level, None where it is whole."""
@@ -121,7 +144,7 @@ def _check_grid(p: PhantomParameters) -> None:
 
 
 def _check_levels(p: PhantomParameters) -> None:
-    for name in (p.lowest, *p.fractures, *([p.highest] if p.highest else [])):
+    for name in (p.lowest, *p.fractures, *p.marrow, *([p.highest] if p.highest else [])):
         if name not in MODELLED_LEVELS:
             raise ValueError(f"a level must be one of {', '.join(MODELLED_LEVELS)}, got {name!r}")
     if p.highest and Vertebra[p.highest].value > Vertebra[p.lowest].value:

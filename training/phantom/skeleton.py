@@ -8,6 +8,7 @@ from training.phantom.body import BodyShape, Field
 from training.phantom.canal import SagittalField
 from training.phantom.column import Bone, Column, Gap, Segment
 from training.phantom.grid import Box, Canvas, Grid, box_around
+from training.phantom.marrow import paint_marrow
 from training.phantom.morphometry import ENDPLATE_MM, MODELLED_LEVELS
 from training.phantom.posterior import Solid, posterior_solids, smooth_union
 from training.phantom.tissue import Tissue
@@ -181,6 +182,8 @@ def _fill(canvas: Canvas, box: Box, outside: Field, bone: Bone, *, body: bool) -
     tissue[rim] = Tissue.CORTICAL
     acute = body and bone.shape.fracture is not None and bone.shape.fracture.acute
     tissue[inside] = Tissue.OEDEMA if acute else Tissue.MARROW
+    if body and bone.shape.marrow is not None:
+        paint_marrow(tissue, box, bone.shape, inside)
     labels[inside] = VERTEBRA_LABEL
     instances[inside] = instance_of(bone.name)
     if body:

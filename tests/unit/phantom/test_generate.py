@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from inference.geometry import Plane, plane_of
-from training.phantom import Contrast, Phantom, PhantomParameters, generate_labels, generate_spine
+from training.phantom import Contrast, MarrowChange, Phantom, PhantomParameters, generate_labels, generate_spine
 
 SMALL = PhantomParameters(rows=320, columns=256, spacing_mm=0.9375, slices=5, slice_spacing_mm=4.0, seed=3)
 
@@ -108,6 +109,17 @@ def test_thin_slices_are_supported() -> None:
     assert found.affine[0, 0] == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("change", list(MarrowChange))
+def test_a_change_of_the_marrow_changes_the_signal_of_its_body_alone_and_no_outline(change: MarrowChange) -> None:
+    stir = replace(SMALL, contrast=Contrast.STIR, noise=0.0)
+    plain, changed = generate_spine(stir), generate_spine(replace(stir, marrow={"L3": change}))
+    assert np.array_equal(plain.labels, changed.labels)
+    body = plain.instances == plain.truth.vertebra("L3").instance
+    difference = changed.voxels - plain.voxels
+    assert np.abs(difference[~binary_dilation(body, iterations=4)]).max() < 1.0
+    assert bool(difference[body].mean() > 0) is (change is not MarrowChange.HAEMANGIOMA)
+
+
 @pytest.mark.slow
 def test_a_study_of_fifteen_slices_takes_seconds() -> None:
     start = time.process_time()
@@ -126,6 +138,8 @@ def test_a_study_of_fifteen_slices_takes_seconds() -> None:
         ({"fractures": {"L9": ("crush", 0.3)}}, "a level must be one of"),
         ({"fractures": {"L1": ("crush", 0.95)}}, r"the loss at L1 must lie in \(0, 0.8\], got 0.95"),
         ({"fractures": {"L1": ("squash", 0.3)}}, "squash"),
+        ({"marrow": {"L9": "oedema"}}, "a level must be one of"),
+        ({"marrow": {"L1": "green"}}, "green"),
         ({"slip_mm": {"L4": 3.0}}, "a disc must be written like 'L4-L5', got 'L4'"),
         ({"stenosis_mm": {"L4-L5": 1.0}}, "must stay at least 3.0 mm wide, got 1.0"),
     ],

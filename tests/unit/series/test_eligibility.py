@@ -272,3 +272,33 @@ def test_rows_say_what_will_be_read():
         ("2", R.MR_SAGITTAL_T1, True, False),
     ]
     assert len(plan.rows()) == len(plan.entries)
+
+
+MARROW = replace(
+    SEGMENTER,
+    roles=(R.MR_SAGITTAL_T2, R.MR_SAGITTAL_T2_FS, R.MR_SAGITTAL_T1, R.MR_SAGITTAL_STIR),
+    beside=(R.MR_SAGITTAL_STIR, R.MR_SAGITTAL_T2_FS),
+    one_beside=True,
+)
+T2_FS = {"scan_options": ("FS",)}
+
+
+@pytest.mark.parametrize(
+    ("series", "chosen", "beside"),
+    [
+        ({"t2": {}, "stir": STIR}, "t2", {R.MR_SAGITTAL_STIR: "stir"}),
+        ({"t2": {}, "fs": T2_FS}, "t2", {R.MR_SAGITTAL_T2_FS: "fs"}),
+        ({"t2": {}, "fs": T2_FS, "stir": STIR}, "t2", {R.MR_SAGITTAL_STIR: "stir"}),
+        ({"t1": T1, "stir": STIR}, "t1", {R.MR_SAGITTAL_STIR: "stir"}),
+        ({"fs": T2_FS, "stir": STIR}, "fs", {}),
+        ({"stir": STIR}, "stir", {}),
+        ({"t2": {}, "t1": T1}, "t2", {}),
+    ],
+)
+def test_one_series_beside_is_the_first_that_there_is_and_none_where_the_chosen_one_is_of_that_kind(
+    series, chosen, beside
+):
+    plan = plan_study([facts(uid, **changes) for uid, changes in series.items()], [MARROW])
+    assert plan.chosen == {"mr_seg": chosen}
+    assert plan.beside == {"mr_seg": beside}
+    assert plan.read_by("mr_seg") == {chosen, *beside.values()}
