@@ -17,7 +17,10 @@ from builders.dicom import STIR, T2_FAT_SAT, T2_TSE, SeriesPlan, derived_uid, wr
 from builders.peers import program
 from builders.phantom import phantom_plan
 from dicom_node.sr.checklist import children, groups_of, value_of, violations
+from inference.anatomy import Vertebra
 from inference.findings import Finding, Present, Question, StudyFindings
+from inference.measure.marrow import read_marrow
+from inference.measure.outlines import own_outlines
 from models.registry import DetectorSettings, load_detectors
 from server.overlay import describe
 from server.study_run import RunContext, StudyRun, run_study, write_overlays
@@ -169,6 +172,22 @@ def test_a_moved_fat_saturated_t2_of_another_frame_is_matched_by_the_bodies(tmp_
     found = called(made.findings)
     assert {level: acuity(f) for level, f in found.items()} == {"L1": "acute-appearing", "L3": "chronic-appearing"}
     assert "fat-saturated T2" in found["L1"].measurement("marrow_oedema_share").method
+
+
+def test_a_band_that_the_network_takes_for_disc_is_seen_on_the_moved_outlines(tmp_path, detectors, plans):
+    """On STIR's own outlines most of the band is not part of the body, which would look chronic."""
+    fractures = {"L1": Fracture("wedge", 0.45, acute=False)}
+    banded = replace(PATIENT, seed=13, fractures=fractures, marrow={"L1": "superior_band"})
+    t2, stir = plans("T2", banded), plans("STIR", banded)
+    made = run(tmp_path, detectors, t2, stir)
+    found = called(made.findings)["L1"]
+    assert acuity(found) is None
+    assert "a band at an endplate" in found.note
+    share = found.measurement("marrow_oedema_share").value / 100
+    assert share > 0.15
+    volume = made.volumes[stir.series_instance_uid]
+    own = own_outlines(detectors[0].read_spine(volume, lambda _doing, _share: None), volume)
+    assert read_marrow(own, volume, fractured={Vertebra.L1}, bright_ratio=2.0)[Vertebra.L1].share < share / 2
 
 
 def test_the_fat_suppressed_series_alone_is_read_on_its_own_outlines(tmp_path, detectors, plans):

@@ -103,6 +103,15 @@ def test_another_patient_is_refused_with_the_residual(same_frame):
     assert "mm (root mean square)" in refused.sentence
 
 
+def test_most_but_not_all_pairs_of_different_people_are_refused():
+    """The match is a check of geometry, not of identity: of 90 ordered pairs of ten people 74 are refused."""
+    people = [person(seed=seed, size=0.92 if seed % 2 else 1.0) for seed in range(1, 11)]
+    pairs = [(one, two) for one in people for two in people if one is not two]
+    refused = sum(isinstance(match_centres(one, two, same_frame=True), Unmeasured) for one, two in pairs)
+    assert len(pairs) == 90
+    assert 70 <= refused < 90
+
+
 def test_an_even_straight_chain_is_matched_by_shape_only_where_the_counted_levels_agree():
     """Its shape fits at every level, so that without a common frame nothing but the names is left."""
     even = {level: np.array([0.0, 0.0, -30.0 * n]) for n, level in enumerate(SAME)}
