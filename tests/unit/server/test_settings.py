@@ -8,6 +8,7 @@ import pytest
 from inference.errors import SettingRefusal
 from inference.marrow_findings import MarrowPolicy
 from inference.spine_findings import FracturePolicy
+from inference.stenosis import StenosisPolicy
 from server.peers import DicomPeer, StowPeer, parse_destination, parse_dicom_peer
 from server.settings import Settings, is_loopback, load
 from server.study_kernel import config_digest, detector_settings
@@ -123,8 +124,10 @@ def test_loopback_is_told(host: str, *, answer: bool) -> None:
 def test_settings_that_change_an_answer_change_the_digest_and_the_policies_of_the_detectors() -> None:
     fracture, marrow = Settings(fracture_loss=0.3), Settings(marrow_ratio=2.5, marrow_quiet=0.1)
     both = Settings(fracture_loss=0.3, marrow_ratio=2.5, marrow_quiet=0.1)
-    digests = {config_digest(made) for made in (fracture, marrow, both)}
-    assert len(digests) == 3
+    stenosis = Settings(stenosis_mm=9)
+    digests = {config_digest(made) for made in (fracture, marrow, both, stenosis)}
+    assert len(digests) == 4
     assert config_digest(Settings()) == ""
-    assert detector_settings(marrow).marrow == MarrowPolicy(ratio=2.5, quiet=0.1)
+    assert detector_settings(marrow).policies.marrow == MarrowPolicy(ratio=2.5, quiet=0.1)
+    assert detector_settings(stenosis).policies.stenosis == StenosisPolicy(absolute_mm=9)
     assert config_digest(fracture) == hashlib.sha256(FracturePolicy(loss=0.3).statement.encode()).hexdigest()
