@@ -14,6 +14,7 @@ from inference.findings import Question
 from inference.geometry import Plane, Volume
 from inference.marrow_findings import NO_FAT_SUPPRESSED, SeriesMarrow, with_marrow
 from inference.measure import read_sagittal
+from inference.measure.confidence import check_confidence, outline_confidence
 from inference.measure.marrow import read_marrow
 from inference.measure.matching import match_readings
 from inference.measure.outlines import BodyOutline, moved_outlines, own_outlines
@@ -30,6 +31,7 @@ from models.bundle import Bundle
 from models.engines import Engine
 from models.labels import SPINE_CLASSES
 from models.preprocess import from_network, neighbours, normalise, sagittal_grid, to_network
+from models.stance import check_stance, turned_slices
 
 QUESTIONS = frozenset({Question.COMPRESSION_FRACTURE, Question.STENOSIS})
 ROLES = (
@@ -173,7 +175,19 @@ class MrSagittalDetector:
     def _read_at(self, volume: Volume, progress: Progress) -> SpineReading:
         probabilities = self.segment(volume, progress)
         progress("measuring", 0.9)
-        return read_sagittal(volume, probabilities)
+        reading = read_sagittal(volume, probabilities)
+        doubts = check_confidence(outline_confidence(probabilities))
+        if reading.numbering.ambiguous:  # as it is where levels are counted from the wrong end
+            middle = reading.midsagittal_slice
+            check_stance(outline_confidence(probabilities[:, middle : middle + 1]), self._turned(volume, middle))
+        return replace(reading, warnings=(*reading.warnings, *doubts))
+
+    def _turned(self, volume: Volume, index: int) -> tuple[tuple[str, float | None], ...]:
+        """How sure the outlines of a slice are when it is turned over."""
+        return tuple(
+            (words, outline_confidence(self.segment(turned, lambda _doing, _share: None)))
+            for words, turned in turned_slices(volume, index)
+        )
 
     def segment(self, volume: Volume, progress: Progress) -> NDArray[np.float32]:
         """Class probabilities on the source grid, shape (class, slice, row, column)."""

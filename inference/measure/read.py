@@ -32,6 +32,7 @@ from inference.measure.posterior import assign_posterior
 from inference.measure.reading import CanalReading, DiscReading, Point, SpineReading, VertebraReading
 from inference.measure.separators import SMALLEST_ISLAND_MM3, Separator, label_discs
 from inference.measure.vertebrae import MeasuredBody, closed_bodies, measure_body, whole_bodies
+from inference.measure.voids import without_voids
 
 FEW_SLICES = 5
 """With fewer slices than this the tilt of the bodies across slices is not known well."""
@@ -70,6 +71,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         number: measure_body(cropped[VERTEBRA], bodies, number, line=line, grid=grid, padding=padding)
         for number in levels.vertebrae
     }
+    measured = without_voids(measured, bodies, grid.crop(volume.voxels), grid)
     measured = whole_bodies(closed_bodies(measured, bodies), levels.vertebrae)
     size = body_size(levels.vertebrae, measured)
     size_warning = check_size(size)
