@@ -232,4 +232,5 @@ def _series_use(
         role=role.value,
         used_by=tuple(sorted(detector.identity.name for detector in used_by)),
         refused=refused,
+        warnings=() if refused else tuple(dict.fromkeys(w for _, r in readers for w in r.warnings)),
     )

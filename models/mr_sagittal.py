@@ -96,7 +96,7 @@ class MrSagittalDetector:
             findings=with_marrow(findings, marrow),
             numbering=reading.numbering,
             segmentation=segmentation_of(reading, subject),
-            warnings=(*reading.warnings, *unread.values()),
+            warnings=reading.warnings,
             unread=unread,
         )
 

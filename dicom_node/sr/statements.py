@@ -33,13 +33,14 @@ from dicom_node.sr.items import (
 )
 from dicom_node.sr.words import statement
 from inference.anatomy import Numbering
+from inference.errors import ReasonCode
 from inference.findings import Calibration, Finding, Measurement, NotAssessed, StudyFindings
 from inference.provenance import RESEARCH_USE
 
 
 def evaluations(findings: StudyFindings) -> ContainerContentItem:
-    """The container: the research-use sentence, the level numbering, then every finding in document order."""
-    items: list[ContentItem] = [comment(RESEARCH_USE), _numbering(findings.numbering)]
+    """The container: research use, the level numbering, what limits a series, then every finding in document order."""
+    items: list[ContentItem] = [comment(RESEARCH_USE), _numbering(findings.numbering), *_limits(findings)]
     items += [_statement(finding, findings) for finding in findings.findings]
     return container(table.OTHERS["C0034375"].code, items)
 
@@ -51,6 +52,12 @@ def _numbering(numbering: Numbering) -> ContentItem:
         value = "NUMB_NONE"
     item = code_item(table.OWN_EVALUATIONS["NUMBERING"].code, table.OWN_EVALUATIONS[value].code, CONTAINS)
     return nested(item, [comment(f"{numbering.method.replace('_', ' ')}: {numbering.note}", HAS_PROPERTIES)])
+
+
+def _limits(findings: StudyFindings) -> Iterator[ContentItem]:
+    """The warnings about series that were read; the numbering says its own."""
+    warnings = [warning for series in findings.series for warning in series.warnings]
+    yield from (comment(sentence) for code, sentence in warnings if code is not ReasonCode.NUMBERING)
 
 
 def _statement(finding: Finding, findings: StudyFindings) -> ContentItem:

@@ -30,6 +30,8 @@ class SeriesUse:
     """Names of the models (or questions) that read it."""
     refused: tuple[ReasonCode, str] | None = None
     """Code and sentence, when nothing used it."""
+    warnings: tuple[tuple[ReasonCode, str], ...] = ()
+    """What limits the reading of a series that was used, each as code and sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

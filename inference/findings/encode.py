@@ -90,18 +90,17 @@ def from_json(values: dict[str, Any]) -> StudyFindings:
 
 
 def _series_to_json(series: SeriesUse) -> dict[str, Any]:
-    refused = None
-    if series.refused is not None:
-        refused = {"code": series.refused[0].value, "sentence": series.refused[1]}
-    return {
+    """``warnings`` only where there are any, so that what has none keeps its bytes."""
+    values = {
         "uid": series.uid,
         "modality": series.modality,
         "plane": series.plane,
         "contrast": series.contrast,
         "role": series.role,
         "used_by": list(series.used_by),
-        "refused": refused,
+        "refused": None if series.refused is None else _reason_to_json(series.refused),
     }
+    return values | ({"warnings": [_reason_to_json(w) for w in series.warnings]} if series.warnings else {})
 
 
 def _series_from_json(values: dict[str, Any]) -> SeriesUse:
@@ -113,8 +112,17 @@ def _series_from_json(values: dict[str, Any]) -> SeriesUse:
         contrast=values["contrast"],
         role=values["role"],
         used_by=tuple(values["used_by"]),
-        refused=None if refused is None else (ReasonCode(refused["code"]), refused["sentence"]),
+        refused=None if refused is None else _reason_from_json(refused),
+        warnings=tuple(_reason_from_json(warning) for warning in values.get("warnings", ())),
     )
+
+
+def _reason_to_json(reason: tuple[ReasonCode, str]) -> dict[str, str]:
+    return {"code": reason[0].value, "sentence": reason[1]}
+
+
+def _reason_from_json(values: dict[str, str]) -> tuple[ReasonCode, str]:
+    return ReasonCode(values["code"]), values["sentence"]
 
 
 def _assessment_to_json(assessment: Assessment) -> dict[str, str | None]:

@@ -103,6 +103,15 @@ def test_what_ran_a_model_is_kept_and_may_be_unknown():
     assert decode(json.dumps(values).encode()).models[0].engine is None
 
 
+def test_what_limits_the_reading_of_a_series_is_kept_and_absent_where_nothing_does():
+    first, *others = document().series
+    warning = (ReasonCode.OUT_OF_DISTRIBUTION, "The image is unusual.")
+    limited = replace(document(), series=(replace(first, warnings=(warning,)), *others))
+    assert decode(encode(limited)) == limited
+    jsonschema.validate(json.loads(encode(limited)), schema())
+    assert b"warnings" not in encode(document())
+
+
 def test_bytes_are_canonical_utf8_with_sorted_keys():
     data = encode(document())
     assert "Größe".encode() in data

@@ -27,6 +27,7 @@ from inference.findings import (
     NotAssessed,
     Present,
     Question,
+    SeriesUse,
 )
 
 SPACING = (1.5, 0.75)
@@ -240,6 +241,16 @@ def test_ambiguous_numbering_is_said(series):
         (item,) = [i for i in statements(encoded(series, chosen)) if name_of(i) == "NUMBERING"]
         assert value_of(item, "ConceptCodeSequence") == code
         assert comment_of(item).startswith("counted from sacrum: ")
+
+
+def test_what_limits_a_series_that_was_read_is_said_once(series):
+    few, numbering = (ReasonCode.FEW_SLICES, "The series has 3 slice(s)."), (ReasonCode.NUMBERING, "Not again.")
+    uid = series.plan.series_instance_uid
+    use = SeriesUse(uid=uid, modality="MR", plane="sagittal", contrast="T2", role="mr_sagittal_t2", used_by=("m",))
+    limited = replace(findings_for(series), series=(replace(use, warnings=(few, numbering)),))
+    texts = [str(item.TextValue) for item in walk(encoded(series, limited)) if "TextValue" in item]
+    assert texts.count(few[1]) == 1
+    assert numbering[1] not in texts
 
 
 def test_a_calibrated_probability_is_called_one(series):
