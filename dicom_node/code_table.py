@@ -233,6 +233,9 @@ OWN_MEASUREMENTS = _own(
         "DISC_H_M": "Middle disc height",
         "DISC_H_P": "Posterior disc height",
         "CANAL_AP": "Spinal canal antero-posterior diameter",
+        "DURAL_CSA": "Dural sac cross-sectional area",
+        "DURAL_AP": "Dural sac antero-posterior diameter",
+        "DURAL_W": "Dural sac transverse diameter",
         "SCORE": "Probability estimate, not calibrated on patients",
     }
 )
@@ -252,6 +255,10 @@ OWN_EVALUATIONS = _own(
         "CANAL_NONE": "Canal not narrow",
         "CANAL_RELATIVE": "Canal relatively narrow",
         "CANAL_ABSOLUTE": "Canal absolutely narrow",
+        "SAC_NARROW": "Narrowing of the lumbar dural sac by its cross-sectional area",
+        "SAC_NONE": "Dural sac not narrow",
+        "SAC_RELATIVE": "Dural sac relatively narrow",
+        "SAC_ABSOLUTE": "Dural sac absolutely narrow",
         "PFIRRMANN": "Pfirrmann disc degeneration grade",
         "PFIRR1": "Pfirrmann grade I",
         "PFIRR2": "Pfirrmann grade II",

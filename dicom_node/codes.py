@@ -38,6 +38,9 @@ MEASUREMENTS: dict[str, Code] = {
     "middle_disc_height": table.OWN_MEASUREMENTS["DISC_H_M"].code,
     "posterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_P"].code,
     "canal_ap_diameter": table.OWN_MEASUREMENTS["CANAL_AP"].code,
+    "dural_sac_area": table.OWN_MEASUREMENTS["DURAL_CSA"].code,
+    "dural_sac_ap_diameter": table.OWN_MEASUREMENTS["DURAL_AP"].code,
+    "dural_sac_width": table.OWN_MEASUREMENTS["DURAL_W"].code,
 }
 """By the measurement names of inference.findings."""
 
@@ -64,6 +67,10 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
     "canal_narrowing": (
         table.OWN_EVALUATIONS["CANAL_NARROW"].code,
         {degree: table.OWN_EVALUATIONS[f"CANAL_{degree.upper()}"].code for degree in ("none", "relative", "absolute")},
+    ),
+    "sac_narrowing": (
+        table.OWN_EVALUATIONS["SAC_NARROW"].code,
+        {degree: table.OWN_EVALUATIONS[f"SAC_{degree.upper()}"].code for degree in ("none", "relative", "absolute")},
     ),
     "pfirrmann": (
         table.OWN_EVALUATIONS["PFIRRMANN"].code,

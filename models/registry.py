@@ -14,10 +14,12 @@ from typing import TypeAlias
 
 from inference.errors import BundleRefusal
 from inference.pipeline import Detector
+from inference.sac_findings import SacAreaPolicy
 from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from models.bundle import Bundle, read_bundle
 from models.engines import Engine, OnnxEngine
+from models.mr_axial_canal import MrAxialCanalDetector
 from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 
@@ -32,6 +34,7 @@ class DetectorSettings:
     device: str = "cpu"
     fracture: FracturePolicy = field(default_factory=FracturePolicy)
     stenosis: StenosisPolicy = field(default_factory=StenosisPolicy)
+    sac_area: SacAreaPolicy = field(default_factory=SacAreaPolicy)
 
 
 Loaded: TypeAlias = Mapping[str, Detector]
@@ -49,9 +52,17 @@ def _grader(bundle: Bundle, engine: Engine, _settings: DetectorSettings, loaded:
     return MrDiscGrader(bundle, engine, segmenter)
 
 
+def _axial_canal(bundle: Bundle, engine: Engine, settings: DetectorSettings, loaded: Loaded) -> Detector:
+    segmenter = loaded.get(SEGMENTER)
+    if not isinstance(segmenter, MrSagittalDetector):
+        raise BundleRefusal(f"bundle {bundle.identity.name} names levels by what {SEGMENTER} outlines; use both")
+    return MrAxialCanalDetector(bundle, engine, segmenter, settings.sac_area)
+
+
 SEGMENTER = "mr_sagittal_segmentation"
 DETECTORS: Mapping[str, Callable[[Bundle, Engine, DetectorSettings, Loaded], Detector]] = {
     SEGMENTER: _segmenter,
+    "mr_axial_canal": _axial_canal,
     "mr_disc_grading": _grader,
 }
 """Detector name in a bundle's metadata -> how to build it; in the order in which they read a study."""

@@ -58,6 +58,7 @@ SCALES: dict[str, str] = {
     "meyerding": "Meyerding",
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
+    "sac_narrowing": "narrowing",
 }
 CALIBRATIONS = {
     "real": "calibrated on patients",

@@ -16,6 +16,7 @@ from typing import Any
 from dicom_node.spool import RESULTS, Spool
 from inference.errors import Failure, Refusal
 from inference.pipeline import Detector
+from inference.sac_findings import SacAreaPolicy
 from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from models.registry import DetectorSettings, load_detectors
@@ -34,13 +35,14 @@ def detector_settings(settings: Settings) -> DetectorSettings:
         device=settings.device,
         fracture=FracturePolicy(loss=settings.fracture_loss, z=settings.fracture_z),
         stenosis=StenosisPolicy(absolute_mm=settings.stenosis_mm),
+        sac_area=SacAreaPolicy(absolute_mm2=settings.sac_area_mm2),
     )
 
 
 def config_digest(settings: Settings) -> str:
     """Digest of the settings that change an answer; empty for the defaults, so that they may be added to."""
     chosen, usual = detector_settings(settings), DetectorSettings()
-    statements = [(c.fracture.statement, c.stenosis.statement) for c in (chosen, usual)]
+    statements = [(c.fracture.statement, c.stenosis.statement, c.sac_area.statement) for c in (chosen, usual)]
     changed = "; ".join(mine for mine, default in zip(*statements, strict=True) if mine != default)
     return hashlib.sha256(changed.encode()).hexdigest() if changed else ""
 

@@ -22,7 +22,12 @@ SHORT_WORDS: dict[Question, str] = {**QUESTION_WORDS, Question.COMPRESSION_FRACT
 """For labels that are drawn on the image."""
 
 
-GRADE_WORDS: dict[str, str] = {"genant": "Genant", "pfirrmann": "Pfirrmann", "canal_narrowing": "narrowing"}
+GRADE_WORDS: dict[str, str] = {
+    "genant": "Genant",
+    "pfirrmann": "Pfirrmann",
+    "canal_narrowing": "narrowing",
+    "sac_narrowing": "narrowing",
+}
 """Scales whose value says nothing without their name."""
 
 
