@@ -107,6 +107,7 @@ SCT = _standard(
     272519000 Absent
     373068000 Undetermined
     363698007 Finding Site
+    42798000 Area
     371885007 -, range of lower measurement uncertainty
     371886008 +, range of upper measurement uncertainty
     24028007 Right

@@ -44,6 +44,9 @@ MEASUREMENTS: dict[str, Code] = {
 }
 """By the measurement names of inference.findings."""
 
+AREA = table.SCT["42798000"].code
+"""Of a drawn outline, in the plane of its image."""
+
 MAIN_MEASUREMENT: dict[Question, str] = {
     Question.COMPRESSION_FRACTURE: "height_loss",
     Question.STENOSIS: "canal_ap_diameter",

@@ -34,7 +34,7 @@ SCALE = "sac_narrowing"
 """Name of the grade: ``none``, ``relative`` or ``absolute``."""
 AREA_METHOD = (
     "area of the dural sac on axial T2 at right angles to the canal, the smallest of {count} slice(s) at the disc; "
-    "slice turned by {angle:.0f} degrees"
+    "slice turned by {angle:.0f} degrees; network not tested on labelled axial images"
 )
 LENGTH_METHOD = "largest extent of the outlined dural sac on the same slice, at right angles to the canal"
 NOTE = (

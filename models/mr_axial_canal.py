@@ -87,9 +87,11 @@ class MrAxialCanalDetector:
                 yield sac_finding(sac, subject, self._policy)
 
     def _measure(self, place: CanalPlace | Unmeasured, axial: Volume) -> SacReading | Unmeasured:
-        views = place if isinstance(place, Unmeasured) else views_at(place, axial)
-        if isinstance(place, Unmeasured) or isinstance(views, Unmeasured):
-            return views if isinstance(views, Unmeasured) else place
+        if isinstance(place, Unmeasured):
+            return place
+        views = views_at(place, axial)
+        if isinstance(views, Unmeasured):
+            return views
         grids = [crop_places(view.centre_mm, view.back, view.left) for view in views]
         crops = [sample_slice(axial, v.slice_index, grid) for v, grid in zip(views, grids, strict=True)]
         found = _probability(self._engine.run(np.stack([normalise_crop(crop) for crop in crops])[:, None]))

@@ -167,10 +167,9 @@ def _paint_front(signal: Field, place: Place, level: dict[str, float], rng: np.r
     is_disc = rng.random() < 0.7  # noqa: PLR2004
     if is_disc:
         nucleus = np.exp(-(side / 0.35 + (depth + 0.5) ** 2 / 0.06)) * float(rng.uniform(0, 0.5))
-        value = level["disc"] + nucleus
+        _put(signal, body, np.asarray(level["disc"] + nucleus, np.float32))
     else:
-        value = level["bone"] * (1 + 0.1 * smooth_noise(rng, 2.0))
-    _put(signal, body, np.asarray(value, np.float32))
+        _put(signal, body, np.asarray(level["bone"] * (1 + 0.1 * smooth_noise(rng, 2.0)), np.float32))
     rim = np.exp(-((BACK - back) ** 2) / (2 * float(rng.uniform(0.4, 1.2)) ** 2)) * (side < 1)
     _put(signal, np.asarray(rim, np.float32) * float(rng.uniform(0.4, 1)), level["dark"])
 

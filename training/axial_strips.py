@@ -45,7 +45,7 @@ class Course:
         """Rows with canal, without 12 mm at both ends of it."""
         found = np.flatnonzero(np.isfinite(self.column))
         margin = round(12 / _PIXEL_MM)
-        return found[(found > found[0] + margin) & (found < found[-1] - margin)]
+        return np.asarray(found[(found > found[0] + margin) & (found < found[-1] - margin)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

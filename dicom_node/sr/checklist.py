@@ -14,11 +14,13 @@ from pydicom.dataset import Dataset
 
 from dicom_node.code_table import PRIVATE_SCHEME
 from dicom_node.frames import pixel_spacing
-from dicom_node.sr.groups import CORNERSTONE, length_mm
+from dicom_node.sr.groups import CORNERSTONE, LINE_POINTS, area_mm2, is_closed, length_mm
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 LENGTH_TOLERANCE_MM = 0.011
 """A number is written to 0.01 mm."""
+AREA_TOLERANCE_MM2 = 0.11
+"""An area is written to 0.1 mm2."""
 _ROOT_FLAGS = {
     "SOPClassUID": COMPREHENSIVE_3D_SR,
     "Modality": "SR",
@@ -211,7 +213,7 @@ _CHECKS: tuple[Callable[[Dataset], Iterator[str]], ...] = (
 
 
 def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
-    """A drawn length equals the distance of its points times Pixel Spacing."""
+    """A drawn length equals the distance of its points times Pixel Spacing, a drawn area what its points go around."""
     for item in walk(report):
         shapes = children(item, value_type="SCOORD") if item.ValueType == "NUM" else []
         measured = item.get("MeasuredValueSequence")
@@ -223,8 +225,15 @@ def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
         data = [float(v) for v in shapes[0].GraphicData]
         points = list(zip(data[::2], data[1::2], strict=True))
         stated = float(measured[0].NumericValue)
-        if spacing is None or not isclose(length_mm(points, spacing), stated, abs_tol=LENGTH_TOLERANCE_MM):
-            yield f"{name_of(item)} is stated as {stated} mm, but its points and pixel spacing say otherwise"
+        if spacing is None or not _is_drawn(stated, points, spacing):
+            yield f"{name_of(item)} is stated as {stated}, but its points and pixel spacing say otherwise"
+
+
+def _is_drawn(stated: float, points: list[tuple[float, float]], spacing_mm: tuple[float, float]) -> bool:
+    """Whether a number is the area of a closed outline in mm2, or the length of a line in mm."""
+    if is_closed(points):
+        return isclose(area_mm2(points, spacing_mm), stated, abs_tol=AREA_TOLERANCE_MM2)
+    return len(points) == LINE_POINTS and isclose(length_mm(points, spacing_mm), stated, abs_tol=LENGTH_TOLERANCE_MM)
 
 
 def _evidence(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:

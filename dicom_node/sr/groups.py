@@ -71,7 +71,7 @@ class _GroupMaker:
         self.algorithm = self.arithmetic if model is None else model_algorithm(model, parameters)
 
     def groups(self) -> Iterator[ContainerContentItem]:
-        """An arrow at the finding, then one length per measurement that has a line."""
+        """An arrow at the finding, then one length per measurement that has a line, then its outlines."""
         marks = [e for e in self.finding.evidence if e.measurement is None and e.geometry.type is GeometryType.POINT]
         if marks:
             yield self._arrow(marks[0])
@@ -79,6 +79,8 @@ class _GroupMaker:
             measurement = self.finding.measurement(evidence.measurement or "")
             if measurement is not None and _is_line(evidence):
                 yield from self._length(evidence, measurement)
+        for evidence in filter(_is_outline, self.finding.evidence):
+            yield from self._outline(evidence)
 
     def _arrow(self, mark: Evidence) -> ContainerContentItem:
         """A point with the finding's own numbers, the first inferred from it; a bare point where it has none."""
@@ -104,6 +106,22 @@ class _GroupMaker:
         shape = _coordinates(line, GraphicTypeValues.POLYLINE)
         number = self._number(measurement, length_mm(line.geometry.points, spacing), shape)
         yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+
+    def _outline(self, outline: Evidence) -> Iterator[ContainerContentItem]:
+        """A closed outline with the area inside it, in the plane of its image; nothing without a pixel spacing."""
+        spacing = pixel_spacing(self.instances[outline.source.sop_instance_uid], outline.source.frame)
+        if spacing is None:
+            return
+        what = f"{place_words(self.finding)} outline"
+        tracking = _tracking("PlanarFreehandROI", what, measurement_tracking_uid(self.finding.id, "outline"))
+        area = NumericMeasurement(
+            name=codes.AREA,
+            value=area_mm2(outline.geometry.points, spacing),
+            unit=codes.unit_code("mm2"),
+            algorithm_id=self.arithmetic,
+            referenced_coordinates=[_coordinates(outline, GraphicTypeValues.POLYLINE)],
+        )
+        yield _labelled(self._group(tracking, [area], []), f"{what}, area in the plane of the slice")
 
     def _number(
         self, measurement: Measurement, value: float, shape: CoordinatesForMeasurement | None
@@ -150,6 +168,23 @@ def length_mm(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, fl
     """Length of a two-point line, to 0.01 mm: (column, row) points, spacing (between rows, between columns)."""
     (column0, row0), (column1, row1) = points
     return round(hypot((column1 - column0) * spacing_mm[1], (row1 - row0) * spacing_mm[0]), 2)
+
+
+def area_mm2(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
+    """Area inside a closed outline, to 0.1 mm2: (column, row) points, spacing (between rows, between columns)."""
+    columns, rows = np.asarray(points, dtype=np.float64).T
+    twice = float(np.sum(columns[:-1] * rows[1:] - columns[1:] * rows[:-1]))
+    return round(abs(twice) / 2 * spacing_mm[0] * spacing_mm[1], 1)
+
+
+def is_closed(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether points go around something: the last is the first."""
+    return len(points) > LINE_POINTS + 1 and tuple(points[0]) == tuple(points[-1])
+
+
+def _is_outline(evidence: Evidence) -> bool:
+    is_drawn = evidence.geometry.type is GeometryType.POLYLINE and evidence.measurement is None
+    return is_drawn and is_closed(evidence.geometry.points)
 
 
 def _is_line(evidence: Evidence) -> bool:

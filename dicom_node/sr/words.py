@@ -58,6 +58,8 @@ def label(finding: Finding) -> str:
     parts = [SHORT_WORDS[finding.question], *(_grade_words(g.scale, g.value) for g in finding.grades)]
     if (loss := finding.measurement("height_loss")) is not None:
         parts.append(f"height loss {loss.value:g} %")
+    if (area := finding.measurement("dural_sac_area")) is not None:
+        parts.append(f"dural sac {area.value:g} mm2")
     return f"{place_words(finding)}: {', '.join(parts)}"
 
 
