@@ -57,7 +57,7 @@ REFERENCES = [
     "Billot et al., SynthSeg: segmentation of brain MRI scans of any contrast and resolution, arXiv 2107.09559",
 ]
 SCENES = 400
-PHANTOMS = 3
+PHANTOMS = 8
 SMALL_MM2 = 120.0
 """Drawn sacs under this area give the error that is stated for small sacs."""
 

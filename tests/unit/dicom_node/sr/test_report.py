@@ -346,7 +346,7 @@ def test_report_reads_as_agreed(request, name, golden):
     golden(name, dump(request.getfixturevalue(name)))
 
 
-def test_a_closed_outline_is_drawn_with_the_area_inside_it(series):
+def test_a_closed_outline_is_drawn_with_the_area_inside_it(series, tmp_path, dciodvfy):
     findings = findings_for(series)
     fracture = findings.findings[0]
     ring = ((4.0, 6.0), (10.0, 6.0), (10.0, 14.0), (4.0, 14.0), (4.0, 6.0))
@@ -361,6 +361,8 @@ def test_a_closed_outline_is_drawn_with_the_area_inside_it(series):
     assert float(area.MeasuredValueSequence[0].NumericValue) == round(6 * 8 * SPACING[0] * SPACING[1], 1)
     (shape,) = children(area, value_type="SCOORD")
     assert list(shape.GraphicData[:2]) == list(shape.GraphicData[-2:])
-    assert violations(report, series.sources) == []
+    assert violations(report, by_uid(series)) == ()
+    (tmp_path / "sr.dcm").write_bytes(to_bytes(report))
+    assert dciodvfy(tmp_path / "sr.dcm") == []
     area.MeasuredValueSequence[0].NumericValue = 99
-    assert any("say otherwise" in fault for fault in violations(report, series.sources))
+    assert any("say otherwise" in fault for fault in violations(report, by_uid(series)))
