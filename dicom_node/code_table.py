@@ -107,6 +107,7 @@ SCT = _standard(
     272519000 Absent
     373068000 Undetermined
     363698007 Finding Site
+    42798000 Area
     371885007 -, range of lower measurement uncertainty
     371886008 +, range of upper measurement uncertainty
     24028007 Right
@@ -242,6 +243,9 @@ OWN_MEASUREMENTS = _own(
         "KYPHO_COBB": "Local kyphosis (Cobb) around a vertebra",
         "RETROPULS": "Retropulsion of the posterior vertebral wall",
         "CANAL_COMP": "Spinal canal compromise behind a vertebra",
+        "DURAL_CSA": "Dural sac cross-sectional area",
+        "DURAL_AP": "Dural sac antero-posterior diameter",
+        "DURAL_W": "Dural sac transverse diameter",
         "SCORE": "Probability estimate, not calibrated on patients",
     }
 )
@@ -264,6 +268,10 @@ OWN_EVALUATIONS = _own(
         "VFACUITY_IMG": "Imaging-apparent acuity of vertebral fracture",
         "VFA_ACUTE": "Acute-appearing",
         "VFA_CHRONIC": "Chronic-appearing",
+        "SAC_NARROW": "Narrowing of the lumbar dural sac by its cross-sectional area",
+        "SAC_NONE": "Dural sac not narrow",
+        "SAC_RELATIVE": "Dural sac relatively narrow",
+        "SAC_ABSOLUTE": "Dural sac absolutely narrow",
         "PFIRRMANN": "Pfirrmann disc degeneration grade",
         "PFIRR1": "Pfirrmann grade I",
         "PFIRR2": "Pfirrmann grade II",

@@ -47,8 +47,14 @@ MEASUREMENTS: dict[str, Code] = {
     "local_kyphosis": table.OWN_MEASUREMENTS["KYPHO_COBB"].code,
     "retropulsion": table.OWN_MEASUREMENTS["RETROPULS"].code,
     "canal_compromise": table.OWN_MEASUREMENTS["CANAL_COMP"].code,
+    "dural_sac_area": table.OWN_MEASUREMENTS["DURAL_CSA"].code,
+    "dural_sac_ap_diameter": table.OWN_MEASUREMENTS["DURAL_AP"].code,
+    "dural_sac_width": table.OWN_MEASUREMENTS["DURAL_W"].code,
 }
 """By the measurement names of inference.findings."""
+
+AREA = table.SCT["42798000"].code
+"""Of a drawn outline, in the plane of its image."""
 
 MAIN_MEASUREMENT: dict[Question, str] = {
     Question.COMPRESSION_FRACTURE: "height_loss",
@@ -81,6 +87,10 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
             "acute-appearing": table.OWN_EVALUATIONS["VFA_ACUTE"].code,
             "chronic-appearing": table.OWN_EVALUATIONS["VFA_CHRONIC"].code,
         },
+    ),
+    "sac_narrowing": (
+        table.OWN_EVALUATIONS["SAC_NARROW"].code,
+        {degree: table.OWN_EVALUATIONS[f"SAC_{degree.upper()}"].code for degree in ("none", "relative", "absolute")},
     ),
     "pfirrmann": (
         table.OWN_EVALUATIONS["PFIRRMANN"].code,

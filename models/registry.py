@@ -18,6 +18,7 @@ from inference.policies import Policies
 from models.bundle import Bundle, read_bundle
 from models.engine_choice import EngineChoice, load_engine
 from models.engines import Engine
+from models.mr_axial_canal import MrAxialCanalDetector
 from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 
@@ -49,9 +50,17 @@ def _grader(bundle: Bundle, engine: Engine, _settings: DetectorSettings, loaded:
     return MrDiscGrader(bundle, engine, segmenter)
 
 
+def _axial_canal(bundle: Bundle, engine: Engine, settings: DetectorSettings, loaded: Loaded) -> Detector:
+    segmenter = loaded.get(SEGMENTER)
+    if not isinstance(segmenter, MrSagittalDetector):
+        raise BundleRefusal(f"bundle {bundle.identity.name} names levels by what {SEGMENTER} outlines; use both")
+    return MrAxialCanalDetector(bundle, engine, segmenter, settings.policies.sac_area)
+
+
 SEGMENTER = "mr_sagittal_segmentation"
 DETECTORS: Mapping[str, Callable[[Bundle, Engine, DetectorSettings, Loaded], Detector]] = {
     SEGMENTER: _segmenter,
+    "mr_axial_canal": _axial_canal,
     "mr_disc_grading": _grader,
 }
 """Detector name in a bundle's metadata -> how to build it; in the order in which they read a study."""

@@ -59,6 +59,7 @@ SCALES: dict[str, str] = {
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
     "acuity": "",
+    "sac_narrowing": "narrowing",
 }
 CALIBRATIONS = {
     "real": "calibrated on patients",

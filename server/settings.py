@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     marrow_quiet: float = Field(
         0.05, ge=0, lt=1, description="Largest bright part of a vertebral body that is called without oedema."
     )
+    sac_area_mm2: float = Field(
+        75.0, gt=0, lt=100, description="Dural sac area on axial T2, in mm2, below which stenosis is called."
+    )
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(
         1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt."

@@ -19,6 +19,7 @@ from inference.errors import Failure, Refusal, SettingRefusal
 from inference.marrow_findings import MarrowPolicy
 from inference.pipeline import Detector
 from inference.policies import Policies
+from inference.sac_findings import SacAreaPolicy
 from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from models.engine_choice import EngineChoice, why_no_openvino
@@ -42,6 +43,7 @@ def policies_of(settings: Settings) -> Policies:
             quiet=settings.marrow_quiet,
         ),
         stenosis=StenosisPolicy(absolute_mm=settings.stenosis_mm),
+        sac_area=SacAreaPolicy(absolute_mm2=settings.sac_area_mm2),
     )
 
 

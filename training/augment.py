@@ -105,7 +105,7 @@ def augment(
                 labels[n : n + 1].float(), grid[n : n + 1], mode="nearest", padding_mode="zeros", align_corners=True
             )[0]
             image = remap_contrast(image, regions, rng)
-        images[n] = _corrupt(image, strength, rng)
+        images[n] = corrupt(image, strength, rng)
     return images, targets
 
 
@@ -206,7 +206,7 @@ def remap_contrast(image: Tensor, regions: Tensor, rng: np.random.Generator) -> 
     return (mapped - mapped.mean()) / mapped.std().clamp(min=1e-3)
 
 
-def _corrupt(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tensor:
+def corrupt(image: Tensor, strength: Strength, rng: np.random.Generator) -> Tensor:
     """Return the stack with resolution, coil, movement and noise faults."""
     rows, columns = image.shape[-2:]
     if _happens(strength.degrade * 1.5, rng):

@@ -36,6 +36,8 @@ from training.synthetic import generate_cached
 
 log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
+Draw = Callable[[float, int, np.random.Generator], tuple[Tensor, Tensor]]
+Score = Callable[[nn.Module], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +223,15 @@ def score_quickly(network: SagittalSegmenter, volumes: list[Volume], *, every: i
     return dict(zip(CLASS_NAMES[1:], np.mean(scores, axis=0).round(4).tolist(), strict=True))
 
 
-def run(trainer: Trainer, training: Material, validation: list[Volume], out: Path) -> None:
-    """Train until the time is spent, with checkpoints and a line of JSON for each report in `progress.jsonl`."""
+def run(trainer: Trainer, draw: Draw, score: Score, out: Path) -> None:
+    """Train until the time is spent, with checkpoints and a line of JSON for each report in `progress.jsonl`.
+
+    Args:
+        trainer: the state to go on from.
+        draw: images and labels of a batch, from the share of the time that is spent, the batch's size and a generator.
+        score: figures of the averaged network to watch.
+        out: folder of the run.
+    """
     config = trainer.config
     generators = np.random.default_rng((config.seed, trainer.step)).spawn(config.threads)
     count = max(1, config.batch // config.threads)
@@ -230,7 +239,7 @@ def run(trainer: Trainer, training: Material, validation: list[Volume], out: Pat
     losses: list[float] = []
     while trainer.progress < 1:
         start = time.monotonic()
-        draws = [partial(draw_batch, training, config, trainer.progress, count, rng) for rng in generators]
+        draws = [partial(draw, trainer.progress, count, rng) for rng in generators]
         losses.append(trainer.train_step(draws))
         now = time.monotonic()
         trainer.seconds += now - start
@@ -241,15 +250,14 @@ def run(trainer: Trainer, training: Material, validation: list[Volume], out: Pat
             trainer.save(out / CHECKPOINT)
             saved = now
         if now - validated > config.validate_s:
-            _report(trainer, validation, out)
+            _report(trainer, score, out)
             validated = time.monotonic()
     trainer.save(out / CHECKPOINT)
-    _report(trainer, validation, out)
+    _report(trainer, score, out)
 
 
-def _report(trainer: Trainer, validation: list[Volume], out: Path) -> None:
-    scores = score_quickly(trainer.average, validation)
-    entry = {"step": trainer.step, "seconds": round(trainer.seconds), "validation_dice": scores}
+def _report(trainer: Trainer, score: Score, out: Path) -> None:
+    entry = {"step": trainer.step, "seconds": round(trainer.seconds), **score(trainer.average)}
     with (out / "progress.jsonl").open("a") as lines:
         lines.write(json.dumps(entry) + "\n")
     log.info("validation %s", entry)
@@ -286,7 +294,12 @@ def main(
         len(training.real),
         split.validation,
     )
-    run(trainer, training, validation, out)
+    run(
+        trainer,
+        partial(draw_batch, training, config),
+        lambda network: {"validation_dice": score_quickly(network, validation)},
+        out,
+    )
 
 
 if __name__ == "__main__":

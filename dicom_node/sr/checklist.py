@@ -7,20 +7,22 @@ is a function from the dataset to sentences about what is wrong; ``violations`` 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isclose
 
 from pydicom.dataset import Dataset
 
 from dicom_node.code_table import PRIVATE_SCHEME
 from dicom_node.frames import pixel_spacing
-from dicom_node.sr.groups import CORNERSTONE, angle_deg, length_mm
+from dicom_node.sr.groups import CORNERSTONE, angle_deg, area_mm2, is_closed, length_mm
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 LENGTH_TOLERANCE_MM = 0.011
 """A number is written to 0.01 mm."""
 ANGLE_TOLERANCE_DEG = 0.11
 """A number is written to 0.1 degree."""
+AREA_TOLERANCE_MM2 = 0.11
+"""An area is written to 0.1 mm2."""
 _ROOT_FLAGS = {
     "SOPClassUID": COMPREHENSIVE_3D_SR,
     "Modality": "SR",
@@ -212,8 +214,16 @@ _CHECKS: tuple[Callable[[Dataset], Iterator[str]], ...] = (
 )
 
 
+DRAWN: Mapping[str, tuple[Callable[[list[tuple[float, float]], tuple[float, float]], float], float]] = {
+    "mm": (length_mm, LENGTH_TOLERANCE_MM),
+    "deg": (angle_deg, ANGLE_TOLERANCE_DEG),
+    "mm2": (area_mm2, AREA_TOLERANCE_MM2),
+}
+"""By the unit of a number that is drawn: how it follows from its points, and how exactly it is written."""
+
+
 def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
-    """A drawn length or angle is what its points and Pixel Spacing say."""
+    """A drawn length, angle or area is what its points and Pixel Spacing say."""
     for item in walk(report):
         shapes = children(item, value_type="SCOORD") if item.ValueType == "NUM" else []
         measured = item.get("MeasuredValueSequence")
@@ -226,8 +236,9 @@ def _lengths(report: Dataset, sources: dict[str, Dataset]) -> Iterator[str]:
         points = list(zip(data[::2], data[1::2], strict=True))
         stated = abs(float(measured[0].NumericValue))  # a slip backwards and a lordosis are negative
         unit = value_of(measured[0], "MeasurementUnitsCodeSequence")
-        drawn, tolerance = (angle_deg, ANGLE_TOLERANCE_DEG) if unit == "deg" else (length_mm, LENGTH_TOLERANCE_MM)
-        if spacing is None or not isclose(drawn(points, spacing), stated, abs_tol=tolerance):
+        drawn, tolerance = DRAWN[unit]
+        is_fit = unit != "mm2" or is_closed(points)
+        if spacing is None or not is_fit or not isclose(drawn(points, spacing), stated, abs_tol=tolerance):
             yield f"{name_of(item)} is stated as {stated} {unit}, but its points and pixel spacing say otherwise"
 
 

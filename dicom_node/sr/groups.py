@@ -73,7 +73,7 @@ class _GroupMaker:
         self.algorithm = self.arithmetic if model is None else model_algorithm(model, parameters)
 
     def groups(self) -> Iterator[ContainerContentItem]:
-        """An arrow at the finding, then one group per measurement that is drawn: a length, an angle or a mark."""
+        """An arrow at the finding, then one group per measurement that is drawn, then its outlines."""
         marks = [e for e in self.finding.evidence if e.measurement is None and e.geometry.type is GeometryType.POINT]
         if marks:
             yield self._arrow(marks[0])
@@ -88,6 +88,8 @@ class _GroupMaker:
                 yield from self._length(evidence, measurement)
             elif points == ANGLE_POINTS:
                 yield from self._angle(evidence, measurement)
+        for evidence in filter(_is_outline, self.finding.evidence):
+            yield from self._outline(evidence)
 
     def _arrow(self, mark: Evidence) -> ContainerContentItem:
         """A point with the finding's own numbers, the first inferred from it; a bare point where it has none."""
@@ -134,6 +136,22 @@ class _GroupMaker:
         tracking = _tracking("ArrowAnnotate", what, measurement_tracking_uid(finding.id, measurement.name))
         number = self._number(measurement, measurement.value, _coordinates(mark, GraphicTypeValues.POINT))
         return _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+
+    def _outline(self, outline: Evidence) -> Iterator[ContainerContentItem]:
+        """A closed outline with the area inside it, in the plane of its image; nothing without a pixel spacing."""
+        spacing = pixel_spacing(self.instances[outline.source.sop_instance_uid], outline.source.frame)
+        if spacing is None:
+            return
+        what = f"{place_words(self.finding)} outline"
+        tracking = _tracking("PlanarFreehandROI", what, measurement_tracking_uid(self.finding.id, "outline"))
+        area = NumericMeasurement(
+            name=codes.AREA,
+            value=area_mm2(outline.geometry.points, spacing),
+            unit=codes.unit_code("mm2"),
+            algorithm_id=self.arithmetic,
+            referenced_coordinates=[_coordinates(outline, GraphicTypeValues.POLYLINE)],
+        )
+        yield _labelled(self._group(tracking, [area], []), f"{what}, area in the plane of the slice")
 
     def _number(
         self, measurement: Measurement, value: float, shape: CoordinatesForMeasurement | None
@@ -187,6 +205,23 @@ def angle_deg(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, fl
     one, other = (np.subtract(points[last], points[last - 1]) * (spacing_mm[1], spacing_mm[0]) for last in (1, 3))
     cosine = float(one @ other) / (hypot(*one.tolist()) * hypot(*other.tolist()))
     return round(degrees(acos(min(max(cosine, -1.0), 1.0))), 1)
+
+
+def area_mm2(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
+    """Area inside a closed outline, to 0.1 mm2: (column, row) points, spacing (between rows, between columns)."""
+    columns, rows = np.asarray(points, dtype=np.float64).T
+    twice = float(np.sum(columns[:-1] * rows[1:] - columns[1:] * rows[:-1]))
+    return round(abs(twice) / 2 * spacing_mm[0] * spacing_mm[1], 1)
+
+
+def is_closed(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether points go around something: the last is the first."""
+    return len(points) > LINE_POINTS + 1 and tuple(points[0]) == tuple(points[-1])
+
+
+def _is_outline(evidence: Evidence) -> bool:
+    is_drawn = evidence.geometry.type is GeometryType.POLYLINE and evidence.measurement is None
+    return is_drawn and is_closed(evidence.geometry.points)
 
 
 def _tracking(tool: str, what: str, uid: str) -> TrackingIdentifier:

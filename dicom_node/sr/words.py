@@ -27,6 +27,7 @@ GRADE_WORDS: dict[str, str] = {
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
     "meyerding": "Meyerding",
+    "sac_narrowing": "narrowing",
 }
 """Scales whose value says nothing without their name."""
 
@@ -60,6 +61,8 @@ def label(finding: Finding) -> str:
         parts.append(f"height loss {loss.value:g} %")
     if (slip := finding.measurement("slip_percent")) is not None:
         parts.append(f"slip {slip.value:g} %")
+    if (area := finding.measurement("dural_sac_area")) is not None:
+        parts.append(f"dural sac {area.value:g} mm2")
     return f"{place_words(finding)}: {', '.join(parts)}"
 
 

@@ -74,8 +74,38 @@ def _segmenter(metrics: dict[str, Any]) -> str:
     return "\n\n".join([intro, table(("", *structures), rows)])
 
 
+def _sac(metrics: dict[str, Any]) -> str:
+    model, made = metrics["model"], metrics["generated"]
+    tiers = {
+        "kept-back patients, reformatted (real signal)": metrics["real"]["summary"],
+        "drawn scenes (synthetic)": metrics["drawn"]["summary"],
+        "generated spines, whole detector (synthetic)": made,
+    }
+    rows = [
+        (
+            name,
+            str(tier.get("crops", tier.get("measured"))),
+            f"{tier['dice']:.3f}" if "dice" in tier else "",
+            *(f"{tier[key]['bias']:+.1f} (SD {tier[key]['sd']:.1f})" for key in ("area", "area_percent", "ap")),
+        )
+        for name, tier in tiers.items()
+    ]
+    cutoffs = "; ".join(
+        f"under {name}: sensitivity {row['sensitivity']:.2f}, specificity {row['specificity']:.2f}"
+        for name, row in made["cutoffs"].items()
+    )
+    intro = (
+        f"**{model['name']} {model['version']}**: no axial acquisition with labels was at hand. "
+        f"{metrics['real']['data']}; "
+        f"drawn and generated images beside it, by `python -m training.export_axial`. On generated spines: {cutoffs}."
+    )
+    heads = ("", "sacs", "Dice", "area error, mm2", "area error, %", "front-to-back error, mm")
+    return "\n\n".join([intro, table(heads, rows)])
+
+
 RENDERERS: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "spine-metrics/1": _segmenter,
     "spine-grading-metrics/1": _grader,
+    "spine-sac-metrics/1": _sac,
 }
 """By the schema of ``metrics.json``."""

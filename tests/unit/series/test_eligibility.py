@@ -306,3 +306,18 @@ def test_one_series_beside_is_the_first_that_there_is_and_none_where_the_chosen_
     assert plan.chosen == {"mr_seg": chosen}
     assert plan.beside == {"mr_seg": beside}
     assert plan.read_by("mr_seg") == {chosen, *beside.values()}
+
+
+def test_an_axial_series_is_read_with_the_sagittal_one_beside_it_that_names_its_levels():
+    segmenter = replace(SEGMENTER, questions=frozenset({Q.COMPRESSION_FRACTURE, Q.STENOSIS}))
+    axial = Reads(
+        name="axial", questions=frozenset({Q.STENOSIS}), roles=(R.MR_AXIAL_T2,), beside=(R.MR_SAGITTAL_T2,)
+    )  # fmt: skip
+    series = [facts("1"), facts("2", plane=Plane.AXIAL), facts("3", plane=Plane.AXIAL, **T1)]
+    plan = plan_study(series, [segmenter, axial])
+    assert plan.chosen == {"mr_seg": "1", "axial": "2"}
+    assert plan.beside["axial"] == {R.MR_SAGITTAL_T2: "1"}
+    assert plan.series_refusal("2") is None
+    t1 = next(e for e in plan.entries if e.question is Q.STENOSIS and e.series_instance_uid == "3")
+    assert t1.code is ReasonCode.MISSING_SERIES
+    assert plan_study(series[1:], [segmenter, axial]).beside["axial"] == {}

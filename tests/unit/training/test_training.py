@@ -1,5 +1,6 @@
 import csv
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,17 @@ from training.spider import (  # noqa: E402
     split_patients,
 )
 from training.synthetic import draw_parameters, generate_cached  # noqa: E402
-from training.train import Material, Trainer, TrainingConfig, Volume, load_average, prepare, run, score_quickly  # noqa: E402
+from training.train import (  # noqa: E402
+    Material,
+    Trainer,
+    TrainingConfig,
+    Volume,
+    draw_batch,
+    load_average,
+    prepare,
+    run,
+    score_quickly,
+)
 
 torch.set_num_threads(1)  # tests of tiny networks gain nothing from more
 TINY = NetworkConfig(filters=(8, 16, 16))
@@ -180,7 +191,13 @@ class TestTraining:
         volumes = [prepare(draw_spine())]
         config = TrainingConfig(minutes=1 / 60, seed=0, crop=(64, 64), phantom_share=0.5)
         first = Trainer(config, SagittalSegmenter(TINY))
-        run(first, Material(real=volumes, synthetic=volumes), volumes, tmp_path)
+        material = Material(real=volumes, synthetic=volumes)
+        run(
+            first,
+            partial(draw_batch, material, config),
+            lambda network: {"validation_dice": score_quickly(network, volumes)},
+            tmp_path,
+        )
         second = Trainer(config, SagittalSegmenter(TINY))
         second.load(tmp_path / "checkpoint.pt")
         assert (second.step, second.progress) == (first.step, 1.0)

@@ -389,3 +389,25 @@ def test_reasons_reach_the_report_by_code(series):
 @pytest.mark.parametrize("name", ["spine_report", "silent_report"])
 def test_report_reads_as_agreed(request, name, golden):
     golden(name, dump(request.getfixturevalue(name)))
+
+
+def test_a_closed_outline_is_drawn_with_the_area_inside_it(series, tmp_path, dciodvfy):
+    findings = findings_for(series)
+    fracture = findings.findings[0]
+    ring = ((4.0, 6.0), (10.0, 6.0), (10.0, 14.0), (4.0, 14.0), (4.0, 6.0))
+    outline = Evidence(source=fracture.evidence[0].source, geometry=Geometry(type=GeometryType.POLYLINE, points=ring))
+    changed = replace(fracture, evidence=(*fracture.evidence, outline))
+    report = encoded(series, replace(findings, findings=(changed, *findings.findings[1:])))
+    group = groups_of(report)[-1]
+    identifier = str(children(group, "112039")[0].TextValue)
+    assert identifier == "Cornerstone3DTools@^0.1.0:PlanarFreehandROI:L1 outline"
+    (area,) = children(group, value_type="NUM")
+    assert name_of(area) == "42798000"
+    assert float(area.MeasuredValueSequence[0].NumericValue) == round(6 * 8 * SPACING[0] * SPACING[1], 1)
+    (shape,) = children(area, value_type="SCOORD")
+    assert list(shape.GraphicData[:2]) == list(shape.GraphicData[-2:])
+    assert violations(report, by_uid(series)) == ()
+    (tmp_path / "sr.dcm").write_bytes(to_bytes(report))
+    assert dciodvfy(tmp_path / "sr.dcm") == []
+    area.MeasuredValueSequence[0].NumericValue = 99
+    assert any("say otherwise" in fault for fault in violations(report, by_uid(series)))

@@ -1,0 +1,184 @@
+"""A generated examination, sagittal and axial T2 of one phantom, from DICOM files to stenosis in findings.json and SR.
+
+Synthetic: the phantom's sac is an ellipse whose area is known; it says nothing about patients.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from builders.dicom import AXIAL, T1_TSE, T2_TSE, SeriesPlan, write_series
+from dicom_node.sr.checklist import violations
+from inference.errors import ReasonCode
+from inference.findings import Calibration, GeometryType, NotAssessed, Present, Question
+from models.registry import DetectorSettings, list_bundles, load_detectors
+from server.study_run import RunContext, run_study
+from training.phantom import PhantomParameters, generate_spine
+from training.phantom.axial import AxialStack, course_at, cut_axial, thick_slices
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+NARROW = "L3-L4"
+WIDE = ("L1-L2", "L2-L3", "L4-L5")
+PERSON = PhantomParameters(
+    seed=4242, rows=448, columns=320, slices=64, slice_spacing_mm=1.0, subslices=1, stenosis_mm={NARROW: 3.2},
+    variation=0.3, noise=0.02,
+)  # fmt: skip
+FRAME = "2.25.4242"
+DETECTORS = ("mr_sagittal_segmentation", "mr_axial_canal")
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return generate_spine(PERSON)
+
+
+@pytest.fixture(scope="module")
+def stack(phantom):
+    centres = np.array([disc.centre_lps_mm for disc in phantom.truth.discs if disc.level in (NARROW, *WIDE)])
+    x, y, z = centres.mean(axis=0)
+    return AxialStack(centre_mm=(x, y + 15, z), slices=36, tilt_deg=4.0, pixel_mm=(0.6, 0.7))
+
+
+@pytest.fixture(scope="module")
+def cut(phantom, stack):
+    return cut_axial(phantom, stack)
+
+
+def series(voxels, affine, name, number, **attributes):
+    row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (1, 2))
+    return SeriesPlan(
+        voxels=np.clip(np.rint(voxels), 0, 65535).astype(np.uint16),
+        study="axial",
+        series=name,
+        number=number,
+        orientation=(*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm)),
+        position_mm=affine[:3, 3],
+        step_mm=affine[:3, 0],
+        pixel_spacing_mm=(row_mm, column_mm),
+        attributes={**T2_TSE, "FrameOfReferenceUID": FRAME, **attributes},
+    )
+
+
+@pytest.fixture(scope="module")
+def sagittal_plan(phantom):
+    return series(*thick_slices(phantom, 4), "sagittal", 1)
+
+
+@pytest.fixture(scope="module")
+def axial_plan(cut, stack):
+    return series(cut[0], stack.affine, "axial", 2)
+
+
+@pytest.fixture(scope="module")
+def detectors():
+    if "mr_axial_canal" not in {bundle.identity.name for bundle in list_bundles()}:
+        pytest.skip("bundle mr_axial_canal is not installed: no weights are shipped yet")
+    return load_detectors(DetectorSettings(threads=2), DETECTORS)
+
+
+def run(detectors, paths):
+    files = {}
+    context = RunContext(created=datetime(2026, 1, 2, tzinfo=UTC))
+    made = run_study(paths, detectors, files.__setitem__, context, lambda _doing, _share: None)
+    return made.findings, files
+
+
+@pytest.fixture(scope="module")
+def whole(detectors, sagittal_plan, axial_plan, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    paths = [*write_series(folder, sagittal_plan), *write_series(folder, axial_plan)]
+    return *run(detectors, paths), paths
+
+
+def stenosis(findings):
+    return {f.site.level: f for f in findings.of(Question.STENOSIS)}
+
+
+def truth_mm2(phantom, cut, stack, finding, axial_plan):
+    """Area of the phantom's canal on the slice that the finding names, at right angles to its course."""
+    uid = finding.evidence[0].source.sop_instance_uid
+    index = next(n for n in range(stack.slices) if axial_plan.sop_instance_uid(n) == uid)
+    normal = stack.affine[:3, 0] / stack.step_mm
+    return float(cut[1][index].sum()) * np.prod(stack.pixel_mm) * abs(normal @ course_at(phantom, finding.site.level))
+
+
+def test_every_disc_has_its_sacs_area_within_three_of_its_deviations(whole, phantom, cut, stack, axial_plan):
+    found = stenosis(whole[0])
+    for level in (NARROW, *WIDE):
+        area = found[level].measurement("dural_sac_area")
+        assert area is not None, level
+        assert area.value == pytest.approx(
+            truth_mm2(phantom, cut, stack, found[level], axial_plan), abs=3 * area.uncertainty
+        )
+        assert found[level].measurement("canal_ap_diameter") is not None  # the sagittal reading's, kept beside it
+
+
+def test_the_narrowed_disc_alone_is_called_stenosed_on_the_axial_series(whole, axial_plan):
+    found = stenosis(whole[0])
+    assert isinstance(found[NARROW].assessment, Present)
+    assert [(g.scale, g.value) for g in found[NARROW].grades] == [("sac_narrowing", "absolute")]
+    assert found[NARROW].calibration is Calibration.SYNTHETIC
+    assert not [level for level in WIDE if isinstance(found[level].assessment, Present)]
+    outline = found[NARROW].evidence[1]
+    assert outline.geometry.type is GeometryType.POLYLINE
+    assert outline.source.sop_instance_uid in {axial_plan.sop_instance_uid(n) for n in range(36)}
+
+
+def test_the_axial_series_is_listed_as_used(whole, axial_plan):
+    used = {s.uid: s.used_by for s in whole[0].series}
+    assert used[axial_plan.series_instance_uid] == ("mr_axial_canal",)
+
+
+def test_the_report_is_sound_and_draws_the_outline(whole, tmp_path):
+    _, files, paths = whole
+    (tmp_path / "sr.dcm").write_bytes(files["sr.dcm"])
+    report = dcmread(tmp_path / "sr.dcm")
+    sources = {str(h.SOPInstanceUID): h for h in (dcmread(path, stop_before_pixels=True) for path in paths)}
+    assert violations(report, sources) == ()
+    assert f"{NARROW} outline" in str(report)
+    assert "Dural sac cross-sectional area" in str(report)
+
+
+def test_the_same_files_give_the_same_bytes(whole, detectors):
+    _, files, paths = whole
+    assert run(detectors, paths[::-1])[1] == files
+
+
+def test_axial_alone_is_refused_for_want_of_level_names(detectors, axial_plan, tmp_path):
+    findings, _ = run(detectors, write_series(tmp_path, axial_plan))
+    (finding,) = findings.of(Question.STENOSIS)
+    assert isinstance(finding.assessment, NotAssessed)
+    assert finding.assessment.reason is ReasonCode.MISSING_SERIES
+    assert "sagittal T2" in finding.assessment.sentence
+
+
+def test_another_frame_of_reference_leaves_the_sagittal_answer(detectors, sagittal_plan, cut, stack, tmp_path):
+    other = series(cut[0], stack.affine, "elsewhere", 3, FrameOfReferenceUID="2.25.1")
+    findings, _ = run(detectors, [*write_series(tmp_path, sagittal_plan), *write_series(tmp_path, other)])
+    found = stenosis(findings)
+    assert found[None].assessment.reason is ReasonCode.GEOMETRY
+    assert all(f.measurement("dural_sac_area") is None for f in found.values())
+    assert found["L4-L5"].measurement("canal_ap_diameter") is not None
+    refused = {s.uid: s.refused for s in findings.series}[other.series_instance_uid]
+    assert refused is not None
+    assert refused[0] is ReasonCode.GEOMETRY
+
+
+def test_axial_t1_and_a_series_of_several_angles_are_not_read(detectors, sagittal_plan, cut, stack, tmp_path):
+    t1 = series(cut[0][:8], stack.affine, "t1", 4, **T1_TSE)
+    straight = SeriesPlan(
+        voxels=np.zeros((4, 32, 32), np.uint16), study="axial", series="angles", number=5, orientation=AXIAL,
+        attributes={**T2_TSE, "FrameOfReferenceUID": FRAME},
+    )  # fmt: skip
+    tilted = series(cut[0][:8], stack.affine, "angles", 6)
+    paths = [path for plan in (sagittal_plan, t1, straight, tilted) for path in write_series(tmp_path, plan)]
+    findings, _ = run(detectors, paths)
+    refused = {s.uid: s.refused for s in findings.series}
+    assert refused[t1.series_instance_uid] is not None
+    assert refused[tilted.series_instance_uid][0] is ReasonCode.MIXED
+    assert all(f.measurement("dural_sac_area") is None for f in findings.of(Question.STENOSIS))
