@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks.engines import measure_engines
 from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
+from benchmarks.reading import measure_reading
 from benchmarks.report import as_json, show
 
 REPORT_WIDTH = 120
@@ -35,7 +36,8 @@ def main(
         ingest = measure_ingest(Path(name), rounds=rounds, say=status.update)
         latency_s = measure_latency(Path(name) / "latency", studies=studies, say=status.update) if studies else {}
         engines_s = measure_engines(runs=engine_runs, threads=os.cpu_count() or 1, say=status.update)
-    results = as_json(ingest, latency_s, engines_s)
+        readings = measure_reading(Path(name) / "reading", runs=rounds, say=status.update)
+    results = as_json(ingest, latency_s, engines_s, readings)
     show(results, console)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n")

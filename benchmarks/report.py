@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.engines import engine_table, engines_as_json
 from benchmarks.ingest import CASES, IngestResult
+from benchmarks.reading import Reading, reading_table
 from benchmarks.receivers import ORTHANC, OURS, RECEIVERS, STORESCP
 
 
@@ -20,6 +22,7 @@ def as_json(
     ingest: Sequence[IngestResult],
     latency_s: Mapping[str, Sequence[float]],
     engines_s: Mapping[str, Sequence[float]],
+    readings: Sequence[Reading],
 ) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""
     return {
@@ -43,6 +46,7 @@ def as_json(
         },
         "latency_s": {kind: [round(value, 2) for value in seconds] for kind, seconds in latency_s.items()},
         "engines": engines_as_json(engines_s),
+        "reading": [asdict(reading) for reading in readings],
     }
 
 
@@ -84,3 +88,4 @@ def show(results: dict[str, Any], console: Console) -> None:
         seconds = ", ".join(f"{value:.1f}" for value in values)
         console.print(f"seconds from the end of the quiet period to the SR at the peer, 30-slice MR, {kind}: {seconds}")
     console.print(engine_table(results["engines"]))
+    console.print(reading_table(results["reading"]))

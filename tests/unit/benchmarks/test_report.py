@@ -11,12 +11,14 @@ pytest.importorskip("monai", reason="comparing engines needs the extra train (to
 from rich.console import Console
 
 from benchmarks.ingest import CASES, IngestResult
+from benchmarks.reading import Reading
 from benchmarks.receivers import RECEIVERS
 from benchmarks.report import as_json, show
 
 RATES = {"this node": (90.0, 300.0, 100.0), "Orthanc": (50.0, 50.0, 40.0), "storescp --fork": (200.0, 200.0, 200.0)}
 
 ENGINES = {"ONNX Runtime": (0.2, 0.3, 0.9), "OpenVINO f32": (0.15, 0.1, 0.2)}
+READING = Reading(load_s=0.5, stages_s={"segmenting": 7.25}, read_s=11.5, peak_mib=700.0)
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def results():
         for case in CASES
         for receiver in RECEIVERS
     ]
-    return as_json(ingest, {"generated": [4.567]}, ENGINES)
+    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING])
 
 
 def test_ratios_are_of_medians(results):
@@ -63,6 +65,7 @@ def test_the_table_shows_ratios_and_seconds(results):
     assert "2.00 x" in written.getvalue()
     assert "0.50 x" in written.getvalue()
     assert "4.6" in written.getvalue()
+    assert "11.5" in written.getvalue()
 
 
 def test_images_divide_evenly_among_associations():
