@@ -23,7 +23,7 @@ from inference.measure import read_sagittal
 from inference.measure.reading import Length, SpineReading
 from inference.stenosis import LOWEST, LUMBAR, StenosisPolicy
 from models.mr_sagittal import MrSagittalDetector
-from training.evaluate import place_volume
+from training.cases import place_volume
 from training.network import CLASS_NAMES
 from training.shipped import load_segmenter
 from training.spider import SPACING_MM, Patient, default_data_folder, list_slices, read_patients, split_patients

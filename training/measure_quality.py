@@ -18,10 +18,11 @@ import typer
 from numpy.typing import NDArray
 
 from inference.errors import SeriesRefusal
-from inference.geometry import FrameReference, Volume
+from inference.geometry import Volume
 from inference.measure.confidence import outline_confidence
 from models.mr_sagittal import MrSagittalDetector
 from models.stance import turned_slices
+from training.cases import place_volume
 from training.midsagittal import read_graded
 from training.shipped import load_segmenter
 from training.spider import SPACING_MM, default_data_folder, list_slices, read_patients, split_patients
@@ -46,24 +47,15 @@ def series_of(data: Path) -> Iterator[tuple[str, Iterable[tuple[str, Volume]]]]:
         for change, changed in CHANGES.items():
             yield f"mid-sagittal {contrast}, {change}", ((name, _changed(v, changed)) for name, v in members)
     split = split_patients(list(list_slices(data)))
-    spacing = (SPACING_MM[0] * SLICE_STEP, *SPACING_MM[1:])
+    spacing = (SPACING_MM[0] * SLICE_STEP, SPACING_MM[1], SPACING_MM[2])
     for kind, names in (("trained on", split.training), ("kept back", split.validation)):
         patients_read = read_patients(data, names)
-        yield f"T2 SPACE {kind}", ((p.name, as_sagittal(p.voxels[::SLICE_STEP], spacing)) for p in patients_read)
+        yield f"T2 SPACE {kind}", ((p.name, place_volume(p.voxels[::SLICE_STEP], spacing)) for p in patients_read)
     yield "CT as MR", ((name, read_nifti_as_sagittal(data / name)) for name in CT)
 
 
 def _changed(volume: Volume, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Volume:
     return replace(volume, voxels=change(volume.voxels))
-
-
-def as_sagittal(voxels: NDArray[np.generic], spacing_mm: tuple[float, ...]) -> Volume:
-    """Slices as a sagittal volume: rows to the feet, columns to the back."""
-    slice_mm, row_mm, column_mm = spacing_mm
-    affine = np.eye(4)
-    affine[:3, :3] = [[slice_mm, 0, 0], [0, 0, column_mm], [0, -row_mm, 0]]
-    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"2.25.{n + 1}") for n in range(len(voxels)))
-    return Volume(voxels=voxels.astype(np.float32), affine=affine, sources=sources, series_instance_uid="2.25.9")
 
 
 def read_nifti_as_sagittal(path: Path) -> Volume:
@@ -72,7 +64,7 @@ def read_nifti_as_sagittal(path: Path) -> Volume:
     across_mm, back_mm, along_mm = image.GetSpacing()
     step = max(1, round(4.0 / across_mm))
     slices = np.transpose(sitk.GetArrayFromImage(image), (2, 0, 1))[::step, ::-1]
-    return as_sagittal(np.ascontiguousarray(slices), (across_mm * step, along_mm, back_mm))
+    return place_volume(np.ascontiguousarray(slices), (across_mm * step, along_mm, back_mm))
 
 
 def main(

@@ -14,9 +14,8 @@ pytest.importorskip("onnx", reason="needs the extra train (onnx)")
 from models.bundle import read_bundle  # noqa: E402
 from models.labels import SPINE_CLASSES  # noqa: E402
 from training.augment import MILD, STRONG, augment, draw_stack, remap_contrast  # noqa: E402
-from training.card import render_card  # noqa: E402
 from training.export import ParityError, export, measure_parity, round_weights, write_onnx  # noqa: E402
-from training.network import CLASS_NAMES, NetworkConfig, SagittalSegmenter, update_average  # noqa: E402
+from training.network import NetworkConfig, SagittalSegmenter, update_average  # noqa: E402
 from training.spider import (  # noqa: E402
     DataAbsentError,
     Patient,
@@ -227,16 +226,7 @@ class TestExport:
         trainer = Trainer(TrainingConfig(minutes=1, seed=5), SagittalSegmenter(TINY))
         trainer.save(tmp_path / "checkpoint.pt")
         assert load_average(tmp_path / "checkpoint.pt").config == TINY
-        metadata = export(tmp_path / "checkpoint.pt", tmp_path / "bundle")
-        scores = dict.fromkeys(CLASS_NAMES[1:], 0.5)
-        metrics = {
-            "split": {"seed": 7, "training": ["1"], "validation": ["2"]},
-            "protocol": "none",
-            "real": {"patients": [], "summary": {m: {"mean": scores, "min": scores} for m in ("dice", "nsd_1mm")}},
-            "simulated": {"thick": scores},
-            "synthetic": {"phantom": scores},
-        }
-        (tmp_path / "bundle" / "docs" / "README.md").write_text(render_card(metadata, metrics))
+        export(tmp_path / "checkpoint.pt", tmp_path / "bundle")
         (tmp_path / "bundle" / "LICENSE").write_text("Apache-2.0")
         bundle = read_bundle(tmp_path / "bundle")
         bundle.verify()
