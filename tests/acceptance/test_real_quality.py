@@ -9,7 +9,8 @@ from builders.spider import t2space_volume
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.measure.reading import Heights, Unmeasured
 from models.registry import DetectorSettings, load_detectors
-from training.measure_quality import as_sagittal, read_nifti_as_sagittal
+from training.cases import place_volume
+from training.measure_quality import read_nifti_as_sagittal
 from training.midsagittal import read_graded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -43,11 +44,11 @@ REFUSED = {
     ),
     "the same, T2": (lambda data: midsagittal(data, "57", "T2"), ReasonCode.ORIENTATION),
     "T2 SPACE patient 34 turned upside down": (
-        lambda data: as_sagittal(np.ascontiguousarray(space(data, "34")[:, ::-1]), SPACE_MM),
+        lambda data: place_volume(np.ascontiguousarray(space(data, "34")[:, ::-1]), SPACE_MM),
         ReasonCode.ORIENTATION,
     ),
     "T2 SPACE patient 166 turned upside down": (
-        lambda data: as_sagittal(np.ascontiguousarray(space(data, "166")[:, ::-1]), SPACE_MM),
+        lambda data: place_volume(np.ascontiguousarray(space(data, "166")[:, ::-1]), SPACE_MM),
         ReasonCode.ORIENTATION,
     ),
     "chest CT sent as sagittal MR": (
@@ -72,10 +73,10 @@ def test_an_image_that_is_no_upright_lumbar_mr_is_refused(shared_data, segmenter
 def test_a_body_beside_a_lost_band_is_not_called_fractured(shared_data, segmenter):
     """Used to be a crush fracture of L3 with a loss of 55 %."""
     image = space(shared_data, "34")
-    whole = segmenter.read_spine(as_sagittal(image, SPACE_MM), silent)
+    whole = segmenter.read_spine(place_volume(image, SPACE_MM), silent)
     assert sum(isinstance(v.heights, Heights) for v in whole.vertebrae) >= 6
     image[:, 300:360] = 0
-    reading = segmenter.read_spine(as_sagittal(image, SPACE_MM), silent)
+    reading = segmenter.read_spine(place_volume(image, SPACE_MM), silent)
     (body,) = [v for v in reading.vertebrae if v.level.name == "L3"]
     assert isinstance(body.heights, Unmeasured)
     assert body.heights.reason is ReasonCode.METAL
