@@ -174,7 +174,7 @@ def disc_finding(disc: DiscReading, subject: Subject) -> Finding:
 
 def _canal(canal: CanalReading, subject: Subject, policy: StenosisPolicy | None) -> Finding:
     diameter, level = canal.ap_diameter, canal.level.name
-    answer = _judge_canal(canal, policy)
+    answer = _judge_canal(canal, policy, subject.volume.shape[0])
     grades: tuple[Grade, ...] = ()
     lines = []
     if isinstance(diameter, Length):
@@ -194,12 +194,12 @@ def _canal(canal: CanalReading, subject: Subject, policy: StenosisPolicy | None)
     )
 
 
-def _judge_canal(canal: CanalReading, policy: StenosisPolicy | None) -> Assessment:
+def _judge_canal(canal: CanalReading, policy: StenosisPolicy | None, slices: int) -> Assessment:
     if isinstance(canal.ap_diameter, Unmeasured):
         return NotAssessed(reason=canal.ap_diameter.reason, sentence=canal.ap_diameter.sentence)
     if policy is None:
         return NotAssessed(reason=ReasonCode.MISSING_SERIES, sentence=ONLY_ON_T2)
-    return policy.judge(canal.level, canal.ap_diameter)
+    return policy.judge(canal.level, canal.ap_diameter, slices)
 
 
 def _measured_only(what: str, length: Length | Unmeasured) -> NotAssessed:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from inference.anatomy import Disc, Vertebra
 from inference.errors import ReasonCode
 from inference.findings import Absent, Assessment, Grade, NotAssessed, Present
+from inference.measure.read import FEW_SLICES
 from inference.measure.reading import Length
 
 LOWEST = Disc(above=Vertebra.L5, below=Vertebra.S1)
@@ -49,8 +50,14 @@ class StenosisPolicy:
             value = "relative" if diameter.mm < self.relative_mm else "none"
         return Grade(scale=SCALE, value=value)
 
-    def judge(self, level: Disc, diameter: Length) -> Assessment:
-        """Present or absent; not assessed where the measurement cannot tell it from the cut-off (one deviation)."""
+    def judge(self, level: Disc, diameter: Length, slices: int) -> Assessment:
+        """Present or absent; not assessed where the measurement cannot tell it from the cut-off (one deviation).
+
+        Args:
+            level: where it was measured.
+            diameter: the smallest of the level.
+            slices: of the series; with few, the one that was measured on may run beside the sac's middle.
+        """
         if level not in LUMBAR:
             sentence = "The cut-offs are of the lumbar canal; the measurement is given alone."
             return NotAssessed(reason=ReasonCode.NO_MODEL, sentence=sentence)
@@ -62,6 +69,12 @@ class StenosisPolicy:
             return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
         if diameter.mm > self.absolute_mm:
             return Absent()
+        if slices < FEW_SLICES:
+            sentence = (
+                f"The sac is {diameter.mm:.1f} mm deep here, but {slices} slice(s) do not show whether they run "
+                "through the sac's middle."
+            )
+            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
         if level == LOWEST:
             sentence = (
                 f"The sac is {diameter.mm:.1f} mm deep, but at {LOWEST.name} it tapers within fat: "

@@ -35,7 +35,7 @@ from inference.measure.vertebrae import MeasuredBody, closed_bodies, measure_bod
 from inference.measure.voids import without_voids
 
 FEW_SLICES = 5
-"""With fewer slices than this the tilt of the bodies across slices is not known well."""
+"""With fewer slices than this the tilt of the bodies across slices is not known well, nor where the sac's middle is."""
 CANAL_SHARE = 0.1
 """Parts of the canal class smaller than this share of the largest do not steer its course."""
 

@@ -29,10 +29,11 @@ MODEL = ModelIdentity(name="m", version="1", sha256="0" * 64, training_data="syn
 ROW_MM, COLUMN_MM = 0.8, 0.5
 
 
-def subject():
-    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"1.2.{i}") for i in range(3))
+def subject(slices=3):
+    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"1.2.{i}") for i in range(slices))
     affine = affine_from_orientation((0, 0, 0), (0, 1, 0, 0, 0, -1), (ROW_MM, COLUMN_MM), (4, 0, 0))
-    volume = Volume(voxels=np.zeros((3, 60, 50), np.float32), affine=affine, sources=sources, series_instance_uid="1.3")
+    voxels = np.zeros((slices, 60, 50), np.float32)
+    volume = Volume(voxels=voxels, affine=affine, sources=sources, series_instance_uid="1.3")
     return Subject(study_instance_uid="1.2.3", volume=volume, model=MODEL)
 
 
@@ -142,10 +143,11 @@ def test_image_points_start_at_the_corner_of_the_first_pixel():
     assert finding.evidence[0].source.sop_instance_uid == "1.2.1"
 
 
-def canal(mm, level=LUMBAR[2], policy=StenosisPolicy()):  # noqa: B008 - a frozen value
+def canal(mm, level=LUMBAR[2], policy=StenosisPolicy(), slices=9):  # noqa: B008 - a frozen value
     narrow = Length(mm=mm, uncertainty_mm=0.5, start_index=(1.0, 20.0, 10.0), end_index=(1.0, 20.0, 10.0 + mm / 0.5))
     one = replace(reading(loss(0, 0, 0)), canal_levels=(CanalReading(level=level, ap_diameter=narrow),))
-    return findings_of(one, subject(), FracturePolicy(), policy)[-1]
+    findings = findings_of(one, subject(slices), FracturePolicy(), policy)
+    return next(f for f in findings if f.question is Question.STENOSIS)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +173,14 @@ def test_a_diameter_that_cannot_be_told_from_the_cut_off_is_not_answered(mm):
 def test_a_small_sac_at_the_lowest_disc_is_no_stenosis_by_itself_and_a_wide_one_is_none():
     assert canal(7.0, LOWEST).assessment.reason is ReasonCode.UNCERTAIN
     assert isinstance(canal(13.0, LOWEST).assessment, Absent)
+
+
+def test_a_single_slice_may_run_beside_the_sac_so_that_only_a_wide_one_is_an_answer():
+    narrow = canal(8.0, slices=2)
+    assert narrow.assessment.reason is ReasonCode.UNCERTAIN
+    assert "middle" in narrow.assessment.sentence
+    assert narrow.grades == ()
+    assert isinstance(canal(13.0, slices=2).assessment, Absent)
 
 
 def test_thoracic_canals_are_measured_only():
