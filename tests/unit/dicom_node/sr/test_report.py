@@ -23,11 +23,9 @@ from inference.findings import (
     Finding,
     Geometry,
     GeometryType,
-    Grade,
     NotAssessed,
     Present,
     Question,
-    SeriesUse,
 )
 
 SPACING = (1.5, 0.75)
@@ -138,33 +136,6 @@ def test_a_fracture_has_one_arrow_three_heights_and_an_angle(spine_report):
     ]
 
 
-def test_a_slip_backwards_stays_negative(spine_report):
-    arrow, line = (g for g in groups_of(spine_report) if comment_of(g).startswith("L2-L3"))
-    assert comment_of(arrow) == "L2-L3: spondylolisthesis, slip -15.4 %"
-    (number,) = children(line, "SLIP")
-    assert float(number.MeasuredValueSequence[0].NumericValue) == -5.3
-
-
-def test_a_slip_is_named_with_its_meyerding_grade(series):
-    findings = findings_for(series)
-    (slip,) = findings.of(Question.SPONDYLOLISTHESIS)
-    graded = replace(slip, grades=(Grade(scale="meyerding", value="2"),))
-    others = tuple(f for f in findings.findings if f.id != slip.id)
-    report = encoded(series, replace(findings, findings=(*others, graded)))
-    arrow = next(g for g in groups_of(report) if comment_of(g).startswith("L2-L3"))
-    assert comment_of(arrow) == "L2-L3: spondylolisthesis, Meyerding 2, slip -15.4 %"
-    assert [value_of(e, "ConceptCodeSequence") for e in children(arrow, "MEYERDING")] == ["MEYER2"]
-
-
-def test_a_drawn_angle_is_computed_from_its_lines_and_non_square_pixels(spine_report):
-    (group,) = (g for g in groups_of(spine_report) if "kyphosis" in comment_of(g))
-    (angle,) = children(group, "KYPHO_COBB")
-    (shape,) = children(angle, value_type="SCOORD")
-    points = np.reshape([float(v) for v in shape.GraphicData], (4, 2)) * (SPACING[1], SPACING[0])
-    turns = [np.degrees(np.arctan2(*(points[last] - points[last - 1])[::-1])) for last in (1, 3)]
-    assert float(angle.MeasuredValueSequence[0].NumericValue) == round(turns[1] - turns[0], 1) == 24.0
-
-
 def test_a_drawn_length_is_computed_from_its_points_and_non_square_pixels(series, spine_report):
     group = groups_of(spine_report)[1]
     (length,) = children(group, value_type="NUM")
@@ -241,16 +212,6 @@ def test_ambiguous_numbering_is_said(series):
         (item,) = [i for i in statements(encoded(series, chosen)) if name_of(i) == "NUMBERING"]
         assert value_of(item, "ConceptCodeSequence") == code
         assert comment_of(item).startswith("counted from sacrum: ")
-
-
-def test_what_limits_a_series_that_was_read_is_said_once(series):
-    few, numbering = (ReasonCode.FEW_SLICES, "The series has 3 slice(s)."), (ReasonCode.NUMBERING, "Not again.")
-    uid = series.plan.series_instance_uid
-    use = SeriesUse(uid=uid, modality="MR", plane="sagittal", contrast="T2", role="mr_sagittal_t2", used_by=("m",))
-    limited = replace(findings_for(series), series=(replace(use, warnings=(few, numbering)),))
-    texts = [str(item.TextValue) for item in walk(encoded(series, limited)) if "TextValue" in item]
-    assert texts.count(few[1]) == 1
-    assert numbering[1] not in texts
 
 
 def test_a_calibrated_probability_is_called_one(series):
