@@ -359,9 +359,8 @@ def test_a_closed_outline_is_drawn_with_the_area_inside_it(series, tmp_path, dci
     outline = Evidence(source=fracture.evidence[0].source, geometry=Geometry(type=GeometryType.POLYLINE, points=ring))
     changed = replace(fracture, evidence=(*fracture.evidence, outline))
     report = encoded(series, replace(findings, findings=(changed, *findings.findings[1:])))
-    group = groups_of(report)[-1]
-    identifier = str(children(group, "112039")[0].TextValue)
-    assert identifier == "Cornerstone3DTools@^0.1.0:PlanarFreehandROI:L1 outline"
+    identifier = "Cornerstone3DTools@^0.1.0:PlanarFreehandROI:L1 outline"
+    (group,) = (g for g in groups_of(report) if str(children(g, "112039")[0].TextValue) == identifier)
     (area,) = children(group, value_type="NUM")
     assert name_of(area) == "42798000"
     assert float(area.MeasuredValueSequence[0].NumericValue) == round(6 * 8 * SPACING[0] * SPACING[1], 1)
