@@ -14,7 +14,18 @@ from typing import Protocol
 
 from inference.anatomy import Numbering, Site
 from inference.errors import ReasonCode, SeriesRefusal, SpineError
-from inference.findings import FIVE_QUESTIONS, Finding, NotAssessed, Question, SeriesUse, StudyFindings
+from inference.findings import (
+    FIVE_QUESTIONS,
+    Absent,
+    Evidence,
+    Finding,
+    GeometryType,
+    NotAssessed,
+    Present,
+    Question,
+    SeriesUse,
+    StudyFindings,
+)
 from inference.geometry import Volume
 from inference.provenance import ModelIdentity, tracking_uid
 from inference.segmentation import Segmentation
@@ -130,10 +141,10 @@ def _one_of_each(findings: Sequence[Finding]) -> list[Finding]:
 def _joined(earlier: Finding, later: Finding) -> Finding:
     """The later detector's answer, where it gives one: detectors read in the order in which they look closer.
 
-    What the other one measured is kept, and the grades that follow from it.
+    Where one says present and the other absent, present stands: a second reader does not lose a finding. What the
+    other one measured and drew is kept, and the grades that follow from it.
     """
-    is_better = not isinstance(later.assessment, NotAssessed) or isinstance(earlier.assessment, NotAssessed)
-    answer, other = (later, earlier) if is_better else (earlier, later)
+    answer, other = (later, earlier) if _rank(later) >= _rank(earlier) else (earlier, later)
     measured = {measurement.name for measurement in answer.measurements}
     added = tuple(m for m in other.measurements if m.name not in measured)
     names = {measurement.name for measurement in added}
@@ -142,8 +153,23 @@ def _joined(earlier: Finding, later: Finding) -> Finding:
         answer,
         grades=answer.grades + tuple(grade for grade in other.grades if grade.scale not in scales),
         measurements=answer.measurements + added,
-        evidence=answer.evidence + tuple(e for e in other.evidence if e.measurement in names),
+        evidence=answer.evidence + tuple(e for e in other.evidence if e.measurement in names or _is_outline(e)),
     )
+
+
+def _rank(finding: Finding) -> int:
+    """Present before absent before no answer."""
+    match finding.assessment:
+        case Present():
+            return 2
+        case Absent():
+            return 1
+        case NotAssessed():
+            return 0
+
+
+def _is_outline(evidence: Evidence) -> bool:
+    return evidence.measurement is None and evidence.geometry.type is GeometryType.POLYLINE
 
 
 def _read_series(

@@ -174,6 +174,15 @@ def test_the_grade_that_follows_from_a_measurement_is_kept_beside_anothers_answe
     assert {g.scale: g.value for g in found.grades} == {"genant": "2", "meyerding": "1"}
 
 
+def test_a_finding_that_one_detector_calls_is_not_lost_because_a_closer_look_does_not():
+    first = measuring(fracture("L1"), "anterior_height", 20.0)
+    later = measuring(replace(fracture("L1"), assessment=Absent()), "middle_height", 19.0)
+    readers = [Reader(name, DetectorResult(findings=(f,))) for name, f in (("a", first), ("b", later))]
+    (found,) = read([T2], readers).of(Question.COMPRESSION_FRACTURE)
+    assert isinstance(found.assessment, Present)
+    assert {m.name for m in found.measurements} == {"anterior_height", "middle_height"}
+
+
 def test_a_detector_sees_what_it_looks_at_besides_and_each_series_is_read_once():
     t1 = replace(T2, series_instance_uid="1.2.3.3", repetition_time_ms=600.0, echo_time_ms=10.0)
     roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)

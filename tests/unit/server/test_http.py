@@ -167,7 +167,7 @@ def test_deliveries_and_quarantine_are_listed(client: httpx.Client, node: Node) 
 def test_models_are_listed(client: httpx.Client) -> None:
     models = client.get("/api/v1/models").json()["models"]
 
-    assert [model["name"] for model in models] == ["mr_disc_grading", "mr_sagittal_segmentation"]
+    assert [model["name"] for model in models] == ["mr_axial_canal", "mr_disc_grading", "mr_sagittal_segmentation"]
     assert all(re.fullmatch(r"[0-9a-f]{64}", model["sha256"]) for model in models)
 
 
