@@ -102,8 +102,10 @@ class Edges:
 
     @property
     def depth_mm(self) -> float:
-        """Median depth over the slices."""
-        return float(np.nanmedian(self.back - self.front))
+        """Median depth over the slices, NaN where none shows both walls."""
+        depth = self.back - self.front
+        known = depth[np.isfinite(depth)]
+        return float(np.median(known)) if known.size else float("nan")
 
     def share(self, part: float) -> FloatArray:
         """U at this share of the depth from the front, for each slice."""
