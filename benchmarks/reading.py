@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from builders.dicom import STIR, T1_TSE, T2_TSE, SeriesPlan, write_series
+from builders.phantom import grid_plan
 from models.registry import DetectorSettings, load_detectors
 from server.study_run import RunContext, run_study
 from training.phantom import Contrast, PhantomParameters, generate_spine
@@ -72,19 +73,11 @@ def write_study(folder: Path) -> list[Path]:
     return [path for plan in plans for path in write_series(folder, plan)]
 
 
-def _plan(voxels: NDArray[Any], affine: NDArray[Any], name: str, number: int, attributes: dict[str, Any]) -> SeriesPlan:
-    row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (1, 2))
-    return SeriesPlan(
-        voxels=np.clip(np.rint(voxels), 0, 65535).astype(np.uint16),
-        study="five series",
-        series=name,
-        number=number,
-        orientation=(*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm)),
-        position_mm=affine[:3, 3],
-        step_mm=affine[:3, 0],
-        pixel_spacing_mm=(row_mm, column_mm),
-        attributes={**attributes, "FrameOfReferenceUID": FRAME},
-    )
+def _plan(
+    voxels: NDArray[Any], affine: NDArray[Any], name: str, number: int, attributes: Mapping[str, Any]
+) -> SeriesPlan:
+    in_one_frame = {**attributes, "FrameOfReferenceUID": FRAME}
+    return grid_plan(voxels, affine, study="five series", series=name, number=number, attributes=in_one_frame)
 
 
 def read_once(paths: Sequence[Path]) -> Reading:

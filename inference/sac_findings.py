@@ -9,29 +9,22 @@ import numpy as np
 from scipy.special import ndtr
 
 from inference.anatomy import Disc, Site
-from inference.errors import ReasonCode
 from inference.findings import (
-    Absent,
-    Assessment,
     Calibration,
     Evidence,
     Finding,
     Geometry,
     GeometryType,
-    Grade,
     Measurement,
     NotAssessed,
-    Present,
     Question,
 )
 from inference.geometry import FloatArray
 from inference.measure.axial import SacSize
 from inference.measure.reading import Unmeasured
 from inference.spine_findings import Subject
-from inference.stenosis import LOWEST, LUMBAR
+from inference.stenosis import CutOffs
 
-SCALE = "sac_narrowing"
-"""Name of the grade: ``none``, ``relative`` or ``absolute``."""
 AREA_METHOD = (
     "area of the dural sac on axial T2 at right angles to the canal, the smallest of {count} slice(s) at the disc; "
     "slice turned by {angle:.0f} degrees; network not tested on labelled axial images"
@@ -62,38 +55,20 @@ class SacAreaPolicy:
         """The operating point in words and numbers."""
         return f"dural sac area < {self.absolute_mm2:g} mm2"
 
-    def grade(self, size: SacSize) -> Grade:
-        """The degree of narrowing."""
-        if size.area_mm2 < self.absolute_mm2:
-            value = "absolute"
-        else:
-            value = "relative" if size.area_mm2 < self.relative_mm2 else "none"
-        return Grade(scale=SCALE, value=value)
+    @property
+    def cut_offs(self) -> CutOffs:
+        """The same as values."""
+        return CutOffs(
+            scale="sac_narrowing",
+            what="dural sac's area",
+            unit="mm2",
+            absolute=self.absolute_mm2,
+            relative=self.relative_mm2,
+        )
 
     def probability(self, size: SacSize) -> float:
         """That the area lies under the cut-off, by the uncertainty of the area."""
         return float(ndtr((self.absolute_mm2 - size.area_mm2) / size.area_uncertainty_mm2))
-
-    def judge(self, level: Disc, size: SacSize) -> Assessment:
-        """Present or absent; not assessed within one standard deviation of the cut-off, nor where none applies."""
-        if level not in LUMBAR:
-            sentence = "The cut-offs are of the lumbar dural sac; the measurement is given alone."
-            return NotAssessed(reason=ReasonCode.NO_MODEL, sentence=sentence)
-        if abs(size.area_mm2 - self.absolute_mm2) <= size.area_uncertainty_mm2:
-            sentence = (
-                f"The dural sac's area of {size.area_mm2:.0f} +/- {size.area_uncertainty_mm2:.0f} mm2 cannot be told "
-                f"from the cut-off of {self.absolute_mm2:g} mm2."
-            )
-            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
-        if size.area_mm2 > self.absolute_mm2:
-            return Absent()
-        if level == LOWEST:
-            sentence = (
-                f"The dural sac measures {size.area_mm2:.0f} mm2, but at {level.name} it tapers within fat: "
-                "a small one alone is no stenosis."
-            )
-            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
-        return Present()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +88,7 @@ class SacReading:
 
 def sac_finding(sac: SacReading, subject: Subject, policy: SacAreaPolicy) -> Finding:
     """Stenosis at one disc by the area of the sac."""
-    answer = policy.judge(sac.level, sac.size)
+    answer = policy.cut_offs.judge(sac.level, sac.size.area_mm2, sac.size.area_uncertainty_mm2)
     is_answered = not isinstance(answer, NotAssessed)
     middle = sac.outline_index.mean(axis=0)
     return Finding(
@@ -121,7 +96,7 @@ def sac_finding(sac: SacReading, subject: Subject, policy: SacAreaPolicy) -> Fin
         question=Question.STENOSIS,
         site=Site(level=sac.level.name),
         assessment=answer,
-        grades=(policy.grade(sac.size),) if is_answered else (),
+        grades=(policy.cut_offs.grade(sac.size.area_mm2),) if is_answered else (),
         probability=round(policy.probability(sac.size), 3) if is_answered else None,
         calibration=Calibration.SYNTHETIC if is_answered else Calibration.NONE,
         operating_point=policy.statement,

@@ -180,7 +180,7 @@ def _canal(canal: CanalReading, subject: Subject, policy: StenosisPolicy | None)
     if isinstance(diameter, Length):
         lines.append(subject.line("canal_ap_diameter", diameter, CANAL_METHOD))
         if policy is not None and not isinstance(answer, NotAssessed):
-            grades = (policy.grade(diameter),)
+            grades = (policy.cut_offs.grade(diameter.mm),)
     return Finding(
         id=subject.track(Question.STENOSIS, level),
         question=Question.STENOSIS,

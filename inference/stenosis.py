@@ -24,8 +24,44 @@ LUMBAR = (
     LOWEST,
 )
 """Where the cut-offs apply."""
-SCALE = "canal_narrowing"
-"""Name of the grade: ``none``, ``relative`` or ``absolute``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutOffs:
+    """The two sizes under which a canal or its sac is relatively and absolutely narrow."""
+
+    scale: str
+    """Name of the grade, whose values are ``none``, ``relative`` and ``absolute``."""
+    what: str
+    """``canal's diameter``."""
+    unit: str
+    absolute: float
+    relative: float
+
+    def grade(self, size: float) -> Grade:
+        """The degree of narrowing."""
+        if size < self.absolute:
+            return Grade(scale=self.scale, value="absolute")
+        return Grade(scale=self.scale, value="relative" if size < self.relative else "none")
+
+    def judge(self, level: Disc, size: float, uncertainty: float) -> Assessment:
+        """Present or absent; not assessed within one deviation of the cut-off, nor where a small size is no sign."""
+        if level not in LUMBAR:
+            sentence = "The cut-offs are of the lumbar canal; the measurement is given alone."
+            return NotAssessed(reason=ReasonCode.NO_MODEL, sentence=sentence)
+        stated = f"{size:.1f} +/- {uncertainty:.1f} {self.unit}"
+        if abs(size - self.absolute) <= uncertainty:
+            sentence = f"The {self.what} of {stated} cannot be told from the cut-off of {self.absolute:g} {self.unit}."
+            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
+        if size > self.absolute:
+            return Absent()
+        if level == LOWEST:
+            sentence = (
+                f"The {self.what} is {stated}, but at {level.name} the sac tapers within fat: "
+                "a small one alone is no stenosis."
+            )
+            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
+        return Present()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,43 +78,30 @@ class StenosisPolicy:
         """The operating point in words and numbers."""
         return f"mid-sagittal canal diameter < {self.absolute_mm:g} mm"
 
-    def grade(self, diameter: Length) -> Grade:
-        """The degree of narrowing."""
-        if diameter.mm < self.absolute_mm:
-            value = "absolute"
-        else:
-            value = "relative" if diameter.mm < self.relative_mm else "none"
-        return Grade(scale=SCALE, value=value)
+    @property
+    def cut_offs(self) -> CutOffs:
+        """The same as values."""
+        return CutOffs(
+            scale="canal_narrowing",
+            what="canal's diameter",
+            unit="mm",
+            absolute=self.absolute_mm,
+            relative=self.relative_mm,
+        )
 
     def judge(self, level: Disc, diameter: Length, slices: int) -> Assessment:
-        """Present or absent; not assessed where the measurement cannot tell it from the cut-off (one deviation).
+        """Present, absent or not assessed; with few slices, the measured one may run beside the sac's middle.
 
         Args:
             level: where it was measured.
             diameter: the smallest of the level.
-            slices: of the series; with few, the one that was measured on may run beside the sac's middle.
+            slices: of the series.
         """
-        if level not in LUMBAR:
-            sentence = "The cut-offs are of the lumbar canal; the measurement is given alone."
-            return NotAssessed(reason=ReasonCode.NO_MODEL, sentence=sentence)
-        if abs(diameter.mm - self.absolute_mm) <= diameter.uncertainty_mm:
-            sentence = (
-                f"The canal's diameter of {diameter.mm:.1f} +/- {diameter.uncertainty_mm:.1f} mm cannot be told from "
-                f"the cut-off of {self.absolute_mm:g} mm."
-            )
-            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
-        if diameter.mm > self.absolute_mm:
-            return Absent()
-        if slices < FEW_SLICES:
-            sentence = (
-                f"The sac is {diameter.mm:.1f} mm deep here, but {slices} slice(s) do not show whether they run "
-                "through the sac's middle."
-            )
-            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
-        if level == LOWEST:
-            sentence = (
-                f"The sac is {diameter.mm:.1f} mm deep, but at {LOWEST.name} it tapers within fat: "
-                "a small one alone is no stenosis."
-            )
-            return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
-        return Present()
+        answer = self.cut_offs.judge(level, diameter.mm, diameter.uncertainty_mm)
+        if slices >= FEW_SLICES or not isinstance(answer, Present):
+            return answer
+        sentence = (
+            f"The sac is {diameter.mm:.1f} mm deep here, but {slices} slice(s) do not show whether they run "
+            "through the sac's middle."
+        )
+        return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)

@@ -19,9 +19,8 @@ from inference.series.role import SeriesRole
 from models.bundle import read_bundle
 from models.engines import OnnxEngine
 from models.mr_axial_canal import MrAxialCanalDetector
-from models.mr_sagittal import MrSagittalDetector
-from models.registry import DetectorSettings, load_detectors
 from training.axial_scores import HELD_OUT_SEED
+from training.cases import load_reader
 from training.phantom import Phantom, PhantomParameters, generate_spine
 from training.phantom.axial import AxialStack, course_at, cut_axial, thick_slices
 from training.synthetic import DISCS
@@ -68,11 +67,8 @@ def axial_stack(phantom: Phantom, rng: np.random.Generator) -> AxialStack:
 
 def measure_phantoms(count: int, bundle: Path) -> list[dict[str, Any]]:
     """One row for each disc of each generated person: the area that the detector gave, and the true one there."""
-    (segmenter,) = load_detectors(DetectorSettings(), ["mr_sagittal_segmentation"])
-    if not isinstance(segmenter, MrSagittalDetector):
-        raise TypeError("mr_sagittal_segmentation must be the sagittal segmenter")
     own = read_bundle(bundle)
-    detector = MrAxialCanalDetector(own, OnnxEngine(own.weights, threads=1), segmenter, SacAreaPolicy())
+    detector = MrAxialCanalDetector(own, OnnxEngine(own.weights, threads=1), load_reader(), SacAreaPolicy())
     rows = []
     for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + count):
         phantom = generate_spine(draw_parameters(seed))

@@ -18,6 +18,7 @@ from inference.policies import Policies
 from models.bundle import read_bundle
 from models.engines import OnnxEngine
 from models.mr_sagittal import MrSagittalDetector
+from models.registry import SEGMENTER, SHIPPED
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"  # PS3.4 B.5
 
@@ -77,9 +78,13 @@ class Reader(MrSagittalDetector):
             return Answer(found=found, reading=None, refusal=refusal.sentence)
 
 
-def load_reader(bundle: Path, *, threads: int = 2) -> Reader:
-    """The detector of a bundle with the default policies; the digest of its weights is checked."""
-    described = read_bundle(bundle)
+def load_reader(bundle: Path | None = None, *, threads: int = 2) -> Reader:
+    """The segmenter of a bundle's folder (the shipped one when None) with the default policies.
+
+    Raises:
+        BundleRefusal: the bundle is not what its metadata says.
+    """
+    described = read_bundle(bundle or SHIPPED / SEGMENTER)
     described.verify()
     return Reader(described, OnnxEngine(described.weights, threads=threads), Policies())
 

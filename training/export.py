@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -157,31 +158,8 @@ def describe(network: SagittalSegmenter, digest: str, run: dict[str, Any], *, sy
         "label_classes": ", ".join(f"{index} {name}" for index, name in labels.items()),
         "pred_classes": "four channels of logits in the order of the labels; the largest wins",
         "network_data_format": {
-            "inputs": {
-                "image": {
-                    "type": "magnitude",
-                    "format": "magnitude",
-                    "modality": "MR",
-                    "num_channels": CONTEXT_SLICES,
-                    "spatial_shape": shape,
-                    "dtype": "float32",
-                    "value_range": [-6, 12],
-                    "is_patch_data": False,
-                    "channel_def": dict(zip("01234", context, strict=True)),
-                }
-            },
-            "outputs": {
-                "pred": {
-                    "type": "logits",
-                    "format": "segmentation",
-                    "num_channels": len(CLASS_NAMES),
-                    "spatial_shape": shape,
-                    "dtype": "float32",
-                    "value_range": [],
-                    "is_patch_data": False,
-                    "channel_def": labels,
-                }
-            },
+            "inputs": {"image": channel_format("magnitude", dict(zip("01234", context, strict=True)), shape, [-6, 12])},
+            "outputs": {"pred": channel_format("logits", labels, shape, [])},
         },
         "spine": {
             "name": NAME,
@@ -219,17 +197,10 @@ def export(checkpoint: Path, bundle: Path, *, note: str = "") -> dict[str, Any]:
     parity = measure_parity(network, new)
     digest = hashlib.sha256(new.read_bytes()).hexdigest()
     settings = state["training_config"]
-    run = {
-        "seed": settings["seed"],
-        "minutes": round(state["seconds"] / 60, 1),
-        "budget_minutes": round(settings["minutes"]),
-        "steps": state["step"],
-        "batch": settings["batch"],
+    run = summarise_run(state, network.config.filters, parity) | {
         "crop": list(settings["crop"]),
-        "filters": list(network.config.filters),
         "phantom_share": settings.get("phantom_share", 0.0),
         "note": note,
-        "parity_max_abs_logit": float(f"{parity:.1e}"),
     }
     share = settings.get("phantom_share", 0)
     synthetic = f"{share:.0%} of the samples from training.phantom" if share else "none"
@@ -239,6 +210,46 @@ def export(checkpoint: Path, bundle: Path, *, note: str = "") -> dict[str, Any]:
     (bundle / "docs" / "metrics.json").unlink(missing_ok=True)
     (bundle / "docs" / "README.md").write_text(f"# {NAME} {VERSION}\n\nNot measured yet: run `training.evaluate`.\n")
     return metadata
+
+
+def channel_format(
+    kind: str, names: Mapping[str, str], shape: Sequence[Any], value_range: Sequence[float], *, is_patch: bool = False
+) -> dict[str, Any]:
+    """One input or output of a network in MONAI's ``network_data_format``.
+
+    Args:
+        kind: ``magnitude``, or ``logits``.
+        names: of the channels, by their place.
+        shape: of one channel; empty where each channel is one number.
+        value_range: smallest and largest value, empty where open.
+        is_patch: whether it is a crop of an image.
+    """
+    formats = {"magnitude": "magnitude", "logits": "segmentation" if shape else "classes"}
+    return {
+        "type": kind,
+        "format": formats[kind],
+        "modality": "MR",
+        "num_channels": len(names),
+        "spatial_shape": list(shape),
+        "dtype": "float32",
+        "value_range": list(value_range),
+        "is_patch_data": is_patch,
+        "channel_def": dict(names),
+    }
+
+
+def summarise_run(state: Mapping[str, Any], filters: Sequence[int], parity: float) -> dict[str, Any]:
+    """What a bundle's metadata says of every run that follows the clock, from its checkpoint."""
+    settings = state["training_config"]
+    return {
+        "seed": settings["seed"],
+        "minutes": round(state["seconds"] / 60, 1),
+        "budget_minutes": round(settings["minutes"]),
+        "steps": state["step"],
+        "batch": settings["batch"],
+        "filters": list(filters),
+        "parity_max_abs_logit": float(f"{parity:.1e}"),
+    }
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:

@@ -37,9 +37,11 @@ from training.axial_scores import (
 from training.export import (
     DATA_LICENCE,
     OPSET,
+    channel_format,
     measure_parity,
     monai_keys,
     round_weights,
+    summarise_run,
     write_json,
     write_onnx,
 )
@@ -91,6 +93,7 @@ def _rms(values: list[float]) -> float:
 
 def describe(digest: str, errors: dict[str, float], training: dict[str, Any], multiple_of: int) -> dict[str, Any]:
     """The bundle's metadata: MONAI's keys, and ours under `spine`."""
+    shape = (SIDE, SIDE)
     return monai_keys(VERSION, CHANGES, REFERENCES) | {
         "task": "Segmentation of the dural sac on axial T2 MR around the lumbar canal",
         "description": "2-D U-Net on one crop around the canal",
@@ -100,8 +103,8 @@ def describe(digest: str, errors: dict[str, float], training: dict[str, Any], mu
         "label_classes": ", ".join(f"{index} {name}" for index, name in LABELS.items()),
         "pred_classes": "two channels of logits in the order of the labels",
         "network_data_format": {
-            "inputs": {"image": _channels("magnitude", {"0": "axial T2"}, [-5, 5])},
-            "outputs": {"pred": _channels("logits", LABELS, [])},
+            "inputs": {"image": channel_format("magnitude", {"0": "axial T2"}, shape, [-5, 5], is_patch=True)},
+            "outputs": {"pred": channel_format("logits", LABELS, shape, [], is_patch=True)},
         },
         "spine": {
             "name": NAME,
@@ -126,20 +129,6 @@ def describe(digest: str, errors: dict[str, float], training: dict[str, Any], mu
             "data_licence": DATA_LICENCE,
             "training": training,
         },
-    }
-
-
-def _channels(kind: str, names: dict[str, str], values: list[int]) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "format": "segmentation" if kind == "logits" else "magnitude",
-        "modality": "MR",
-        "num_channels": len(names),
-        "spatial_shape": [SIDE, SIDE],
-        "dtype": "float32",
-        "value_range": values,
-        "is_patch_data": True,
-        "channel_def": names,
     }
 
 
@@ -198,16 +187,7 @@ def export(checkpoint: Path, bundle: Path, data: Path) -> dict[str, Any]:
     write_onnx(network, weights)
     parity = measure_parity(network, weights, sizes=((1, SIDE, SIDE), (5, SIDE, SIDE)))
     measured, errors = measure(onnx_predictor(weights), data)
-    settings = state["training_config"]
-    training = {
-        "seed": settings["seed"],
-        "minutes": round(state["seconds"] / 60, 1),
-        "budget_minutes": round(settings["minutes"]),
-        "steps": state["step"],
-        "batch": settings["batch"],
-        "filters": list(network.config.filters),
-        "parity_max_abs_logit": float(f"{parity:.1e}"),
-    }
+    training = summarise_run(state, network.config.filters, parity)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     metadata = describe(digest, errors, training, network.config.multiple_of)
     metadata["eval_metrics"] = {"mean_dice_validation": measured["real"]["summary"]["dice"]}

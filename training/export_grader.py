@@ -25,7 +25,17 @@ from torch import Tensor, nn
 from inference.geometry import FloatArray
 from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast
 from models.disc_grades import OUTPUTS
-from training.export import DATA_LICENCE, OPSET, PARITY, ParityError, monai_keys, round_weights, store_half, write_json
+from training.export import (
+    DATA_LICENCE,
+    OPSET,
+    PARITY,
+    ParityError,
+    channel_format,
+    monai_keys,
+    round_weights,
+    store_half,
+    write_json,
+)
 from training.grader_card import draw_reliability, render_grader_card
 from training.grader_data import Samples, load_samples
 from training.grader_network import DiscGrader
@@ -112,16 +122,7 @@ def describe(digest: str, scales: dict[str, dict[str, float]], run: dict[str, An
     """The bundle's metadata: MONAI's keys, and ours under ``spine``."""
     labels = {str(place): name for place, name in enumerate(OUTPUTS)}
     channels = [f"{contrast} {channel}" for contrast in Contrast for channel in CHANNELS]
-    common = {"dtype": "float32", "is_patch_data": True}
-    image = {
-        "type": "magnitude", "format": "magnitude", "modality": "MR", "num_channels": len(channels),
-        "spatial_shape": [SIDE, SIDE], "value_range": [-5, 5],
-        "channel_def": {str(place): name for place, name in enumerate(channels)},
-    }  # fmt: skip
-    pred = {
-        "type": "logits", "format": "classes", "num_channels": len(OUTPUTS), "spatial_shape": [], "value_range": [],
-        "channel_def": labels,
-    }  # fmt: skip
+    image = {str(place): name for place, name in enumerate(channels)}
     return monai_keys(VERSION, CHANGES, REFERENCES) | {
         "task": "Grading of lumbar discs on sagittal MR, T1 and T2",
         "description": "Residual networks on a crop around each disc; the mean of their logits",
@@ -130,7 +131,10 @@ def describe(digest: str, scales: dict[str, dict[str, float]], run: dict[str, An
         "image_classes": "one upright crop per disc, T1 and T2, with outlines by mr_sagittal_segmentation",
         "label_classes": ", ".join(OUTPUTS),
         "pred_classes": "logits; spine.scales turns each into a probability and an answer",
-        "network_data_format": {"inputs": {"image": image | common}, "outputs": {"pred": pred | common}},
+        "network_data_format": {
+            "inputs": {"image": channel_format("magnitude", image, (SIDE, SIDE), [-5, 5], is_patch=True)},
+            "outputs": {"pred": channel_format("logits", labels, (), [], is_patch=True)},
+        },
         "spine": {
             "name": NAME,
             "plane": "sagittal",

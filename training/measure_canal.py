@@ -23,9 +23,8 @@ from inference.measure import read_sagittal
 from inference.measure.reading import Length, SpineReading
 from inference.stenosis import LOWEST, LUMBAR, StenosisPolicy
 from models.mr_sagittal import MrSagittalDetector
-from training.cases import place_volume
+from training.cases import load_reader, place_volume
 from training.network import CLASS_NAMES
-from training.shipped import load_segmenter
 from training.spider import SPACING_MM, Patient, default_data_folder, list_slices, read_patients, split_patients
 
 log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ def main(*, data: Annotated[Path | None, typer.Option(help="Folder that holds mr
     """Measure the canal of every T2 SPACE patient by our outlines and by SPIDER's."""
     folder = data or default_data_folder()
     split = split_patients(list(list_slices(folder)))
-    detector = load_segmenter()
+    detector = load_reader()
     parts = {"kept back": split.validation, "trained on": split.training}
     found = {
         part: summarise(

@@ -22,9 +22,8 @@ from inference.geometry import Volume
 from inference.measure.confidence import outline_confidence
 from models.mr_sagittal import MrSagittalDetector
 from models.stance import turned_slices
-from training.cases import place_volume
+from training.cases import load_reader, place_volume
 from training.midsagittal import read_graded
-from training.shipped import load_segmenter
 from training.spider import SPACING_MM, default_data_folder, list_slices, read_patients, split_patients
 
 SLICE_STEP = 4
@@ -73,7 +72,7 @@ def main(
     every: Annotated[int, typer.Option(help="Take every n-th series of a kind only.")] = 1,
 ) -> None:
     """Print a line for each series, and the extremes of each kind."""
-    detector = load_segmenter()
+    detector = load_reader()
     for kind, members in series_of(data or default_data_folder()):
         lines = [_measured(detector, volume) for n, (_, volume) in enumerate(members) if n % every == 0]
         for place, (confidence, gain, refused) in enumerate(lines):

@@ -31,10 +31,10 @@ from inference.errors import SeriesRefusal
 from inference.geometry import Volume
 from inference.measure.reading import Length, Slip, SpineReading
 from models.mr_sagittal import MrSagittalDetector
+from training.cases import load_reader
 from training.export import NAME
 from training.grader_scores import auc, with_interval
 from training.midsagittal import GradedPatient, read_graded
-from training.shipped import load_segmenter
 from training.spider import default_data_folder
 
 log = logging.getLogger(__name__)
@@ -229,7 +229,7 @@ def main(
     path = out / "slips.csv"
     rows = load_rows(path) if path.is_file() else []
     known = {row.patient for row in rows}
-    detector = load_segmenter(bundle)
+    detector = load_reader(bundle)
     for patient in track(read_graded(data or default_data_folder()), "measuring slips"):
         if patient.name not in known:
             rows += rows_of(patient, detector, out / "overlays" if overlays else None)

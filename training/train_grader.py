@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from rich.logging import RichHandler
 from torch import Tensor, nn
 
+from training.cases import load_reader
 from training.grader_data import Samples, augment_discs, cut_samples, load_samples, save_samples
 from training.grader_network import DiscGrader
 from training.midsagittal import FOLDS
 from training.network import update_average
-from training.shipped import load_segmenter
 from training.spider import default_data_folder
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _train_and_keep(out: Path, config: GraderConfig) -> str:
 def prepare_samples(data: Path, out: Path) -> None:
     """Cut the discs with the shipped segmentation, once."""
     if not (out / SAMPLES).is_file():
-        save_samples(cut_samples(data, load_segmenter()), out / SAMPLES)
+        save_samples(cut_samples(data, load_reader()), out / SAMPLES)
 
 
 def main(

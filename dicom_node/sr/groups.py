@@ -7,7 +7,7 @@ Comment as label. A number that is drawn is computed from the emitted points, be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import acos, copysign, degrees, hypot
 
 import numpy as np
@@ -81,13 +81,10 @@ class _GroupMaker:
             measurement = self.finding.measurement(evidence.measurement or "")
             if measurement is None:
                 continue
-            points = len(evidence.geometry.points)
-            if evidence.geometry.type is GeometryType.POINT:
-                yield self._mark(evidence, measurement)
-            elif points == LINE_POINTS:
-                yield from self._length(evidence, measurement)
-            elif points == ANGLE_POINTS:
-                yield from self._angle(evidence, measurement)
+            if evidence.geometry.type is GeometryType.POINT:  # may be on another series than the finding's own
+                yield self._measured("ArrowAnnotate", evidence, measurement, measurement.value)
+            elif len(evidence.geometry.points) in TOOLS:
+                yield from self._drawn(evidence, measurement)
         for evidence in filter(_is_outline, self.finding.evidence):
             yield from self._outline(evidence)
 
@@ -104,37 +101,23 @@ class _GroupMaker:
         measured = [self._number(m, m.value, shape if m is numbers[0] else None) for m in numbers]
         return _labelled(self._group(tracking, measured, evaluations), label(finding))
 
-    def _length(self, line: Evidence, measurement: Measurement) -> Iterator[ContainerContentItem]:
-        """A line with its length; nothing where the image has no pixel spacing to compute the length with."""
-        spacing = pixel_spacing(self.instances[line.source.sop_instance_uid], line.source.frame)
-        if spacing is None:
-            return
-        finding = self.finding
-        what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
-        tracking = _tracking("Length", what, measurement_tracking_uid(finding.id, measurement.name))
-        shape = _coordinates(line, GraphicTypeValues.POLYLINE)
-        value = copysign(length_mm(line.geometry.points, spacing), measurement.value)
-        number = self._number(measurement, value, shape)
-        yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
-
-    def _angle(self, lines: Evidence, measurement: Measurement) -> Iterator[ContainerContentItem]:
-        """Two lines with the angle between them; nothing without the pixel spacing that an angle depends on."""
+    def _drawn(self, lines: Evidence, measurement: Measurement) -> Iterator[ContainerContentItem]:
+        """Lines with their length or angle; nothing without the pixel spacing that it is computed with."""
         spacing = pixel_spacing(self.instances[lines.source.sop_instance_uid], lines.source.frame)
         if spacing is None:
             return
-        finding = self.finding
-        what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
-        tracking = _tracking("CobbAngle", what, measurement_tracking_uid(finding.id, measurement.name))
-        value = copysign(angle_deg(lines.geometry.points, spacing), measurement.value)
-        number = self._number(measurement, value, _coordinates(lines, GraphicTypeValues.POLYLINE))
-        yield _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
+        tool, size = TOOLS[len(lines.geometry.points)]
+        value = copysign(size(lines.geometry.points, spacing), measurement.value)
+        yield self._measured(tool, lines, measurement, value)
 
-    def _mark(self, mark: Evidence, measurement: Measurement) -> ContainerContentItem:
-        """An arrow at the place that a number is about, which may be on another series than the finding's own."""
+    def _measured(self, tool: str, evidence: Evidence, measurement: Measurement, value: float) -> ContainerContentItem:
+        """One number with the shape that it is about, as a viewer's tool draws it."""
         finding = self.finding
         what = f"{place_words(finding)} {measurement.name.replace('_', ' ')}"
-        tracking = _tracking("ArrowAnnotate", what, measurement_tracking_uid(finding.id, measurement.name))
-        number = self._number(measurement, measurement.value, _coordinates(mark, GraphicTypeValues.POINT))
+        tracking = _tracking(tool, what, measurement_tracking_uid(finding.id, measurement.name))
+        number = self._number(
+            measurement, value, _coordinates(evidence, GraphicTypeValues[evidence.geometry.type.name])
+        )
         return _labelled(self._group(tracking, [number], []), measurement_label(finding, measurement))
 
     def _outline(self, outline: Evidence) -> Iterator[ContainerContentItem]:
@@ -249,3 +232,10 @@ def _coordinates(evidence: Evidence, graphic_type: GraphicTypeValues) -> Coordin
     return CoordinatesForMeasurement(
         graphic_type=graphic_type, graphic_data=_points(evidence), source_image=_image(evidence)
     )
+
+
+TOOLS: Mapping[int, tuple[str, Callable[[Sequence[tuple[float, float]], tuple[float, float]], float]]] = {
+    LINE_POINTS: ("Length", length_mm),
+    ANGLE_POINTS: ("CobbAngle", angle_deg),
+}
+"""By the number of points: the viewer's tool, and how the number follows from points and pixel spacing."""

@@ -12,6 +12,7 @@ import pytest
 from pydicom import dcmread
 
 from builders.dicom import AXIAL, T1_TSE, T2_TSE, SeriesPlan, write_series
+from builders.phantom import grid_plan
 from dicom_node.sr.checklist import name_of, violations, walk
 from inference.errors import ReasonCode
 from inference.findings import Calibration, GeometryType, NotAssessed, Present, Question
@@ -50,18 +51,8 @@ def cut(phantom, stack):
 
 
 def series(voxels, affine, name, number, **attributes):
-    row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (1, 2))
-    return SeriesPlan(
-        voxels=np.clip(np.rint(voxels), 0, 65535).astype(np.uint16),
-        study="axial",
-        series=name,
-        number=number,
-        orientation=(*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm)),
-        position_mm=affine[:3, 3],
-        step_mm=affine[:3, 0],
-        pixel_spacing_mm=(row_mm, column_mm),
-        attributes={**T2_TSE, "FrameOfReferenceUID": FRAME, **attributes},
-    )
+    shared = {**T2_TSE, "FrameOfReferenceUID": FRAME}
+    return grid_plan(voxels, affine, study="axial", series=name, number=number, attributes={**shared, **attributes})
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from builders.dicom import T2_TSE, SeriesPlan, write_series
 from training.phantom import Phantom, PhantomParameters, generate_spine
+
+
+def grid_plan(
+    voxels: NDArray[Any],
+    affine: NDArray[np.float64],
+    *,
+    study: str,
+    series: str,
+    number: int = 1,
+    attributes: Mapping[str, Any] = T2_TSE,
+) -> SeriesPlan:
+    """The series that holds voxels (slice, row, column) at the places that an affine to LPS mm gives them."""
+    row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (1, 2))
+    return SeriesPlan(
+        voxels=np.clip(np.rint(voxels), 0, 65535).astype(np.uint16),
+        study=study,
+        series=series,
+        orientation=(*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm)),
+        position_mm=affine[:3, 3],
+        step_mm=affine[:3, 0],
+        pixel_spacing_mm=(row_mm, column_mm),
+        number=number,
+        attributes=dict(attributes),
+    )
 
 
 def phantom_plan(
@@ -21,19 +46,7 @@ def phantom_plan(
     attributes: Mapping[str, Any] = T2_TSE,
 ) -> SeriesPlan:
     """The series that holds a generated spine, on its own grid."""
-    affine = phantom.affine
-    row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (1, 2))
-    return SeriesPlan(
-        voxels=np.clip(np.rint(phantom.voxels), 0, 65535).astype(np.uint16),
-        study=study,
-        series=series,
-        orientation=(*(affine[:3, 2] / column_mm), *(affine[:3, 1] / row_mm)),
-        position_mm=affine[:3, 3],
-        step_mm=affine[:3, 0],
-        pixel_spacing_mm=(row_mm, column_mm),
-        number=number,
-        attributes=dict(attributes),
-    )
+    return grid_plan(phantom.voxels, phantom.affine, study=study, series=series, number=number, attributes=attributes)
 
 
 def phantom_study(
