@@ -24,7 +24,7 @@ REACH_MM = 18.0
 SMOOTHING_MM = 1.5
 """Sigma along the canal: the diameter of a level, not of one row of pixels."""
 OUTLINE_MM = 0.75
-"""Standard deviation of the diameter from our outlines against that from SPIDER's own, both by this code: 0.56 on the 20
+"""Standard deviation of the diameter from our outlines against that from SPIDER's own, by the same code: 0.56 on the 20
 lumbar levels of the T2 SPACE patients kept back, 0.78 on the 98 of those trained on (`training.measure_canal`)."""
 OFF_STACK_MM = 6.0
 """The middle of the canal may lie this far outside the stack; half a canal's width."""
