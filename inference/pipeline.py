@@ -185,7 +185,9 @@ def _read_series(
         result = detector.read(volume, study.study_instance_uid, progress, by_role)
         return replace(result, unread={**unread, **result.unread})
     except SeriesRefusal as refusal:
-        return _refused(study, detector, refusal.code, refusal.sentence)
+        refused = _refused(study, detector, refusal.code, refusal.sentence)
+        why = (refusal.code, f"not looked at, as the series that it goes with was refused: {refusal.sentence}")
+        return replace(refused, unread=dict.fromkeys(plan.beside[detector.reads.name], why))
     except (SpineError, MemoryError):  # of the study or the machine, not of this detector
         raise
     except Exception as fault:  # noqa: BLE001 - the boundary of one detector: the others' answers are not its business

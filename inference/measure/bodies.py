@@ -17,7 +17,7 @@ from scipy import ndimage
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.canal_line import CanalLine
 from inference.measure.grid import Box, SagittalGrid, boxes_of, parts_of
-from inference.measure.separators import USUAL_PITCH_MM, Separator
+from inference.measure.separators import USUAL_PITCH_MM, Separator, direction_between
 
 MERGED_LENGTH = 1.5
 """A segment longer than this many pitches is a merged pair (models.md 3.5: a body > 1.5 x its neighbours)."""
@@ -144,8 +144,7 @@ def _segment_axis(
 ) -> tuple[FloatArray, FloatArray]:
     """A point and a unit direction towards the feet, to measure a segment along."""
     if above is not None and below is not None:
-        axis = below.centre_mm - above.centre_mm
-        return above.centre_mm, np.asarray(axis / np.linalg.norm(axis))
+        return above.centre_mm, direction_between(above, below)
     if above is not None:
         return above.centre_mm, above.normal
     if below is not None:

@@ -49,6 +49,16 @@ class Separator:
         return np.asarray((points - self.centre_mm) @ self.normal > 0)
 
 
+def direction_between(above: Separator, below: Separator) -> FloatArray:
+    """Unit direction from one disc to the next, (z, y, x); the upper one's normal where both lie at one place.
+
+    Two pieces of noise can share their centre, or differ across slices alone.
+    """
+    axis = below.centre_mm - above.centre_mm
+    length = float(np.linalg.norm(axis))
+    return np.asarray(axis / length) if np.hypot(*axis[1:]) > 0 else above.normal
+
+
 def label_discs(
     disc: MaskArray, line: CanalLine, spacing_mm: tuple[float, float, float]
 ) -> tuple[NDArray[np.int16], tuple[Separator, ...]]:

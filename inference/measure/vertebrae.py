@@ -18,6 +18,7 @@ from inference.measure.grid import Box, SagittalGrid
 from inference.measure.heights import central_slices, coronal_tilt, heights_of
 from inference.measure.morphometry import BODY_NORMS
 from inference.measure.reading import Heights, Unmeasured
+from inference.measure.separators import direction_between
 
 LARGEST_TILT_DEG = 20.0
 """A body that leans further to the side is not measured on sagittal slices without reformatting (models.md 3.6)."""
@@ -197,7 +198,7 @@ def _frame(
     """The first frame: axis between the discs above and below, or along their normals, or along the canal."""
     planes = bodies.separators[max(number - 2, 0) : number]
     if number > 1 and number <= len(bodies.separators):
-        axis = planes[1].centre_mm[1:] - planes[0].centre_mm[1:]
+        axis = direction_between(planes[0], planes[1])[1:]
     elif planes:
         axis = planes[0].normal[1:]
     else:

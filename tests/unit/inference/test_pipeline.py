@@ -233,6 +233,18 @@ def test_a_series_that_a_detector_could_not_use_says_so():
     assert (left_out.used_by, left_out.refused) == ((), why)
 
 
+def test_where_the_chosen_series_is_refused_the_one_beside_it_is_not_listed_as_used():
+    t1 = replace(T2, series_instance_uid="1.2.3.3", repetition_time_ms=600.0, echo_time_ms=10.0)
+    reader = Reader("a", SeriesRefusal("upside down", code=ReasonCode.ORIENTATION))
+    roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)
+    reader.reads = replace(reader.reads, roles=roles, beside=roles)
+    chosen, beside = read([T2, t1], [reader]).series
+    assert chosen.refused == (ReasonCode.ORIENTATION, "upside down")
+    assert beside.used_by == ()
+    assert beside.refused[0] is ReasonCode.ORIENTATION
+    assert beside.refused[1].endswith("upside down")
+
+
 def test_the_same_input_gives_the_same_bytes():
     result = DetectorResult(findings=(fracture("L3"), fracture("T12")))
     assert encode(read([T2, CT], [Reader("m", result)])) == encode(read([T2, CT], [Reader("m", result)]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import Volume
 from inference.measure import read_sagittal
 from inference.measure.reading import FractureShape, HeightLoss, Heights, Length, SpineReading, Unmeasured
+from inference.measure.separators import Separator, direction_between
 
 MEASURED = (Vertebra.T12, Vertebra.L1, Vertebra.L2, Vertebra.L3, Vertebra.L4, Vertebra.L5)
 
@@ -375,3 +378,12 @@ def test_discs_far_above_the_topmost_body_get_no_name(block_spine, places_mm):
     assert [v.level for v in reading.vertebrae] == [v.level for v in plain.vertebrae]
     assert [d.level.name for d in reading.discs][-7:] == [d.level.name for d in plain.discs]
     assert len(reading.discs) < 7 + len(places_mm)
+
+
+def test_two_pieces_of_noise_at_one_place_have_the_direction_of_the_spine():
+    one = Separator(arc_mm=10.0, centre_mm=np.array([5.0, 40.0, 30.0]), normal=np.array([0.0, 0.8, 0.6]), disc=1)
+    other = replace(one, centre_mm=np.array([7.0, 40.0, 30.0]), disc=2)  # apart across slices alone
+    for below in (one, other):
+        assert direction_between(one, below) == pytest.approx(one.normal)
+    apart = replace(one, centre_mm=np.array([5.0, 43.0, 34.0]), disc=2)
+    assert direction_between(one, apart) == pytest.approx([0.0, 0.6, 0.8])
