@@ -301,7 +301,7 @@ def test_the_weights_and_their_digest_are_left_alone(report):
 class TestCommittedReport:
     """The card that ships is the one that its own files give, and shows what is there."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def files(self):
         return json.loads((BUNDLE / "configs" / "metadata.json").read_text()), json.loads(
             (BUNDLE / "docs" / "metrics.json").read_text()
