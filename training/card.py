@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.card_validation import (
+    Metrics,
     carried_section,
     failures_section,
     fractures_section,
@@ -43,9 +44,8 @@ Data: {data_licence}; slices were deformed and changed in contrast.
   {remap} a new random contrast between tissues.
 - Split by patient, seed {split_seed}. Trained on: {training_patients}.
   Kept back: {validation_patients}.
-{note}
-    python -m training.train --data DIR --out RUN --minutes {budget} --seed {seed}{phantom_option}
-    python -m training.export --checkpoint RUN/checkpoint.pt
+{taught}{note}
+{commands}
     python -m training.evaluate --data DIR
 
 The schedule follows the clock, so another machine takes another number of steps and gives other weights.
@@ -66,11 +66,12 @@ to score a little lower. Five patients give a weak interval: it says how they di
 
 ### Real: T1 and T2 TSE, labels carried over
 
-One mid-sagittal slice of each patient and contrast, sequences that were never trained on, with the labels of the same
-person's T2 SPACE volume carried over by registration of the images (`training.carried_labels`). The borders hold the
+One mid-sagittal slice of each patient and contrast, with the labels of the same person's T2 SPACE volume carried over
+by registration of the images (`training.carried_labels`); no carried label was trained on. The borders hold the
 registration's error and that of a 0.9 mm slice standing for a thicker one, so that these figures are lower than
 against a reader's own outline, by an unknown amount. Distances are in the millimetres of T2 SPACE, because the
-spacing tag of some slices is wrong. "Trained on" means that the same person's T2 SPACE images were trained on.
+spacing tag of some slices is wrong. "Trained on" means that the same person's T2 SPACE images were trained
+on{and_pairs}.
 
 {carried}
 
@@ -110,8 +111,8 @@ Of other people on other images, most of them larger and more varied sets: to kn
 
 ## Limits
 
-- Adult lumbar spine; all training images are T2 SPACE from one source (SPIDER). T1, STIR and T2 TSE were met only as
-  random contrast. T1 and T2 TSE were measured on single slices with carried labels, as said above; no real STIR was.
+- Adult lumbar spine; all training images are from one source (SPIDER), and those with a reader's outlines are T2 SPACE.
+  T1 and T2 TSE were measured on single slices with carried labels, as said above; no real STIR was seen or measured.
 - The sacrum is background by definition of the data; so are ribs, cord and nerve roots.
 - Fractured vertebrae were imitated by squeezing, not seen with labels. Metal, cement, tumour and infection: not seen.
 - Children, cervical spine, axial and coronal planes: not trained, do not use.
@@ -132,13 +133,14 @@ outlines, and how far that is validated, is the server's documentation.
 Weights: Apache-2.0 (see `LICENSE`). Please cite van der Graaf et al., Scientific Data 2024 (SPIDER, CC BY 4.0,
 https://doi.org/10.5281/zenodo.10159290).
 """
+_AND_PAIRS = """, or the slice itself with a network's labels; the simulated STIR below is of the kind that was
+trained on"""
 
 
 def render_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
     """Return the model card in Markdown."""
     spine, split = metadata["spine"], metrics["split"]
     run = spine["training"]
-    share = run.get("phantom_share", 0)
     return _CARD.format(
         name=spine["name"],
         version=metadata["version"],
@@ -155,7 +157,8 @@ def render_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
         minutes=run["minutes"],
         budget=run["budget_minutes"],
         seed=run["seed"],
-        phantom_option=f" --phantom-share {share}" if share else "",
+        commands=_commands(run),
+        taught=_taught(run),
         note=f"- {run['note']}\n" if run.get("note") else "",
         remap="about three samples of ten (one of ten in the last quarter)",
         split_seed=split["seed"],
@@ -165,6 +168,7 @@ def render_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
         count=len(metrics["real"]["patients"]),
         real=real_tables(metrics["real"]),
         carried=carried_section(metrics["carried"]),
+        and_pairs=_AND_PAIRS if run["pair_patients"] else "",
         levels=levels_section(metrics["levels"]),
         operating_point=next(iter(metrics["fractures"].values()))["operating_point"],
         fractures=fractures_section(metrics["fractures"]),
@@ -172,6 +176,36 @@ def render_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
         simulated=mean_table("change", metrics["simulated"]),
         generated=generated_section(metrics),
         published=published_table(),
+    )
+
+
+def _commands(run: Metrics) -> str:
+    """The command of each run in turn, and of the export."""
+    runs = [*run["earlier"], {**run, "minutes": run["budget_minutes"]}]
+    lines, earlier = [], ""
+    for number, one in enumerate(runs, start=1):
+        folder = f"RUN{number}" if len(runs) > 1 else "RUN"
+        options = f"--out {folder} --minutes {one['minutes']:g} --seed {one['seed']}"
+        options += f" --learning-rate {one['learning_rate']:g}"
+        options += f" --phantom-share {one['phantom_share']:g}" if one.get("phantom_share") else ""
+        options += f" --pair-share {one['pair_share']:g}" if one.get("pair_share") else ""
+        lines.append(f"    python -m training.train --data DIR {options}" + (f" --start {earlier}" if earlier else ""))
+        exported = f"    python -m training.export --checkpoint {folder}/checkpoint.pt"
+        lines.append(exported + (f" --earlier {earlier}" if earlier else ""))
+        earlier = f"{folder}/checkpoint.pt"
+    return "\n".join(lines)
+
+
+def _taught(run: Metrics) -> str:
+    """How T1 and T2 TSE were learnt."""
+    if not run["pair_patients"]:
+        return ""
+    first = ", then ".join(f"{one['steps']} steps on T2 SPACE and generated spines" for one in run["earlier"])
+    return (
+        f"- In turn: {first}, then the steps above, of which {run['pair_share']:.0%} on mid-sagittal T1 and T2 TSE "
+        f"slices of {len(run['pair_patients'])} patients and on weighted sums of both (imitations of fat suppression "
+        "and proton density), labelled by the outlines that the weights before gave the T2 slice (`training.paired`; "
+        f"patients {', '.join(run['pair_patients'])}).\n"
     )
 
 

@@ -27,15 +27,17 @@ from rich.logging import RichHandler
 from torch import nn
 
 from training.network import CLASS_NAMES, CONTEXT_SLICES, SPACING_MM, SagittalSegmenter
+from training.paired import PAIRS, pair_names
 from training.train import load_average, read_checkpoint
 
 log = logging.getLogger(__name__)
 
 NAME = "mr_sagittal_segmentation"
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 CHANGES = {
     "0.1.0": "first version",
     "0.2.0": "trained for 13 875 steps in one run instead of 2877 in three, with 32 generated spines instead of 16",
+    "0.3.0": "trained further on T1 and T2 TSE slices that the outlines of 0.2.0 on T2 teach",
 }
 OPSET = 17
 # Largest difference between the logits of torch and of onnxruntime that still counts as the same network.
@@ -152,7 +154,7 @@ def describe(network: SagittalSegmenter, digest: str, run: dict[str, Any], *, sy
     return monai_keys(VERSION, CHANGES, REFERENCES) | {
         "task": "Segmentation of vertebrae, discs and spinal canal on sagittal lumbar MR",
         "description": "2.5-D U-Net: five neighbouring sagittal slices in, labels of the middle one out",
-        "data_source": "SPIDER T2 SPACE, doi:10.5281/zenodo.10159290",
+        "data_source": "SPIDER T2 SPACE and mid-sagittal T1 and T2, doi:10.5281/zenodo.10159290",
         "data_type": "nibabel",
         "image_classes": "sagittal MR, 5 slices as channels, mean 0 and deviation 1 over the volume",
         "label_classes": ", ".join(f"{index} {name}" for index, name in labels.items()),
@@ -176,15 +178,27 @@ def describe(network: SagittalSegmenter, digest: str, run: dict[str, Any], *, sy
             "labels": labels,
             "sha256": digest,
             "opset": OPSET,
-            "training_data": f"real: SPIDER T2 SPACE (25 patients), synthetic: {synthetic}",
+            "training_data": f"real: {_real_data(run)}, synthetic: {synthetic}",
             "data_licence": DATA_LICENCE,
             "training": run,
         },
     }
 
 
-def export(checkpoint: Path, bundle: Path, *, note: str = "") -> dict[str, Any]:
+def _real_data(run: Mapping[str, Any]) -> str:
+    pairs = run["pair_patients"]
+    taught = f" and mid-sagittal T1 and T2 of {len(pairs)} patients with a network's labels" if pairs else ""
+    return f"SPIDER T2 SPACE (25 patients){taught}"
+
+
+def export(checkpoint: Path, bundle: Path, *, earlier: Path | None = None, note: str = "") -> dict[str, Any]:
     """Write ONNX file and metadata of a checkpoint's averaged network into the bundle; return the metadata.
+
+    Args:
+        checkpoint: of the run; `pairs.npz` of its folder tells which T1 and T2 slices taught.
+        bundle: folder to write.
+        earlier: the checkpoint whose weights the run started from.
+        note: for the card.
 
     Raises:
         ParityError: the exported graph does not give the network's logits; the bundle is then left as it was.
@@ -200,6 +214,10 @@ def export(checkpoint: Path, bundle: Path, *, note: str = "") -> dict[str, Any]:
     run = summarise_run(state, network.config.filters, parity) | {
         "crop": list(settings["crop"]),
         "phantom_share": settings.get("phantom_share", 0.0),
+        "pair_share": settings.get("pair_share", 0.0),
+        "pair_patients": pair_names(checkpoint.parent / PAIRS) if settings.get("pair_share") else [],
+        "learning_rate": settings["learning_rate"],
+        "earlier": [_earlier(read_checkpoint(earlier))] if earlier else [],
         "note": note,
     }
     share = settings.get("phantom_share", 0)
@@ -210,6 +228,12 @@ def export(checkpoint: Path, bundle: Path, *, note: str = "") -> dict[str, Any]:
     (bundle / "docs" / "metrics.json").unlink(missing_ok=True)
     (bundle / "docs" / "README.md").write_text(f"# {NAME} {VERSION}\n\nNot measured yet: run `training.evaluate`.\n")
     return metadata
+
+
+def _earlier(state: Mapping[str, Any]) -> dict[str, Any]:
+    settings = state["training_config"]
+    kept = ("seed", "minutes", "phantom_share", "learning_rate")
+    return {"steps": state["step"], **{name: settings[name] for name in kept}}
 
 
 def channel_format(
@@ -261,11 +285,12 @@ def main(
     *,
     checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of a training run.")],
     bundle: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("models/bundles") / NAME,
+    earlier: Annotated[Path | None, typer.Option(help="checkpoint.pt that the run started from.")] = None,
     note: Annotated[str, typer.Option(help="What the model card should say about how the run went.")] = "",
 ) -> None:
     """Export a checkpoint as an ONNX model bundle."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
-    spine = export(checkpoint, bundle, note=note)["spine"]
+    spine = export(checkpoint, bundle, earlier=earlier, note=note)["spine"]
     log.info("%s sha256 %s parity %s", bundle, spine["sha256"], spine["training"]["parity_max_abs_logit"])
 
 

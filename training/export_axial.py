@@ -20,6 +20,7 @@ from models.axial_crops import SIDE, STEP_MM
 from models.mr_axial_canal import LABELS
 from training.axial_card import render_axial_card
 from training.axial_phantoms import measure_phantoms
+from training.axial_pictures import draw_worst_sacs
 from training.axial_samples import REAL_SHARE
 from training.axial_scene import Field
 from training.axial_scores import (
@@ -132,11 +133,11 @@ def describe(digest: str, errors: dict[str, float], training: dict[str, Any], mu
     }
 
 
-def measure(predict: Predict, data: Path) -> tuple[dict[str, Any], dict[str, float]]:
-    """The tiers that need the network alone, and the errors that the detector states."""
+def measure(predict: Predict, data: Path, pictures: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    """The tiers that need the network alone, with pictures of the worst, and the errors that the detector states."""
     split = split_patients(list(list_slices(data)))
-    real = score(predict, real_cases(courses_of(data, split.validation)))
-    drawn = score(predict, drawn_cases(SCENES))
+    reformats, scenes = real_cases(courses_of(data, split.validation)), drawn_cases(SCENES)
+    real, drawn = score(predict, reformats), score(predict, scenes)
     by_patient = {name: summarise([row for row in real if row["patient"] == name]) for name in split.validation}
     metrics = {
         "split": {"seed": SPLIT_SEED, "training": list(split.training), "validation": list(split.validation)},
@@ -148,6 +149,7 @@ def measure(predict: Predict, data: Path) -> tuple[dict[str, Any], dict[str, flo
             "summary": summarise(real),
         },
         "drawn": {"summary": summarise(drawn), "cutoffs": cutoff_agreement(drawn)},
+        "failures": draw_worst_sacs(predict, [(reformats, real), (scenes, drawn)], pictures),
     }
     return metrics, errors_of(real, drawn)
 
@@ -186,7 +188,7 @@ def export(checkpoint: Path, bundle: Path, data: Path) -> dict[str, Any]:
     weights = bundle / "models" / "model.onnx"
     write_onnx(network, weights)
     parity = measure_parity(network, weights, sizes=((1, SIDE, SIDE), (5, SIDE, SIDE)))
-    measured, errors = measure(onnx_predictor(weights), data)
+    measured, errors = measure(onnx_predictor(weights), data, bundle / "docs" / "failures")
     training = summarise_run(state, network.config.filters, parity)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     metadata = describe(digest, errors, training, network.config.multiple_of)

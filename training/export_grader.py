@@ -39,6 +39,7 @@ from training.export import (
 from training.grader_card import draw_reliability, render_grader_card
 from training.grader_data import Samples, load_samples
 from training.grader_network import DiscGrader
+from training.grader_pictures import draw_mistakes
 from training.grader_scores import BOOTSTRAPS, cross_scaled, fit_scale, is_graded, score_discs, score_subgroups
 from training.midsagittal import FOLD_SEED, FOLDS
 from training.train_grader import SAMPLES, load_member, member_path, predict
@@ -171,7 +172,7 @@ def export(run_folder: Path, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> d
     """Score the run and write the bundle; returns the metrics."""
     samples, members = load_samples(run_folder / SAMPLES), finished_members(run_folder)
     logits = out_of_fold(members, samples)
-    scores = score_discs(logits, samples, bootstraps=bootstraps)
+    scores, answers = score_discs(logits, samples, bootstraps=bootstraps), cross_scaled(logits, samples)
     scales = fit_scales(logits, samples)
     for folder in ("configs", "models", "docs"):
         (bundle / folder).mkdir(parents=True, exist_ok=True)
@@ -191,13 +192,14 @@ def export(run_folder: Path, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> d
         "data": "SPIDER mid-sagittal slices (real)",
         "scores": scores,
         "subgroups": score_subgroups(logits, samples),
+        "failures": draw_mistakes(answers, samples, bundle / "docs" / "failures"),
     }
     new.replace(bundle / "models" / "model.onnx")
     write_json(metadata, bundle / "configs" / "metadata.json")
     write_json(metrics, bundle / "docs" / "metrics.json")
     (bundle / "docs" / "README.md").write_text(render_grader_card(metadata, metrics))
     truth = samples.targets.astype(np.float64)
-    draw_reliability(cross_scaled(logits, samples).probability, truth, bundle / "docs" / "reliability.png")
+    draw_reliability(answers.probability, truth, bundle / "docs" / "reliability.png")
     return metrics
 
 

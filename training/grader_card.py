@@ -73,6 +73,15 @@ By subgroup:
 
 {subgroups}
 
+### Failures
+
+The Pfirrmann grades furthest off, and of each sign the surest false alarm and the surest miss (p: probability of the
+sign): T1 on the left, T2 on the right, the disc's outline in green. Who is right was not looked into: the grade is one
+reader's, of the whole study. Images: SPIDER, van der Graaf et al., Scientific Data 2024, doi:10.5281/zenodo.10159290,
+CC BY 4.0; cropped, scaled and drawn on.
+
+{failures}
+
 ## Limits
 
 - Measured on single mid-sagittal slices only. Of a series with more slices it sees the one through the disc's centre,
@@ -110,6 +119,7 @@ def render_grader_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str
         confusion="\n".join(["| I | II | III | IV | V |", "|---|---|---|---|---|", *map(_row, confusion)]),
         published="; ".join(PUBLISHED.values()),
         subgroups=_subgroups(metrics["subgroups"]),
+        failures=_failures(metrics["failures"]),
     )
 
 
@@ -166,6 +176,14 @@ def _subgroups(groups: dict[str, Any]) -> str:
             *(_row([name, g["discs"], g["pfirrmann_kappa_quadratic"], g["modic_auc"]]) for name, g in groups.items()),
         ]
     )
+
+
+def _failures(rows: list[dict[str, str]]) -> str:
+    lines = ["| answer | patient, disc | radiologist | model | |", "|---|---|---|---|---|"]
+    for row in rows:
+        words, place = row["answer"].replace("_", " "), f"{row['patient']} {row['level']}"
+        lines.append(_row([words, place, row["truth"], row["said"], f"![{words} {place}]({row['file']})"]))
+    return "\n".join(lines)
 
 
 def draw_reliability(probability: FloatArray, targets: FloatArray, path: Path) -> None:

@@ -78,12 +78,17 @@ def draw(case: Case, found: NDArray[np.uint8], index: int, label: int) -> Image.
     box = tuple(slice(int(first), int(last)) for first, last in zip(low, high, strict=True))
     zoom = WIDTH / (high - low)[1]
     size = (WIDTH, round((high - low)[0] * zoom * row_mm / column_mm))
-    grey = Image.fromarray(_grey(case.volume.voxels[index][box])).resize(size, Image.Resampling.BILINEAR)
+    grey = Image.fromarray(grey_levels(case.volume.voxels[index][box])).resize(size, Image.Resampling.BILINEAR)
     picture = np.asarray(grey) // 2
     for mask, colour in ((truth_mask, TRUTH), (found_mask, FOUND)):
         large = np.asarray(Image.fromarray(mask[box]).resize(size, Image.Resampling.NEAREST), dtype=bool)
         picture[border(large)] = colour
-    drawn = Image.fromarray(picture)
+    return indexed(picture)
+
+
+def indexed(places: NDArray[np.uint8]) -> Image.Image:
+    """A picture of palette places: greys, then the two colours of borders."""
+    drawn = Image.fromarray(places)
     drawn.putpalette([*(level for grey in range(GREYS) for level in [2 * grey] * 3), *TRUTH_RGB, *FOUND_RGB])
     return drawn
 
@@ -95,6 +100,7 @@ def border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask & ~inner)
 
 
-def _grey(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def grey_levels(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Signal as 0 to 255, clipped at its 0.5th and 99.5th percentile."""
     low, high = np.percentile(pixels, (0.5, 99.5))
     return np.asarray(255 * np.clip((pixels - low) / max(float(high - low), 1.0), 0, 1), dtype=np.uint8)

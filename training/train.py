@@ -1,5 +1,8 @@
 """Train the sagittal MR segmenter: `python -m training.train --data DIR --out DIR --minutes N --seed S [--resume]`.
 
+A second run can go on from the weights of a first (`--start`), with T1 and T2 TSE slices that a bundle's outlines of T2
+teach (`--pair-share`, `training.paired`).
+
 The schedule runs on the clock, not on steps: on a shared CPU the number of steps is not known beforehand, the time is.
 `checkpoint.pt` in the output folder is written anew every few minutes (first beside it, then renamed), holds everything
 `--resume` needs, and is what `training.export` reads.
@@ -30,8 +33,19 @@ from torch.nn import functional
 
 from models.preprocess import normalise
 from training.augment import MILD, STRONG, Strength, augment, draw_stack
+from training.cases import load_reader
+from training.midsagittal import read_graded
 from training.network import CLASS_NAMES, NetworkConfig, SagittalSegmenter, count_parameters, update_average
-from training.spider import Patient, context_indices, default_data_folder, list_slices, read_patients, split_patients
+from training.paired import PAIRS, Pair, mix, read_pairs
+from training.spider import (
+    Patient,
+    Split,
+    context_indices,
+    default_data_folder,
+    list_slices,
+    read_patients,
+    split_patients,
+)
 from training.synthetic import generate_cached
 
 log = logging.getLogger(__name__)
@@ -62,6 +76,7 @@ class TrainingConfig:
     threads: int = 2
     phantom_share: float = 0.0  # share of samples that are generated spines
     phantoms: int = 32
+    pair_share: float = 0.0  # share of samples that are T1 and T2 TSE slices with a network's labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +104,17 @@ class Material:
 
     real: list[Volume]
     synthetic: list[Volume]
+    pairs: list[Pair]
+
+    def draw(self, config: TrainingConfig, rng: np.random.Generator) -> Volume:
+        """One volume of a kind drawn by the shares of the configuration."""
+        kind = rng.random()
+        if kind < config.phantom_share:
+            return self.synthetic[int(rng.integers(len(self.synthetic)))]
+        if kind < config.phantom_share + config.pair_share:
+            pair = self.pairs[int(rng.integers(len(self.pairs)))]
+            return Volume(voxels=mix(pair, rng), labels=pair.labels[None])
+        return self.real[int(rng.integers(len(self.real)))]
 
 
 def draw_batch(
@@ -99,8 +125,7 @@ def draw_batch(
     strengths: list[Strength] = []
     stacks, labels = [], []
     for _ in range(count):
-        volumes = material.synthetic if material.synthetic and rng.random() < config.phantom_share else material.real
-        volume = volumes[int(rng.integers(len(volumes)))]
+        volume = material.draw(config, rng)
         strength = MILD if rng.random() < share else STRONG
         index = int(rng.integers(len(volume.voxels)))
         stack, classes = draw_stack(volume.voxels, volume.labels, index, strength, rng)
@@ -270,22 +295,29 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder that holds mr_spider_t2space.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and augmentation.")] = 1,
     phantom_share: Annotated[float, typer.Option(min=0, max=1, help="Share of samples from generated spines.")] = 0.0,
+    pair_share: Annotated[float, typer.Option(min=0, max=1, help="Share of samples from T1 and T2 TSE slices.")] = 0.0,
+    teacher: Annotated[Path | None, typer.Option(help="Bundle whose outlines of T2 TSE teach.")] = None,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 2e-3,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint to take averaged weights from.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the output folder.")] = False,
 ) -> None:
     """Train the sagittal MR segmenter on the SPIDER T2 SPACE patients."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
-    config = TrainingConfig(minutes=minutes, seed=seed, phantom_share=phantom_share)
+    config = TrainingConfig(
+        minutes=minutes, seed=seed, phantom_share=phantom_share, pair_share=pair_share, learning_rate=learning_rate
+    )
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     folder = data or default_data_folder()
     split = split_patients(list(list_slices(folder)))
+    out.mkdir(parents=True, exist_ok=True)
     training = Material(
         real=[prepare(patient) for patient in read_patients(folder, split.training)],
         synthetic=read_phantoms(config.phantoms, out) if phantom_share else [],
+        pairs=_teach(folder, teacher, split, out / PAIRS) if pair_share else [],
     )
     validation = [prepare(patient) for patient in read_patients(folder, split.validation)]
-    out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, SagittalSegmenter())
+    trainer = Trainer(config, load_average(start) if start else SagittalSegmenter())
     if resume:
         trainer.load(out / CHECKPOINT)
     log.info(
@@ -300,6 +332,11 @@ def main(
         lambda network: {"validation_dice": score_quickly(network, validation)},
         out,
     )
+
+
+def _teach(folder: Path, teacher: Path | None, split: Split, path: Path) -> list[Pair]:
+    patients = [patient for patient in read_graded(folder) if patient.name not in split.validation]
+    return read_pairs(load_reader(teacher), patients, path)
 
 
 if __name__ == "__main__":

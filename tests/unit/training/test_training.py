@@ -190,7 +190,7 @@ class TestTraining:
         volumes = [prepare(draw_spine())]
         config = TrainingConfig(minutes=1 / 60, seed=0, crop=(64, 64), phantom_share=0.5)
         first = Trainer(config, SagittalSegmenter(TINY))
-        material = Material(real=volumes, synthetic=volumes)
+        material = Material(real=volumes, synthetic=volumes, pairs=[])
         run(
             first,
             partial(draw_batch, material, config),
