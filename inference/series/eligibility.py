@@ -9,7 +9,7 @@ from inference.errors import ReasonCode
 from inference.findings import FIVE_QUESTIONS, Question
 from inference.series.facts import SeriesFacts
 from inference.series.role import SeriesRole, contrast_of, role_of
-from inference.series.rules import ELIGIBILITY, NEEDS, QUESTION_WORDS, SUITABLE, Limits, Unsuitable
+from inference.series.rules import ELIGIBILITY, NEEDS, NO_SPINE, QUESTION_WORDS, SUITABLE, Limits, Unsuitable
 
 __all__ = ["ELIGIBILITY", "PlanEntry", "PlanRow", "Reads", "StudyPlan", "plan_study"]
 
@@ -267,6 +267,13 @@ def _fault(facts: SeriesFacts, _limits: Limits) -> Reason | None:
     return facts.fault
 
 
+def _body_part(facts: SeriesFacts, _limits: Limits) -> Reason | None:
+    part = (facts.body_part_examined or "").strip().upper()
+    if part not in NO_SPINE:
+        return None
+    return ReasonCode.BODY_PART, f"the headers say that the images show another part of the body ({part}), no spine"
+
+
 def _paediatric(facts: SeriesFacts, _limits: Limits) -> Reason | None:
     age = facts.patient_age_years
     if age is None or age >= ADULT_YEARS:
@@ -325,6 +332,7 @@ def _shear(facts: SeriesFacts, limits: Limits) -> Reason | None:
 
 CHECKS: tuple[Callable[[SeriesFacts, Limits], Reason | None], ...] = (
     _fault,
+    _body_part,
     _paediatric,
     _after_agent,
     _slices,

@@ -56,6 +56,17 @@ PROJECTION = Limits()
 WITHOUT_AGENT = Limits(few_slices=5, max_pixel_mm=1.5, max_slice_mm=8.0, max_shear_deg=2.0, after_contrast_agent=False)
 """Modic types are defined on unenhanced images: enhancing type 1 changes look like type 2 on T1 (Modic et al. 1988)."""
 
+NO_SPINE = frozenset(
+    {
+        "ANKLE", "ARM", "BRAIN", "BREAST", "CALCANEUS", "CLAVICLE", "ELBOW", "EYE", "FACE", "FEMUR", "FINGER", "FOOT",
+        "FOREARM", "HAND", "HEAD", "HIP", "HUMERUS", "JAW", "KNEE", "LEG", "MANDIBLE", "MAXILLA", "ORBIT", "PATELLA",
+        "PROSTATE", "RADIUS", "SHOULDER", "SKULL", "THIGH", "THUMB", "TIBIA", "TOE", "ULNA", "WRIST", "ZYGOMA",
+    }
+)  # fmt: skip
+"""BodyPartExamined (PS3.16 annex L) of parts whose images show no spine to read. The trunk, the neck and parts that
+this software does not know are left to the images: sites often fill the attribute in by protocol, so that it proves
+little where it could be right."""
+
 SAGITTAL_MR = (
     SeriesRole.MR_SAGITTAL_T1, SeriesRole.MR_SAGITTAL_T1_FS, SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T2_FS,
     SeriesRole.MR_SAGITTAL_STIR, SeriesRole.MR_SAGITTAL_OTHER,
