@@ -50,6 +50,8 @@ class DetectorResult:
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
     unread: Mapping[SeriesRole, tuple[ReasonCode, str]] = field(default_factory=dict)
     """Why a series that was to be looked at besides could not be used."""
+    named_from: str | None = None
+    """Series Instance UID of the series with a larger field of view that named the levels (Reads.names_from)."""
 
 
 class Detector(Protocol):
@@ -68,7 +70,11 @@ class Detector(Protocol):
     def read(
         self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
     ) -> DetectorResult:
-        """Findings of one series; ``by_role`` holds it too, and what the detector looks at besides (Reads.beside)."""
+        """Findings of one series.
+
+        ``by_role`` holds it too, and what the detector looks at besides (Reads.beside); as LOCALIZER, of whatever role,
+        what it may name the levels by (Reads.names_from).
+        """
         ...
 
 
@@ -181,6 +187,9 @@ def _read_series(
         progress("reading images", 0.0)
         volume = study.load(series_uid)
         besides, unread = _beside(study, plan.beside[detector.reads.name])
+        names_from = plan.names_from.get(detector.reads.name)
+        if names_from is not None:
+            besides |= _beside(study, {SeriesRole.LOCALIZER: names_from})[0]
         by_role = {_role_in(study, series_uid): volume, **besides}
         result = detector.read(volume, study.study_instance_uid, progress, by_role)
         return replace(result, unread={**unread, **result.unread})
@@ -248,9 +257,10 @@ def _series_use(
     besides = [(d, r) for d, chosen, r in results if uid != chosen and uid in plan.read_by(d.reads.name)]
     reasons = [r.warnings[0] if r.warnings and r.segmentation is None else None for _, r in readers]
     reasons += [r.unread.get(role) for _, r in besides]
-    used_by = [d for d, _ in readers] + [d for d, r in besides if role not in r.unread]
+    named = [d for d, _, r in results if r.named_from == uid]
+    used_by = [d for d, _ in readers] + [d for d, r in besides if role not in r.unread] + named
     refused = reasons[0] if reasons and all(reasons) else None
-    if not reasons:
+    if not reasons and not named:
         refused = plan.series_refusal(uid)
     return SeriesUse(
         uid=uid,
@@ -258,7 +268,7 @@ def _series_use(
         plane=facts.plane.value,
         contrast=contrast_of(facts).value,
         role=role.value,
-        used_by=tuple(sorted(detector.identity.name for detector in used_by)),
+        used_by=tuple(sorted({detector.identity.name for detector in used_by})),
         refused=refused,
         warnings=() if refused else tuple(dict.fromkeys(w for _, r in readers for w in r.warnings)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from inference.geometry import Plane, Volume
 from inference.marrow_findings import NO_FAT_SUPPRESSED, SeriesMarrow, with_marrow
 from inference.measure import read_sagittal
 from inference.measure.confidence import check_confidence, outline_confidence
+from inference.measure.levels import NAMED_METHOD
 from inference.measure.marrow import read_marrow
 from inference.measure.matching import match_readings
+from inference.measure.naming import contradiction, lowest_level, with_doubt
 from inference.measure.outlines import BodyOutline, moved_outlines, own_outlines
 from inference.measure.plausibility import ImplausibleSize
 from inference.measure.reading import BodySize, HeightLoss, SpineReading, Unmeasured, VertebraReading, without_lengths
@@ -51,8 +53,19 @@ FAT_SUPPRESSED: Mapping[SeriesRole, str] = {
 }
 """Series on which marrow oedema is looked for, in order of preference, and their names in a sentence. STIR first: it
 suppresses fat by its T1, also where the field is uneven."""
+NAMES_FROM = (SeriesRole.LOCALIZER, *ROLES)
+"""Any sagittal MR with a larger field of view may tell where the sacrum is."""
+CANNOT_NAME = "A sagittal series with a larger field of view cannot name the levels"
 SMALLEST_ERROR, LARGEST_ERROR = 0.4, 2.5
 """A spacing that is further off than this is no spacing of a resampled or captured image."""
+
+
+@dataclass(slots=True)
+class _NameSource:
+    """A series with a larger field of view, and what was read on it once it was needed."""
+
+    volume: Volume
+    reading: SpineReading | Unmeasured | None = None
 
 
 class MrSagittalDetector:
@@ -64,6 +77,7 @@ class MrSagittalDetector:
             raise BundleRefusal(f"bundle {bundle.identity.name}: labels must be {SPINE_CLASSES}, got {bundle.labels}")
         self._bundle, self._engine, self._policies = bundle, engine, policies
         self._last: tuple[Volume, SpineReading] | None = None
+        self._names: _NameSource | None = None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -74,7 +88,14 @@ class MrSagittalDetector:
     def reads(self) -> Reads:
         """Sagittal MR; answers fracture, on T2 stenosis, and looks for marrow oedema where fat is dark."""
         beside = tuple(FAT_SUPPRESSED)
-        return Reads(name=self.identity.name, questions=QUESTIONS, roles=ROLES, beside=beside, one_beside=True)
+        return Reads(
+            name=self.identity.name,
+            questions=QUESTIONS,
+            roles=ROLES,
+            beside=beside,
+            one_beside=True,
+            names_from=NAMES_FROM,
+        )
 
     def read(
         self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
@@ -84,54 +105,66 @@ class MrSagittalDetector:
             raise SeriesRefusal(
                 f"{self.identity.name} reads sagittal series, got a {volume.plane} one", code=ReasonCode.ORIENTATION
             )
+        larger = by_role.get(SeriesRole.LOCALIZER)
+        self._names, self._last = None if larger is None else _NameSource(larger), None
         reading = self.read_spine(volume, progress)
         role = next((role for role, beside in by_role.items() if beside is volume), None)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         stenosis = self._policies.stenosis if role in SUITABLE[Question.STENOSIS] else None
         findings = findings_of(reading, subject, self._policies.fracture, stenosis)
-        marrow = self._marrow(reading, subject, by_role, progress)
+        marrow, doubt = self._marrow(reading, subject, by_role, progress)
+        reading = reading if doubt is None else with_doubt(reading, doubt)
         self._last = (volume, reading)  # a grader asks for this one, not for the series beside it
         unread = {} if isinstance(marrow, SeriesMarrow) else self._unread(volume, by_role, marrow)
+        named = larger if reading.numbering.method == NAMED_METHOD else None
         return DetectorResult(
             findings=with_marrow(findings, marrow),
             numbering=reading.numbering,
             segmentation=segmentation_of(reading, subject),
             warnings=reading.warnings,
             unread=unread,
+            named_from=named.series_instance_uid if named else None,
         )
 
     def _marrow(
         self, reading: SpineReading, subject: Subject, by_role: Mapping[SeriesRole, Volume], progress: Progress
-    ) -> SeriesMarrow | Unmeasured:
-        """The marrow on a fat-suppressed series under the levels of the reading, or why it cannot be told."""
+    ) -> tuple[SeriesMarrow | Unmeasured, str | None]:
+        """The marrow on a fat-suppressed series under the levels of the reading, or why it cannot be told.
+
+        With it, a sentence where that series counts the levels otherwise.
+        """
         role = next((role for role in FAT_SUPPRESSED if role in by_role), None)
         if role is None:
-            return NO_FAT_SUPPRESSED
+            return NO_FAT_SUPPRESSED, None
         volume, name = by_role[role], FAT_SUPPRESSED[role]
-        outlines = self._outlines(reading, subject.volume, volume, progress)
+        outlines, doubt = self._outlines(reading, subject.volume, volume, name, progress)
         if isinstance(outlines, Unmeasured):
-            return replace(outlines, sentence=f"the {name} series cannot be used: {outlines.sentence}")
+            return replace(outlines, sentence=f"the {name} series cannot be used: {outlines.sentence}"), doubt
         progress("looking at the marrow", 0.95)
         fractured = {v.level for v in reading.vertebrae if self._is_fractured(v)}
-        return SeriesMarrow(
+        marrow = SeriesMarrow(
             levels=read_marrow(outlines, volume, fractured=fractured, bright_ratio=self._policies.marrow.ratio),
             subject=replace(subject, volume=volume),
             policy=self._policies.marrow,
             series=name,
         )
+        return marrow, doubt
 
     def _outlines(
-        self, reading: SpineReading, volume: Volume, target: Volume, progress: Progress
-    ) -> dict[Vertebra, BodyOutline] | Unmeasured:
-        """The bodies of a reading on a fat-suppressed series, or why they cannot be placed there."""
+        self, reading: SpineReading, volume: Volume, target: Volume, name: str, progress: Progress
+    ) -> tuple[dict[Vertebra, BodyOutline] | Unmeasured, str | None]:
+        """The bodies of a reading on a fat-suppressed series, or why they cannot be placed there; and a doubt."""
         if target is volume:
-            return own_outlines(reading, volume)
+            return own_outlines(reading, volume), None
         try:
             second = self.read_spine(target, progress)
         except SeriesRefusal as refusal:
-            return Unmeasured(reason=refusal.code, sentence=refusal.sentence)
+            return Unmeasured(reason=refusal.code, sentence=refusal.sentence), None
         match = match_readings(reading, volume, second, target)
-        return match if isinstance(match, Unmeasured) else moved_outlines(reading, volume, target, match.motion)
+        if isinstance(match, Unmeasured):
+            return match, None
+        doubt = contradiction(match, reading.numbering, second.numbering, name)
+        return moved_outlines(reading, volume, target, match.motion), doubt
 
     def _is_fractured(self, vertebra: VertebraReading) -> bool:
         return isinstance(vertebra.loss, HeightLoss) and self._policies.fracture.is_present(vertebra.loss)
@@ -180,7 +213,27 @@ class MrSagittalDetector:
         if reading.numbering.ambiguous:  # as it is where levels are counted from the wrong end
             middle = reading.midsagittal_slice
             check_stance(outline_confidence(probabilities[:, middle : middle + 1]), self._turned(volume, middle))
+            reading = self._named(reading, volume, probabilities, progress)
         return replace(reading, warnings=(*reading.warnings, *doubts))
+
+    def _named(
+        self, reading: SpineReading, volume: Volume, probabilities: NDArray[np.float32], progress: Progress
+    ) -> SpineReading:
+        """The reading with the names that a series with a larger field of view gives, where there is one that can."""
+        source = self._names
+        frame = volume.frame_of_reference_uid
+        if source is None or source.volume is volume or frame is None or frame != source.volume.frame_of_reference_uid:
+            return reading
+        if source.reading is None:
+            try:
+                source.reading = self._read_at(source.volume, progress)
+            except SeriesRefusal as refusal:
+                source.reading = Unmeasured(reason=refusal.code, sentence=refusal.sentence)
+        other = source.reading
+        lowest = other if isinstance(other, Unmeasured) else lowest_level(reading, volume, other, source.volume)
+        if isinstance(lowest, Unmeasured):
+            return with_doubt(reading, f"{CANNOT_NAME}: {lowest.sentence}.")
+        return read_sagittal(volume, probabilities, lowest)
 
     def _turned(self, volume: Volume, index: int) -> tuple[tuple[str, float | None], ...]:
         """How sure the outlines of a slice are when it is turned over."""

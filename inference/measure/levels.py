@@ -25,6 +25,12 @@ CAVEAT = (
     "Levels are counted upwards from the last mobile disc, taken for L5-S1; "
     "a lumbosacral transitional vertebra cannot be excluded without a view of the whole spine."
 )
+NAMED_METHOD = "named_by_other_series"
+NAMED_CAVEAT = (
+    "Levels are named by another sagittal series with a larger field of view, where they are counted upwards from the "
+    "last mobile disc, taken for L5-S1; a lumbosacral transitional vertebra cannot be excluded without a view of the "
+    "whole spine."
+)
 MINIMUM_BODIES = 3
 """Fewer ordered bodies are no spine to number (models.md 4.3, E_BODYPART)."""
 SACRUM_MARGIN_MM = 12.0
@@ -60,7 +66,13 @@ class Levels:
     numbering: Numbering
 
 
-def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLine, grid: SagittalGrid) -> Levels:
+def number_levels(
+    bodies: Bodies,
+    disc_labels: NDArray[np.int16],
+    line: CanalLine,
+    grid: SagittalGrid,
+    lowest: Vertebra | None = None,
+) -> Levels:
     """Name the segments and discs.
 
     Args:
@@ -68,6 +80,8 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLin
         disc_labels: the discs on the crop, by their separators' number.
         line: the canal's course.
         grid: the canonical crop.
+        lowest: the level of the lowest vertebra where another series tells it (`inference.measure.naming`); else it is
+            taken for L5.
 
     Raises:
         SeriesRefusal: fewer than three bodies, or more than a spine has.
@@ -81,7 +95,7 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLin
         )
     kept, remnant = _without_sacrum(kept, bodies, disc_labels, grid)
     last = kept[-1]
-    names = _names(last, kept[0])
+    names = _names(last, kept[0], lowest or Vertebra.L5)
     vertebrae = {number: names[number] for number in kept}
     discs = {}
     for place, separator in enumerate(bodies.separators, start=1):
@@ -90,13 +104,14 @@ def number_levels(bodies: Bodies, disc_labels: NDArray[np.int16], line: CanalLin
             above = names.get(place) or (below.above if below is not None else None)
             if above is not None and above is not Vertebra.C1:
                 discs[separator.disc] = Disc.under(above)
-    doubts = [*remnant, *_doubts(bodies, disc_labels, grid, kept)]
-    doubts.extend(_sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid))
-    note = " ".join([CAVEAT, *doubts])
+    doubts = _chain_doubts(bodies, kept)
+    if lowest is None:
+        doubts = [*remnant, *_lower_end_doubts(bodies, disc_labels, grid, kept[-1]), *doubts]
+        doubts.extend(_sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid))
+    method, caveat = (METHOD, CAVEAT) if lowest is None else (NAMED_METHOD, NAMED_CAVEAT)
+    note = " ".join([caveat, *doubts])
     return Levels(
-        vertebrae=vertebrae,
-        discs=discs,
-        numbering=Numbering(method=METHOD, ambiguous=bool(doubts), note=note),
+        vertebrae=vertebrae, discs=discs, numbering=Numbering(method=method, ambiguous=bool(doubts), note=note)
     )
 
 
@@ -174,9 +189,9 @@ def _below_mm(grid: SagittalGrid, row: int) -> float:
     return (grid.full_shape[1] - 1 - grid.offset[1] - row) * grid.spacing_mm[1]
 
 
-def _names(last: int, first: int) -> dict[int, Vertebra]:
-    """Level of every segment from the first to the last, the last being L5."""
-    lumbar_to_head = REGULAR_VERTEBRAE[: REGULAR_VERTEBRAE.index(Vertebra.L5) + 1][::-1]
+def _names(last: int, first: int, lowest: Vertebra) -> dict[int, Vertebra]:
+    """Level of every segment from the first to the last, which is the lowest."""
+    lumbar_to_head = REGULAR_VERTEBRAE[: REGULAR_VERTEBRAE.index(lowest) + 1][::-1]
     if last - first + 1 > len(lumbar_to_head):
         raise SeriesRefusal(
             f"no plausible spine was found: {last - first + 1} vertebral bodies, "
@@ -186,9 +201,9 @@ def _names(last: int, first: int) -> dict[int, Vertebra]:
     return {last - place: lumbar_to_head[place] for place in range(last - first + 1)}
 
 
-def _doubts(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, kept: tuple[int, ...]) -> list[str]:
-    """Sentences that each make the numbering ambiguous."""
-    last, doubts = kept[-1], []
+def _lower_end_doubts(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, last: int) -> list[str]:
+    """Sentences that each make it uncertain that the lowest vertebra is L5."""
+    doubts = []
     beneath = bodies.separators[last - 1] if last <= len(bodies.separators) else None
     if beneath is None or beneath.disc is None:
         doubts.append("No disc was found under the lowest vertebral body, so that the lowest one may not be L5.")
@@ -197,6 +212,12 @@ def _doubts(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, 
     further = len(bodies.separators) - last
     if further > 0:
         doubts.append(f"{further} more disc(s) without a body above were found below it, as in a lumbarised sacrum.")
+    return doubts
+
+
+def _chain_doubts(bodies: Bodies, kept: tuple[int, ...]) -> list[str]:
+    """Sentences that each make it uncertain how many levels lie between two others."""
+    last, doubts = kept[-1], []
     missing = sorted(set(range(kept[0], last)) - set(kept))
     if missing:
         doubts.append(f"{len(missing)} level(s) between two discs have no outlined body and were counted as one each.")

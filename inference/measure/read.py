@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, MaskArray, Volume
 from inference.measure.alignment import Canal, lines_of_bodies, measure_slips, measure_walls
@@ -40,12 +41,13 @@ CANAL_SHARE = 0.1
 """Parts of the canal class smaller than this share of the largest do not steer its course."""
 
 
-def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
+def read_sagittal(volume: Volume, probabilities: NDArray[Any], lowest: Vertebra | None = None) -> SpineReading:
     """Vertebrae, discs and canal of one sagittal MR series, named and measured.
 
     Args:
         volume: the series; any order of slices and any in-plane orientation.
         probabilities: (class, slice, row, column) on the volume's grid: background, vertebra, disc, spinal canal.
+        lowest: the level of the lowest vertebra where another series tells it; else levels are counted from L5.
 
     Raises:
         SeriesRefusal: the slices are not sagittal, or no plausible spine was found.
@@ -63,7 +65,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
     vertebra = near_canal(vertebra, line, grid.spacing_mm[2])
     disc_labels, planes = label_discs(near_canal(labels == DISC, line, grid.spacing_mm[2]), line, grid.spacing_mm)
     bodies = split_bodies(vertebra, line, planes, grid)
-    levels = number_levels(bodies, disc_labels, line, grid)
+    levels = number_levels(bodies, disc_labels, line, grid, lowest)
     vertebra &= bodies.anterior <= max(levels.vertebrae)  # what follows is sacrum
     owners = assign_posterior(vertebra, bodies, tuple(levels.vertebrae), line, grid.spacing_mm)
     padding = _padding(grid.crop(volume.voxels))

@@ -9,12 +9,24 @@ from inference.errors import ReasonCode
 from inference.findings import FIVE_QUESTIONS, Question
 from inference.series.facts import SeriesFacts
 from inference.series.role import SeriesRole, contrast_of, role_of
-from inference.series.rules import ELIGIBILITY, NEEDS, NO_SPINE, QUESTION_WORDS, SUITABLE, Limits, Unsuitable
+from inference.series.rules import (
+    ELIGIBILITY,
+    NAMES_ONLY,
+    NEEDS,
+    NO_SPINE,
+    QUESTION_WORDS,
+    SUITABLE,
+    Limits,
+    Unsuitable,
+)
 
 __all__ = ["ELIGIBILITY", "PlanEntry", "PlanRow", "Reads", "StudyPlan", "plan_study"]
 
 ADULT_YEARS = 18.0
 """All reference values, and all training images, are of adults."""
+LARGER_VIEW = 1.2
+"""How many times taller the slices of a series must be to name the levels of another: one more level at least, of the
+six or so that a lumbar series shows. Our own choice."""
 ROLE_CODES = frozenset(
     {ReasonCode.MODALITY, ReasonCode.ORIENTATION, ReasonCode.MISSING_SERIES, ReasonCode.DERIVED, ReasonCode.LOCALIZER}
 )
@@ -35,6 +47,8 @@ class Reads:
     """Those of its roles that it looks at besides the chosen series, where the study has one that could answer too."""
     one_beside: bool = False
     """It looks at the first of ``beside`` only, and at none where the chosen series has one of these roles itself."""
+    names_from: tuple[SeriesRole, ...] = ()
+    """Roles of which it may look at one series with a larger field of view, for the names of the levels alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +91,8 @@ class StudyPlan:
     """Series Instance UID by detector name; a detector without a series is not in it."""
     beside: Mapping[str, Mapping[SeriesRole, str]]
     """What each of these detectors looks at besides, by role."""
+    names_from: Mapping[str, str]
+    """Series Instance UID of what each detector may name its levels by; a detector without one is not in it."""
 
     def read_by(self, detector: str) -> frozenset[str]:
         """Series Instance UIDs that a detector looks at."""
@@ -167,6 +183,7 @@ def plan_study(series: Sequence[SeriesFacts], readers: Sequence[Reads]) -> Study
     entries = tuple(_entry(question, facts, readers) for question in FIVE_QUESTIONS for facts in series)
     chosen: dict[str, str] = {}
     beside: dict[str, dict[SeriesRole, str]] = {}
+    names_from: dict[str, str] = {}
     for reader in readers:
         best = _best(reader, reader.roles, series, entries)
         if best is None:
@@ -175,7 +192,30 @@ def plan_study(series: Sequence[SeriesFacts], readers: Sequence[Reads]) -> Study
         others = {role: _best(reader, (role,), series, entries) for role in _besides(reader, role_of(best))}
         found = [(role, facts.series_instance_uid) for role, facts in others.items() if facts is not None]
         beside[reader.name] = dict(found[:1] if reader.one_beside else found)
-    return StudyPlan(series=tuple(series), entries=entries, chosen=chosen, beside=beside)
+        larger = [facts for facts in series if role_of(facts) in reader.names_from and _may_name(facts, best)]
+        if larger:
+            tallest = min(larger, key=lambda facts: (-_height_mm(facts), facts.series_instance_uid))
+            names_from[reader.name] = tallest.series_instance_uid
+    return StudyPlan(series=tuple(series), entries=entries, chosen=chosen, beside=beside, names_from=names_from)
+
+
+def _may_name(facts: SeriesFacts, chosen: SeriesFacts) -> bool:
+    """Whether a series can tell where the chosen one lies in the spine: readable, in its frame, and showing more."""
+    frames = facts.frame_of_reference_uids
+    return (
+        (facts.modality, facts.plane) == (chosen.modality, chosen.plane)
+        and len(frames) == 1
+        and frames == chosen.frame_of_reference_uids
+        and not facts.burned_in
+        and all(check(facts, NAMES_ONLY) is None for check in CHECKS)
+        and _height_mm(facts) >= LARGER_VIEW * _height_mm(chosen)
+    )
+
+
+def _height_mm(facts: SeriesFacts) -> float:
+    """The longer side of the slices, which runs along the spine."""
+    _, row_mm, column_mm = facts.spacing_mm or (0.0, 0.0, 0.0)
+    return max((facts.rows or 0) * row_mm, (facts.columns or 0) * column_mm)
 
 
 def _besides(reader: Reads, chosen: SeriesRole) -> tuple[SeriesRole, ...]:

@@ -47,6 +47,8 @@ MR_SAGITTAL = Limits(few_slices=5, max_pixel_mm=1.5, max_slice_mm=8.0, max_shear
 """A lumbar body is about 27 mm high: at 1.5 mm an endplate position is known to a twentieth of it. Routine slices
 are 3-5 mm plus gap. Fewer than five slices hold the midline but not both pedicles; one slice is read, and said to
 be one."""
+NAMES_ONLY = Limits(max_pixel_mm=2.0, max_slice_mm=20.0, max_shear_deg=2.0)
+"""Of a series that only names the levels of another: bodies must be told apart, not measured."""
 MR_AXIAL = Limits(few_slices=5, max_pixel_mm=1.0, max_slice_mm=8.0)
 """The dural sac is 10-18 mm deep: at 1 mm its area is known to about a tenth."""
 CT_STACK = Limits(min_slices=20, max_pixel_mm=1.5, max_slice_mm=3.0, max_shear_deg=30.0)

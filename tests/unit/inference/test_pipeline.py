@@ -248,3 +248,33 @@ def test_where_the_chosen_series_is_refused_the_one_beside_it_is_not_listed_as_u
 def test_the_same_input_gives_the_same_bytes():
     result = DetectorResult(findings=(fracture("L3"), fracture("T12")))
     assert encode(read([T2, CT], [Reader("m", result)])) == encode(read([T2, CT], [Reader("m", result)]))
+
+
+class TestNames:
+    """A localizer in the same frame is at hand for the names of the levels, and listed as used only where it was."""
+
+    LOCALIZER = replace(
+        T2,
+        series_instance_uid="1.2.3.8",
+        rows=640,
+        image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"),
+        frame_of_reference_uids=("1.9",),
+    )
+    SERIES = (replace(T2, frame_of_reference_uids=("1.9",)), LOCALIZER)
+
+    def reader(self, **result):
+        reader = Reader("m", DetectorResult(findings=(fracture("L1"),), **result))
+        reader.reads = replace(reader.reads, names_from=(SeriesRole.LOCALIZER,))
+        return reader
+
+    def test_it_is_at_hand_and_stays_a_localizer_that_nothing_is_measured_on(self):
+        reader = self.reader()
+        document = read(self.SERIES, [reader])
+        assert reader.saw == {SeriesRole.MR_SAGITTAL_T2: "1.2.3.1", SeriesRole.LOCALIZER: "1.2.3.8"}
+        assert document.series[1].used_by == ()
+        assert document.series[1].refused[0] is ReasonCode.LOCALIZER
+
+    def test_it_is_listed_as_used_where_it_named_the_levels(self):
+        document = read(self.SERIES, [self.reader(named_from="1.2.3.8")])
+        assert [use.used_by for use in document.series] == [("m",), ("m",)]
+        assert document.series[1].refused is None

@@ -326,3 +326,35 @@ def test_an_axial_series_is_read_with_the_sagittal_one_beside_it_that_names_its_
     t1 = next(e for e in plan.entries if e.question is Q.STENOSIS and e.series_instance_uid == "3")
     assert t1.code is ReasonCode.MISSING_SERIES
     assert plan_study(series[1:], [segmenter, axial]).beside["axial"] == {}
+
+
+FRAME = {"frame_of_reference_uids": ("1.9",)}
+TALL = {"rows": 448, "columns": 448, "spacing_mm": (10.0, 1.2, 1.2), "frame_count": 3, **FRAME}
+SCOUT = {**TALL, "image_type": ("O", "P", "LOCALIZER")}
+
+
+@pytest.mark.parametrize(
+    ("others", "names_from"),
+    [
+        ([SCOUT], "2"),
+        ([{**TALL, **T1}], "2"),
+        ([TALL], "2"),
+        ([{**TALL, "rows": 300, "columns": 300}, {**TALL, "rows": 512}], "3"),
+        ([{**TALL, "rows": 300, "columns": 300}], None),
+        ([{**SCOUT, "frame_of_reference_uids": ("1.8",)}], None),
+        ([{**SCOUT, "plane": Plane.CORONAL}], None),
+        ([{**SCOUT, "modality": "CT"}], None),
+        ([{**SCOUT, "fault": (ReasonCode.MIXED, "three planes")}], None),
+        ([{**SCOUT, "burned_in": True}], None),
+        ([{**SCOUT, "spacing_mm": (10.0, 2.5, 2.5)}], None),
+    ],
+    ids=lambda value: "" if isinstance(value, list) else str(value),
+)
+def test_levels_may_be_named_by_one_series_in_the_same_frame_that_shows_more(others, names_from):
+    reader = replace(SEGMENTER, names_from=(R.LOCALIZER, *SEGMENTER.roles))
+    series = [facts("1", **FRAME), *(facts(str(n), **changes) for n, changes in enumerate(others, start=2))]
+    plan = plan_study(series, [reader])
+    assert plan.chosen == {"mr_seg": "1"}
+    assert plan.names_from.get("mr_seg") == names_from
+    assert plan.read_by("mr_seg") == {"1"}
+    assert plan_study(series, [SEGMENTER]).names_from == {}
