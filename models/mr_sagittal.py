@@ -18,6 +18,7 @@ from inference.measure.confidence import check_confidence, outline_confidence
 from inference.measure.levels import NAMED_METHOD
 from inference.measure.marrow import read_marrow
 from inference.measure.matching import match_readings
+from inference.measure.motion import check_motion, ripple
 from inference.measure.naming import contradiction, lowest_level, with_doubt
 from inference.measure.outlines import BodyOutline, moved_outlines, own_outlines
 from inference.measure.plausibility import ImplausibleSize
@@ -208,8 +209,10 @@ class MrSagittalDetector:
     def _read_at(self, volume: Volume, progress: Progress) -> SpineReading:
         probabilities = self.segment(volume, progress)
         progress("measuring", 0.9)
+        confidence = outline_confidence(probabilities)
+        moved = check_motion(ripple(volume.voxels[len(volume.voxels) // 2], volume.spacing_mm[1:]), confidence)
         reading = read_sagittal(volume, probabilities)
-        doubts = check_confidence(outline_confidence(probabilities))
+        doubts = (*check_confidence(confidence), *moved)
         if reading.numbering.ambiguous:  # as it is where levels are counted from the wrong end
             middle = reading.midsagittal_slice
             check_stance(outline_confidence(probabilities[:, middle : middle + 1]), self._turned(volume, middle))

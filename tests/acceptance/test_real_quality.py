@@ -12,6 +12,7 @@ from models.registry import DetectorSettings, load_detectors
 from training.cases import place_volume
 from training.measure_quality import read_nifti_as_sagittal
 from training.midsagittal import read_graded
+from training.motion import Course, Movement, move
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SPACE_MM = (3.6, 0.46875, 0.46875)
@@ -37,7 +38,20 @@ def midsagittal(shared_data, patient, contrast):
     return found.series[next(c for c in found.series if c == contrast)]
 
 
+def moved(pixels, course, axis):
+    """A slice as it looks after a movement of 6 mm."""
+    return move(pixels[0], SPACE_MM[1:], Movement(course=course, amplitude_mm=6.0, axis=axis, seed=1))[None]
+
+
 REFUSED = {
+    "T2 SPACE patient 34, moved forward": (
+        lambda data: place_volume(moved(space(data, "34"), Course.DRIFT, 1), SPACE_MM),
+        ReasonCode.MOTION,
+    ),
+    "T2 SPACE patient 166, moved along the spine": (
+        lambda data: place_volume(moved(space(data, "166"), Course.JERK, 0), SPACE_MM),
+        ReasonCode.MOTION,
+    ),
     "SPIDER patient 57, T1, whose images are upside down": (
         lambda data: midsagittal(data, "57", "T1"),
         ReasonCode.ORIENTATION,
@@ -80,3 +94,15 @@ def test_a_body_beside_a_lost_band_is_not_called_fractured(shared_data, segmente
     (body,) = [v for v in reading.vertebrae if v.level.name == "L3"]
     assert isinstance(body.heights, Unmeasured)
     assert body.heights.reason is ReasonCode.METAL
+
+
+@pytest.mark.parametrize("patient", ["34", "52", "166", "241"])
+def test_a_slice_at_rest_has_no_word_of_motion(shared_data, segmenter, patient):
+    reading = segmenter.read_spine(place_volume(space(shared_data, patient), SPACE_MM), silent)
+    assert ReasonCode.MOTION not in [code for code, _ in reading.warnings]
+
+
+def test_a_moved_slice_whose_outlines_stay_sure_is_read_with_a_warning(shared_data, segmenter):
+    image = moved(space(shared_data, "34"), Course.JERK, 0)
+    reading = segmenter.read_spine(place_volume(image, SPACE_MM), silent)
+    assert ReasonCode.MOTION in [code for code, _ in reading.warnings]
