@@ -27,7 +27,7 @@ from inference.measure.grid import (
     sagittal_grid,
     without_islands,
 )
-from inference.measure.levels import Levels, number_levels, with_doubts
+from inference.measure.levels import COUNT_CAVEAT, Levels, number_levels, with_doubts
 from inference.measure.plausibility import body_size, check_size, count_doubts, single_bodies
 from inference.measure.posterior import assign_posterior
 from inference.measure.reading import CanalReading, DiscReading, Point, SpineReading, VertebraReading
@@ -194,4 +194,6 @@ def _warnings(volume: Volume, levels: Levels) -> tuple[tuple[ReasonCode, str], .
         )
     if levels.numbering.ambiguous:
         warnings.append((ReasonCode.NUMBERING, levels.numbering.note))
+    if levels.transitional:
+        warnings.append((ReasonCode.TRANSITIONAL, " ".join([*levels.transitional, COUNT_CAVEAT])))
     return tuple(warnings)

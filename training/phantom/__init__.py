@@ -15,7 +15,7 @@ numpy and scipy only. Usage::
 """
 
 from training.phantom.generate import LabelMap, Phantom, generate_labels, generate_spine
-from training.phantom.parameters import Contrast, Fracture, MarrowChange, PhantomParameters
+from training.phantom.parameters import Contrast, Fracture, MarrowChange, PhantomParameters, SacralShape
 from training.phantom.truth import DiscTruth, SpineTruth, VertebraTruth
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "MarrowChange",
     "Phantom",
     "PhantomParameters",
+    "SacralShape",
     "SpineTruth",
     "VertebraTruth",
     "generate_labels",

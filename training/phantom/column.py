@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from inference.measure.reading import FractureShape
 from training.phantom import morphometry as sizes
 from training.phantom.body import BodyShape
-from training.phantom.morphometry import MODELLED_LEVELS, SACRUM, SIZES
-from training.phantom.parameters import PhantomParameters
+from training.phantom.morphometry import SACRUM, SIZES
+from training.phantom.parameters import PhantomParameters, SacralShape
 
 FloatArray = NDArray[np.float64]
 
@@ -64,6 +64,8 @@ class Gap:
     half_width_mm: float
     depth_mm: float
     degeneration: float
+    depth_share: float = 1.0
+    """Of the depth, from the middle to either side, that is disc."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,8 @@ class Column:
     bones: tuple[Bone, ...]
     gaps: tuple[Gap, ...]
     sacrum: tuple[Segment, ...]
+    sacral_gap: Gap | None = None
+    """The disc below a lumbarised S1."""
 
 
 def up_of(phi: float) -> FloatArray:
@@ -98,8 +102,9 @@ def back_of(phi: float) -> FloatArray:
 def build_column(parameters: PhantomParameters) -> Column:
     """Stack L5 to the highest level on the sacrum."""
     rng = np.random.default_rng([parameters.seed, 0])
-    upward = tuple(reversed(MODELLED_LEVELS))
-    person = {level: _person_sizes(level, parameters, rng) for level in upward}
+    upward = tuple(reversed(parameters.levels))
+    tables = dict(zip(upward, (*reversed(tuple(SIZES.values())), next(iter(SIZES.values()))), strict=False))
+    person = {level: _person_sizes(tables[level], parameters, rng) for level in upward}
     worn = {level: _degeneration(level, parameters, rng) for level in upward}
     curve = parameters.lordosis_deg / sizes.SUPINE_LORDOSIS_DEG
     slope_deg = sizes.SACRAL_SLOPE_DEG * (0.4 + 0.6 * curve) - parameters.tilt_deg
@@ -110,11 +115,27 @@ def build_column(parameters: PhantomParameters) -> Column:
         angle = _disc_angle(level, person[level], curve, shape, stack.top)
         name, height = f"{level}-{stack.name}", person[level].disc_height_mm
         slip = parameters.slip_mm.get(name, 0.0)
-        stack.add_gap(name, shape, angle=angle, height_mm=height, worn=worn[level], slip_mm=slip)
+        is_rudimentary = stack.top is None and parameters.sacral_shape == SacralShape.SACRALISED
+        stack.add_gap(
+            name,
+            shape,
+            angle=angle,
+            height_mm=height * (sizes.RUDIMENTARY_HEIGHT if is_rudimentary else 1.0),
+            worn=worn[level],
+            slip_mm=slip,
+            depth=sizes.RUDIMENTARY_DEPTH if is_rudimentary else 1.0,
+        )
         stack.add_bone(level, shape, person[level])
         if level == parameters.highest:
             break
-    column = Column(bones=tuple(stack.bones), gaps=tuple(stack.gaps), sacrum=_sacrum(slope, parameters.size))
+    squared = parameters.sacral_shape == SacralShape.LUMBARISED
+    sacrum = _sacrum(slope, parameters.size, squared=squared)
+    column = Column(
+        bones=tuple(stack.bones),
+        gaps=tuple(stack.gaps),
+        sacrum=sacrum,
+        sacral_gap=_sacral_gap(*sacrum[:2]) if squared else None,
+    )
     return _bend_sideways(column, parameters)
 
 
@@ -136,7 +157,7 @@ class _Stack:
         return self.bones[-1].shape if self.bones else None
 
     def add_gap(
-        self, name: str, upper: BodyShape, *, angle: float, height_mm: float, worn: float, slip_mm: float
+        self, name: str, upper: BodyShape, *, angle: float, height_mm: float, worn: float, slip_mm: float, depth: float
     ) -> None:
         lean = self.phi - angle / 2
         rise = up_of(lean) * _rim_gap(height_mm * (1 - (1 - DEGENERATE_HEIGHT) * worn))
@@ -149,6 +170,7 @@ class _Stack:
             half_width_mm=(upper.half_width_mm + lower.half_width_mm) / 2 + 0.5,
             depth_mm=(upper.depth_mm + lower.depth_mm) / 2 + 1.2,
             degeneration=worn,
+            depth_share=depth,
         )
         self.gaps.append(gap)
         self.place, self.phi = self.place + rise + slip, self.phi - angle
@@ -160,9 +182,8 @@ class _Stack:
         self.place, self.phi = self.place + rise, self.phi - shape.rim_angle_rad
 
 
-def _person_sizes(level: str, parameters: PhantomParameters, rng: np.random.Generator) -> sizes.LevelSizes:
+def _person_sizes(table: sizes.LevelSizes, parameters: PhantomParameters, rng: np.random.Generator) -> sizes.LevelSizes:
     """Draw a table row: the person's factors, the same at every level, and a small own one."""
-    table = SIZES[level]
     person = np.random.default_rng([parameters.seed, 1]).normal(0, sizes.RELATIVE_SPREAD, 3)
     own = rng.normal(0, sizes.LEVEL_SPREAD, 3)
     wide, deep, high = parameters.size * (1 + parameters.variation * (person + own))
@@ -182,8 +203,8 @@ def _person_sizes(level: str, parameters: PhantomParameters, rng: np.random.Gene
 
 
 def _degeneration(level: str, parameters: PhantomParameters, rng: np.random.Generator) -> float:
-    below = MODELLED_LEVELS.index(level) + 1
-    name = f"{level}-{MODELLED_LEVELS[below] if below < len(MODELLED_LEVELS) else 'S1'}"
+    names = (*parameters.levels, "S1")
+    name = f"{level}-{names[names.index(level) + 1]}"
     mild = float(rng.uniform(0, MILD_DEGENERATION)) * min(parameters.variation, 1.0)
     return float(np.clip(parameters.degeneration.get(name, mild), 0.0, 1.0))
 
@@ -218,10 +239,25 @@ def _disc_angle(level: str, table: sizes.LevelSizes, curve: float, shape: BodySh
     return float(angle)
 
 
-def _sacrum(slope: float, size: float) -> tuple[Segment, ...]:
+def _sacral_gap(upper: Segment, lower: Segment) -> Gap:
+    """The disc between S1 and S2, in the middle of what the two leave."""
+    floor = upper.centre - upper.shape.posterior_height_mm / 2 * up_of(upper.phi)
+    roof = lower.centre + lower.shape.posterior_height_mm / 2 * up_of(lower.phi)
+    return Gap(
+        name="S1-S2",
+        centre=(floor + roof) / 2,
+        phi=(upper.phi + lower.phi) / 2,
+        half_width_mm=lower.shape.half_width_mm,
+        depth_mm=lower.shape.depth_mm,
+        degeneration=0.5,
+    )
+
+
+def _sacrum(slope: float, size: float, *, squared: bool) -> tuple[Segment, ...]:
     segments: list[Segment] = []
     place, phi = np.zeros(3), slope
-    for table in SACRUM:
+    for number, table in enumerate(SACRUM):
+        is_squared = squared and number == 0
         wedge = np.radians(table.kyphosis_deg)
         shape = BodyShape(
             half_width_mm=table.width_mm * size / 2,
@@ -230,7 +266,7 @@ def _sacrum(slope: float, size: float) -> tuple[Segment, ...]:
             wedge_mm=float(2 * np.tan(wedge / 2) * table.depth_mm * size),
             superior_concavity_mm=0.5,
             inferior_concavity_mm=0.5,
-            taper=sizes.SACRAL_TAPER,
+            taper=sizes.SQUARED_TAPER if is_squared else sizes.SACRAL_TAPER,
         )
         lean = phi - wedge / 2
         height = table.height_mm * size
@@ -239,7 +275,7 @@ def _sacrum(slope: float, size: float) -> tuple[Segment, ...]:
                 centre=place - up_of(lean) * height / 2, phi=lean, shape=shape, canal_ap_mm=table.canal_ap_mm * size
             )
         )
-        place = place - up_of(lean) * (height + sizes.SACRAL_GAP_MM)
+        place = place - up_of(lean) * (height + (sizes.SQUARED_DISC_MM if is_squared else sizes.SACRAL_GAP_MM))
         phi -= wedge
     return tuple(segments)
 
@@ -253,8 +289,8 @@ def _bend_sideways(column: Column, parameters: PhantomParameters) -> Column:
         offset = parameters.scoliosis_mm * np.sin(np.clip(centre[2] / ARCH_MM, 0, 1) * np.pi)
         return np.asarray(centre + np.array([offset, 0.0, 0.0]))
 
-    return Column(
+    return replace(
+        column,
         bones=tuple(replace(bone, centre=aside(bone.centre)) for bone in column.bones),
         gaps=tuple(replace(gap, centre=aside(gap.centre)) for gap in column.gaps),
-        sacrum=column.sacrum,
     )

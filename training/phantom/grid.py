@@ -54,7 +54,7 @@ def build_grid(parameters: PhantomParameters, column: Column, *, subslices: int)
     step = parameters.spacing_mm
     high, wide = parameters.rows * step, parameters.columns * step
     names = [b.name for b in column.bones]
-    lowest = names.index(parameters.lowest)
+    lowest = 0 if parameters.lowest is None else names.index(parameters.lowest)
     bottom = -(1 - SACRUM_PLACE) * high if lowest == 0 else column.bones[lowest - 1].centre[2]
     inside = [b.centre[1] for b in column.bones if bottom < b.centre[2] < bottom + high]
     front = float(np.mean(inside) if inside else 0.0) - BODIES_PLACE * wide

@@ -74,6 +74,12 @@ SIZES: Final = MappingProxyType(
 """The dural sac's diameters are the canal's (about 16.5 mm, SD 2) less epidural fat and ligament."""
 
 MODELLED_LEVELS: Final = tuple(SIZES)
+ALL_LEVELS: Final = (*MODELLED_LEVELS, "L6")
+"""With the sixth lumbar vertebra that some people have."""
+RUDIMENTARY_HEIGHT: Final = 0.4
+RUDIMENTARY_DEPTH: Final = 0.9
+"""Of the disc over a vertebra that is half fused with the sacrum, over an ordinary one's. Our own choice, after
+O'Driscoll (Skeletal Radiol 1996;25:225), who calls such a disc residual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,5 +102,9 @@ SACRUM: Final = (
 """S1 to S4, depth at the upper end [estimates from mid-sagittal MR]; the dural sac ends at S2."""
 SACRAL_TAPER: Final = 0.28
 """A sacral segment is that much less deep at its lower end: together they form a wedge."""
+SQUARED_TAPER: Final = 0.05
+SQUARED_DISC_MM: Final = 6.0
+"""A lumbarised S1 is nearly as deep below as above, and has a disc below it: its rims are that far apart. Our own
+choice."""
 SACRAL_GAP_MM: Final = -0.9
 """The segments are fused: their dark rims overlap and leave a thin line."""

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from inference.anatomy import Disc, Vertebra, parse_level
 from inference.measure.reading import FractureShape
-from training.phantom.morphometry import MODELLED_LEVELS
+from training.phantom.morphometry import ALL_LEVELS
 
 MAXIMUM_LOSS = 0.8
+LUMBAR_COUNTS = (4, 5, 6)
 MINIMUM_CANAL_MM = 3.0
 MAXIMUM_RETROPULSION_MM = 10.0
 
@@ -40,6 +41,16 @@ class MarrowChange(StrEnum):
     """A focus of oedema around a node in the superior endplate."""
     HAEMANGIOMA = "haemangioma"
     """Fat: bright on T1 and T2, dark on STIR."""
+
+
+class SacralShape(StrEnum):
+    """How the last lumbar vertebra and the sacrum are made."""
+
+    REGULAR = "regular"
+    LUMBARISED = "lumbarised"
+    """S1 is squared and has a disc below it, which is labelled."""
+    SACRALISED = "sacralised"
+    """The disc above the sacrum is rudimentary: low and short."""
 
 
 class Fracture(NamedTuple):
@@ -74,8 +85,11 @@ class PhantomParameters:
     slice_spacing_mm: float = 4.0
     subslices: int | None = None
     """Planes averaged into one slice; None: about one a millimetre."""
-    lowest: str = "L5"
-    """The lowest level that is completely inside the field of view; L5 shows the sacrum as well."""
+    lumbar: int = 5
+    """Lumbar vertebrae, 4 to 6: they end at L4, L5 or L6, each as large as the fifth from the sacrum would be there."""
+    sacral_shape: SacralShape = SacralShape.REGULAR
+    lowest: str | None = None
+    """The lowest level that is completely inside the field of view; None or the last lumbar one shows the sacrum."""
     highest: str | None = None
     """The highest vertebra that is drawn; None: as far up as the field of view reaches."""
     fractures: Mapping[str, tuple[FractureShape | str, float] | Fracture] = field(
@@ -118,6 +132,11 @@ class PhantomParameters:
         _check_grid(self)
         _check_levels(self)
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The vertebrae that can be drawn, head to foot."""
+        return ALL_LEVELS[: ALL_LEVELS.index(f"L{self.lumbar}") + 1]
+
     def marrow_change(self, level: str) -> MarrowChange | None:
         """What the marrow of a level shows, None where it is ordinary."""
         given = self.marrow.get(level)
@@ -144,10 +163,12 @@ def _check_grid(p: PhantomParameters) -> None:
 
 
 def _check_levels(p: PhantomParameters) -> None:
-    for name in (p.lowest, *p.fractures, *p.marrow, *([p.highest] if p.highest else [])):
-        if name not in MODELLED_LEVELS:
-            raise ValueError(f"a level must be one of {', '.join(MODELLED_LEVELS)}, got {name!r}")
-    if p.highest and Vertebra[p.highest].value > Vertebra[p.lowest].value:
+    if p.lumbar not in LUMBAR_COUNTS:
+        raise ValueError(f"lumbar must be one of {LUMBAR_COUNTS}, got {p.lumbar}")
+    for name in (*p.fractures, *p.marrow, *filter(None, (p.lowest, p.highest))):
+        if name not in p.levels:
+            raise ValueError(f"a level must be one of {', '.join(p.levels)}, got {name!r}")
+    if p.highest and p.lowest and Vertebra[p.highest].value > Vertebra[p.lowest].value:
         raise ValueError(f"highest must not lie below lowest, got {p.highest} and {p.lowest}")
     for name in (*p.slip_mm, *p.stenosis_mm, *p.degeneration):
         if not isinstance(parse_level(name), Disc):

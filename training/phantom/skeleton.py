@@ -9,7 +9,7 @@ from training.phantom.canal import SagittalField
 from training.phantom.column import Bone, Column, Gap, Segment
 from training.phantom.grid import Box, Canvas, Grid, box_around
 from training.phantom.marrow import paint_marrow
-from training.phantom.morphometry import ENDPLATE_MM, MODELLED_LEVELS
+from training.phantom.morphometry import ALL_LEVELS, ENDPLATE_MM
 from training.phantom.posterior import Solid, posterior_solids, smooth_union
 from training.phantom.tissue import Tissue
 
@@ -27,8 +27,8 @@ LATERAL_REACH_MM = 48.0
 
 
 def instance_of(level: str) -> int:
-    """Number of a vertebra in the instance map: T4 = 1 ... L5 = 14, whatever is drawn."""
-    return MODELLED_LEVELS.index(level) + 1
+    """Number of a vertebra in the instance map: T4 = 1 ... L5 = 14, L6 = 15, whatever is drawn."""
+    return ALL_LEVELS.index(level) + 1
 
 
 def paint_skeleton(canvas: Canvas, grid: Grid, column: Column, field: SagittalField, conus_along: float) -> None:
@@ -36,6 +36,8 @@ def paint_skeleton(canvas: Canvas, grid: Grid, column: Column, field: SagittalFi
     for segment in column.sacrum:
         _paint_segment(canvas, grid, segment)
     _paint_canal(canvas, grid, field, conus_along)
+    if column.sacral_gap is not None:
+        _paint_disc(canvas, grid, column.sacral_gap, *column.sacrum[:2])
     lower: Bone | Segment = column.sacrum[0]
     for bone, gap in zip(column.bones, column.gaps, strict=True):
         _paint_disc(canvas, grid, gap, bone, lower)
@@ -100,7 +102,7 @@ def _endplates(
     return w, shape.top(depth, radius), shape.bottom(depth, radius)
 
 
-def _paint_disc(canvas: Canvas, grid: Grid, gap: Gap, upper: Bone, lower: Bone | Segment) -> None:
+def _paint_disc(canvas: Canvas, grid: Grid, gap: Gap, upper: Bone | Segment, lower: Bone | Segment) -> None:
     reach = gap.depth_mm / 2 + 2.0
     box = box_around(grid, gap.centre, gap.phi, u_mm=gap.half_width_mm + 2, v_mm=(-reach, reach), w_mm=(-18.0, 18.0))
     if box is None:
@@ -108,7 +110,7 @@ def _paint_disc(canvas: Canvas, grid: Grid, gap: Gap, upper: Bone, lower: Bone |
     w_upper, _, bottom = _endplates(box, gap.centre, gap.phi, upper.shape, upper)
     w_lower, top, _ = _endplates(box, gap.centre, gap.phi, lower.shape, lower)
     a = np.abs(box.u) * np.float32(1 / gap.half_width_mm)
-    b = np.abs(box.v) * np.float32(2 / gap.depth_mm)
+    b = np.abs(box.v) * np.float32(2 / (gap.depth_mm * gap.depth_share))
     radius = (a * a * np.sqrt(a) + b * b * np.sqrt(b)) ** np.float32(0.4)
     margin = np.minimum(bottom - w_upper, w_lower - top)
     middle = np.abs(box.w) < 16.0  # noqa: PLR2004 - the box without its edge, where the far endplates' formulas would also hold

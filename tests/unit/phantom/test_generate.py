@@ -10,7 +10,15 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from inference.geometry import Plane, plane_of
-from training.phantom import Contrast, MarrowChange, Phantom, PhantomParameters, generate_labels, generate_spine
+from training.phantom import (
+    Contrast,
+    MarrowChange,
+    Phantom,
+    PhantomParameters,
+    SacralShape,
+    generate_labels,
+    generate_spine,
+)
 
 SMALL = PhantomParameters(rows=320, columns=256, spacing_mm=0.9375, slices=5, slice_spacing_mm=4.0, seed=3)
 
@@ -147,3 +155,27 @@ def test_a_study_of_fifteen_slices_takes_seconds() -> None:
 def test_refuses_what_no_spine_or_image_has(change: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(SMALL, **change)
+
+
+@pytest.mark.parametrize(("lumbar", "last", "disc"), [(4, "L4", "L4-S1"), (5, "L5", "L5-S1"), (6, "L6", "L6-S1")])
+def test_four_to_six_lumbar_vertebrae_can_be_drawn(lumbar, last, disc):
+    found = generate_labels(replace(SMALL, lumbar=lumbar))
+    assert found.truth.vertebrae[-1].level == last
+    assert found.truth.discs[-1].level == disc
+    bottom = found.truth.vertebra(last)
+    assert bottom.instance in found.instances
+    regular = generate_labels(SMALL).truth.vertebra("L5")
+    np.testing.assert_allclose(bottom.centre_lps_mm, regular.centre_lps_mm, atol=3.0)
+
+
+def test_a_number_of_lumbar_vertebrae_that_nobody_has_is_refused():
+    with pytest.raises(ValueError, match="lumbar must be one of"):
+        replace(SMALL, lumbar=7)
+
+
+def test_sacral_shapes_change_the_lowest_discs_only():
+    regular, squared, fused = (generate_labels(replace(SMALL, sacral_shape=shape)) for shape in SacralShape)
+    assert (squared.labels == 2).sum() > (regular.labels == 2).sum()
+    assert np.array_equal(squared.instances, regular.instances)
+    assert fused.truth.disc("L5-S1").middle_mm < 0.7 * regular.truth.disc("L5-S1").middle_mm
+    assert fused.truth.vertebra("L4").middle_mm == regular.truth.vertebra("L4").middle_mm
