@@ -45,7 +45,7 @@ def is_projection(header: Header) -> bool:
 def summarise(
     headers: Sequence[Header],
     frames: Sequence[Frame],
-    stack: Stack | None,
+    stacks: Sequence[Stack],
     *,
     fault: tuple[ReasonCode, str] | None,
     notes: tuple[str, ...],
@@ -55,11 +55,12 @@ def summarise(
     Args:
         headers: all its instances, at least one.
         frames: the frames that are read; all frames where no stack could be made.
-        stack: those frames as a stack, None where there is none.
+        stacks: those frames as stacks, empty where there is none; plane, size and spacing are the first one's.
         fault: why there is none.
         notes: what was set aside.
     """
     first = headers[0].dataset
+    stack = stacks[0] if stacks else None
     stacked = stack.frames if stack else tuple(frames)
     layers = [_mr_layer(frame.header.dataset) for frame in stacked[:1]]
     return SeriesFacts(
@@ -67,7 +68,7 @@ def summarise(
         series_instance_uid=headers[0].series_instance_uid,
         modality=text(first, "Modality") or "",
         sop_class_uids=_distinct(header.sop_class_uid for header in headers),
-        frame_count=len(stacked) if stack else sum(header.frame_count for header in headers),
+        frame_count=sum(len(s.frames) for s in stacks) or sum(header.frame_count for header in headers),
         rows=_single(frame.rows for frame in stacked),
         columns=_single(frame.columns for frame in stacked),
         plane=_plane(stacked),
@@ -89,7 +90,7 @@ def summarise(
         patient_age_years=next((age for age in map(_age_years, (h.dataset for h in headers)) if age is not None), None),
         burned_in=any(map(_is_captured, headers)),
         frame_of_reference_uids=_distinct(uid for h in headers if (uid := text(h.dataset, "FrameOfReferenceUID"))),
-        shear_deg=round(stack.shear_deg, 2) if stack else 0.0,
+        shear_deg=round(max((s.shear_deg for s in stacks), default=0.0), 2),
         fault=fault,
         notes=notes,
     )

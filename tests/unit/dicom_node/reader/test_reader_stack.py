@@ -34,7 +34,7 @@ def without(*keywords, of=lambda _index: True):
 
 
 def refused(series, code):
-    assert series.stack is None
+    assert series.stacks == ()
     assert series.facts.fault is not None
     assert series.facts.fault[0] is code
     with pytest.raises(SeriesRefusal) as caught:
