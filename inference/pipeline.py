@@ -112,7 +112,8 @@ def read_study(
             results.append((detector, series_uid, _read_series(study, plan, detector, progress, faults)))
     if faults and len(faults) == len(results):
         raise faults[0]
-    findings = _one_of_each([f for _, _, result in results for f in result.findings])
+    said = (_with_cause(f, detector, plan) for detector, _, result in results for f in result.findings)
+    findings = _one_of_each(list(said))
     findings += _unanswered(study, plan, findings)
     findings.sort(key=lambda f: (list(Question).index(f.question), f.site.order, f.id))
     numbering = next((r.numbering for _, _, r in results if r.numbering is not None), NOT_NUMBERED)
@@ -127,6 +128,18 @@ def read_study(
     return StudyResult(
         findings=document, segmentations=tuple(r.segmentation for _, _, r in results if r.segmentation is not None)
     )
+
+
+def _with_cause(finding: Finding, detector: Detector, plan: StudyPlan) -> Finding:
+    """Where a detector lacks a series: what is wrong with the one that the study has, if it has one."""
+    if not isinstance(finding.assessment, NotAssessed) or finding.assessment.reason is not ReasonCode.MISSING_SERIES:
+        return finding
+    reads = detector.reads
+    cause = plan.shortcoming(finding.question, {*reads.roles, *reads.beside})
+    if cause is None:
+        return finding
+    sentence = f"{finding.assessment.sentence} The study has one, but {cause[1]}."
+    return replace(finding, assessment=NotAssessed(reason=cause[0], sentence=sentence))
 
 
 def _one_of_each(findings: Sequence[Finding]) -> list[Finding]:
@@ -252,6 +265,9 @@ def _series_use(
     refused = reasons[0] if reasons and all(reasons) else None
     if not reasons:
         refused = plan.series_refusal(uid)
+    warnings = [w for _, r in readers for w in r.warnings]
+    if not reasons and uid in plan.left_out:
+        warnings = [(ReasonCode.NOT_CHOSEN, plan.left_out[uid]), *plan.shortcomings(uid)]
     return SeriesUse(
         uid=uid,
         modality=facts.modality,
@@ -260,5 +276,5 @@ def _series_use(
         role=role.value,
         used_by=tuple(sorted(detector.identity.name for detector in used_by)),
         refused=refused,
-        warnings=() if refused else tuple(dict.fromkeys(w for _, r in readers for w in r.warnings)),
+        warnings=() if refused else tuple(dict.fromkeys(warnings)),
     )

@@ -245,6 +245,30 @@ def test_where_the_chosen_series_is_refused_the_one_beside_it_is_not_listed_as_u
     assert beside.refused[1].endswith("upside down")
 
 
+def test_a_series_that_was_left_for_another_says_so_and_is_not_refused():
+    fewer = replace(T2, series_instance_uid="1.2.3.3", frame_count=9)
+    taken, left = read([T2, fewer], [Reader("a", DetectorResult(findings=(fracture("L1"),)))]).series
+    assert taken.warnings == ()
+    assert (left.used_by, left.refused) == ((), None)
+    ((code, sentence),) = left.warnings
+    assert code is ReasonCode.NOT_CHOSEN
+    assert f"{T2.series_instance_uid} was taken, as it has 15 slices, not 9" in sentence
+
+
+def test_what_lacks_a_series_says_what_is_wrong_with_the_one_that_there_is():
+    roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)
+    times = {"repetition_time_ms": 600.0, "echo_time_ms": 10.0}
+    t1 = replace(T2, series_instance_uid="1.2.3.3", fault=(ReasonCode.SPACING, "2 slices are missing"), **times)
+    lacking = replace(fracture("L1"), assessment=NotAssessed(reason=ReasonCode.MISSING_SERIES, sentence="It needs T1."))
+    reader = Reader("a", DetectorResult(findings=(lacking,)))
+    reader.reads = replace(reader.reads, roles=roles, beside=roles)
+    (found,) = read([T2, t1], [reader]).of(Question.COMPRESSION_FRACTURE)
+    assert found.assessment.reason is ReasonCode.SPACING
+    assert found.assessment.sentence == "It needs T1. The study has one, but 2 slices are missing."
+    (alone,) = read([T2], [reader]).of(Question.COMPRESSION_FRACTURE)
+    assert alone.assessment == lacking.assessment
+
+
 def test_the_same_input_gives_the_same_bytes():
     result = DetectorResult(findings=(fracture("L3"), fracture("T12")))
     assert encode(read([T2, CT], [Reader("m", result)])) == encode(read([T2, CT], [Reader("m", result)]))
