@@ -1,7 +1,8 @@
 """The stacks of a series: one, but for axial MR, whose slices may lie in blocks, one along each disc.
 
 Scanners write such a multi-angle examination as one series. Its blocks differ in their orientation, or, where two discs
-lie at one angle, in a gap between them. The first stack stands for the series: an axial one with the most slices.
+lie at one angle, in a gap between them. The first stack stands for the series: an axial one with the most slices; of
+several alike the one nearest to the head.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from statistics import median_low
 import numpy as np
 
 from dicom_node.reader.frames import Frame
-from dicom_node.reader.kinds import Kind, is_mostly_axial
+from dicom_node.reader.kinds import HEAD_FOOT_AXIS, Kind, is_mostly_axial
 from dicom_node.reader.stack import SAME_POSITION_MM, Stack, stack_frames
 from inference.geometry import Plane, plane_of
 
@@ -29,12 +30,14 @@ def stacks_of(kinds: Sequence[Kind]) -> tuple[Stack, ...]:
         SeriesRefusal: frames of one place and angle are no stack (reader.stack).
     """
     stacks = [stack_frames(block) for kind in kinds for block in _blocks(kind)]
-    return tuple(sorted(stacks, key=lambda stack: (_is_oblique(stack.frames[0]), -len(stack.frames))))
+    return tuple(sorted(stacks, key=_rank))
 
 
-def _is_oblique(frame: Frame) -> bool:
-    cosines = frame.orientation or ()
-    return plane_of(cosines[:3], cosines[3:]) is Plane.OBLIQUE
+def _rank(stack: Stack) -> tuple[bool, int, float, str]:
+    first = stack.frames[0]
+    cosines, position = first.orientation or (), first.position_mm or (0.0, 0.0, 0.0)
+    is_oblique = plane_of(cosines[:3], cosines[3:]) is Plane.OBLIQUE
+    return is_oblique, -len(stack.frames), -position[HEAD_FOOT_AXIS], first.header.sop_instance_uid
 
 
 def _blocks(kind: Kind) -> list[list[Frame]]:

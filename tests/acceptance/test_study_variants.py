@@ -184,6 +184,15 @@ def test_of_a_series_that_was_acquired_again_the_later_one_is_read(read, series)
     assert present(findings, Question.STENOSIS) == {NARROW}
 
 
+def test_where_nothing_can_be_read_on_the_later_one_the_first_answers(read, series):
+    first, again = series("T2", attributes=MORNING), series("T2 again", attributes=LATER, noise=3.0)
+    findings = read(first, again)
+    assert use(findings, first).used_by == (GRADER, SEGMENTER)
+    code, sentence = use(findings, again).refused
+    assert (code, bool(sentence)) == (ReasonCode.BODY_PART, True)
+    assert present(findings, Question.COMPRESSION_FRACTURE) == {FRACTURED}
+
+
 def test_a_series_that_holds_both_acquisitions_is_refused_and_another_contrast_answers(read, series):
     first, t1 = series("T2", attributes=MORNING), series("T1", "T1")
     within = {**LATER, "AcquisitionNumber": 2, "SeriesInstanceUID": first.series_instance_uid}

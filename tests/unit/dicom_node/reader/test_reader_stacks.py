@@ -57,6 +57,14 @@ def test_the_headers_are_those_of_every_stack(indexed):
     assert len({str(header.SOPInstanceUID) for header in source_headers(series)}) == 7
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_order_of_stacks_does_not_depend_on_that_of_files(indexed, order):
+    plans = [block(1, 3), block(2, 3, 12.0, 35.0), block(3, 3, -9.0, -35.0)]
+    volume = read_volume(indexed(*[plans[n] for n in order]))
+    heights = [float(stack.affine[2, 3]) for stack in (volume, *volume.other_stacks)]
+    assert heights == [35.0, 0.0, -35.0]
+
+
 def test_blocks_at_one_angle_are_cut_at_the_gap_between_them(indexed):
     series = indexed(block(1, 4, 8.0), block(2, 5, 8.0, 35.0), block(3, 1, 8.0, 80.0))
     volume = read_volume(series)
