@@ -44,7 +44,7 @@ MORNING, NOON = datetime(2026, 1, 2, 9, 0), datetime(2026, 1, 2, 12, 0)  # noqa:
 PAIRS = [
     ({"body_part_examined": "LSPINE"}, {"body_part_examined": "CSPINE"}, "BodyPartExamined"),
     ({"body_part_examined": "L-Spine"}, {"body_part_examined": None}, "BodyPartExamined"),
-    ({"body_part_examined": "SPINE"}, {"body_part_examined": "HEAD"}, "BodyPartExamined"),
+    ({"body_part_examined": "SPINE"}, {"body_part_examined": "NECK"}, "BodyPartExamined"),
     ({}, {"contrast_agent": True}, "without contrast agent"),
     ({}, {"image_type": ("DERIVED", "PRIMARY", "M")}, "original, not derived"),
     ({}, {"frame_count": 11}, "has 15 slices, not 11"),
