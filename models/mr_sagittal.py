@@ -212,12 +212,13 @@ class MrSagittalDetector:
         confidence = outline_confidence(probabilities)
         moved = check_motion(ripple(volume.voxels[len(volume.voxels) // 2], volume.spacing_mm[1:]), confidence)
         reading = read_sagittal(volume, probabilities)
-        doubts = (*check_confidence(confidence), *moved)
+        doubts = check_confidence(confidence)
         if reading.numbering.ambiguous:  # as it is where levels are counted from the wrong end
             middle = reading.midsagittal_slice
             check_stance(outline_confidence(probabilities[:, middle : middle + 1]), self._turned(volume, middle))
             reading = self._named(reading, volume, probabilities, progress)
-        return replace(reading, warnings=(*reading.warnings, *doubts))
+        reading = replace(reading, warnings=(*reading.warnings, *doubts))
+        return reading if moved is None else without_lengths(reading, moved)
 
     def _named(
         self, reading: SpineReading, volume: Volume, probabilities: NDArray[np.float32], progress: Progress

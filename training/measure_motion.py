@@ -1,9 +1,9 @@
 """Measure what the limits of motion rest on: `python -m training.measure_motion --data DIR`.
 
 Takes the middle slice of every SPIDER T2 SPACE patient and every n-th mid-sagittal T1 and T2 slice, as they are and
-after simulated movements (`training.motion`), and prints how many are warned of and refused, and what goes wrong on
-those that are not: outlines against those of the same slice unmoved (Dice), fractures called that were not there,
-levels under another name. Simulated movement only: no real moved series was at hand.
+after simulated movements (`training.motion`). Prints how many show ripple, so that nothing is measured on them, how
+many are refused, and what goes wrong on the others: outlines against those of the same slice unmoved (Dice), fractures
+that were not there, levels under another name. Simulated movement only: no real moved series was at hand.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def main(
         warned = sum(strength >= RIPPLE for strength, _ in slices)
         refused = sum(code is ReasonCode.MOTION for _, code in slices)
         largest = max(strength for strength, _ in slices)
-        typer.echo(f"{kind}: {len(slices)} slices, {warned} warned of, {refused} refused, ripple up to {largest:.3f}")
+        typer.echo(f"{kind}: {len(slices)} slices, {warned} with ripple, {refused} refused, ripple up to {largest:.3f}")
     for low, high in BANDS:
         typer.echo(
             f"moved, Dice {low:.1f} to {min(high, 1):.1f}: {_summary([o for o in outcomes if low <= o.dice < high])}"
@@ -129,12 +129,13 @@ def main(
 
 def _summary(outcomes: Sequence[Outcome]) -> str:
     read = [o for o in outcomes if o.code is None]
+    measured = [o for o in read if not o.warned]
     return (
         f"{len(outcomes)} slices, {sum(o.warned for o in outcomes)} with ripple, "
         f"{sum(o.code is ReasonCode.MOTION for o in outcomes)} refused for motion, "
         f"{sum(o.code not in (None, ReasonCode.MOTION) for o in outcomes)} otherwise; "
-        f"with a false fracture {sum(o.false_fracture for o in outcomes)}, not refused "
-        f"{sum(o.false_fracture for o in read)}; with an unmentioned wrong level "
+        f"{len(measured)} measured; with a false fracture {sum(o.false_fracture for o in outcomes)}, measured "
+        f"{sum(o.false_fracture for o in measured)}; with an unmentioned wrong level "
         f"{sum(o.wrong_level for o in outcomes)}, not refused {sum(o.wrong_level for o in read)}"
     )
 

@@ -15,10 +15,12 @@ from scipy import fft, ndimage
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.confidence import LEAST_CONFIDENCE
+from inference.measure.reading import Unmeasured
 
 RIPPLE = 0.07
-"""From here on a slice is said to show motion: the SPIDER mid-sagittal slices and T2 SPACE reach 0.063. What it finds:
-`python -m training.measure_motion`; on simulated movement alone, since no real moved series was at hand."""
+"""From here on a slice is said to show motion: the SPIDER mid-sagittal slices reach 0.063, T2 SPACE 0.029
+(`python -m training.measure_motion --every 1 --movements 0`). What it finds: the same command, on simulated movement
+alone, since no real moved series was at hand."""
 MOVED_CONFIDENCE = 0.94
 """Outlines of such a slice that are less sure than this are not used. Mean probability of `outline_confidence`; chosen
 on the same simulated movements: most of the outlines that were spoiled lie below, most sound ones above."""
@@ -57,8 +59,8 @@ def ripple(pixels: NDArray[np.float32], spacing_mm: tuple[float, float]) -> floa
     return max(_repeats(even, inside, axis, spacing_mm[axis]) for axis in (0, 1))
 
 
-def check_motion(strength: float, confidence: float | None) -> tuple[tuple[ReasonCode, str], ...]:
-    """A warning about a slice that shows motion; empty where it shows none, or where it can be anything.
+def check_motion(strength: float, confidence: float | None) -> Unmeasured | None:
+    """Why nothing is measured on a slice that shows motion; None where it shows none, or where it can be anything.
 
     Args:
         strength: its ripple.
@@ -69,17 +71,17 @@ def check_motion(strength: float, confidence: float | None) -> tuple[tuple[Reaso
         SeriesRefusal: it shows motion, and the outlines are not sure.
     """
     if strength < RIPPLE or confidence is None or confidence < LEAST_CONFIDENCE:
-        return ()
+        return None
     shown = (
-        f"he middle slice repeats itself as after movement (autocorrelation {strength:.2f}, motion from {RIPPLE:.2f})"
+        f"the middle slice repeats itself as after movement (autocorrelation {strength:.2f}; {RIPPLE:.2f} is motion)"
     )
     if confidence < MOVED_CONFIDENCE:
         raise SeriesRefusal(
-            f"t{shown}, and the mean probability of the outlines is {confidence:.2f}, "
+            f"{shown}, and the mean probability of the outlines is {confidence:.2f}, "
             f"at least {MOVED_CONFIDENCE:.2f} is needed then",
             code=ReasonCode.MOTION,
         )
-    return ((ReasonCode.MOTION, f"T{shown}: edges may be displaced."),)
+    return Unmeasured(reason=ReasonCode.MOTION, sentence=f"{shown}, so that edges may be displaced")
 
 
 def _without_filling(pixels: NDArray[np.float32], spacing_mm: tuple[float, float]) -> MaskArray:
@@ -91,7 +93,7 @@ def _without_filling(pixels: NDArray[np.float32], spacing_mm: tuple[float, float
 def _repeats(even: NDArray[np.float32], inside: MaskArray, axis: int, spacing_mm: float) -> float:
     """Largest autocorrelation along one axis, over the pixels that have a partner at that distance."""
     fine = np.where(inside, even - ndimage.gaussian_filter1d(even, FINE_MM / spacing_mm, axis=axis), 0)
-    most = MOST_FINE * float(np.sqrt(np.mean(fine**2)))
+    most = MOST_FINE * float(np.sqrt(np.sum(fine**2) / max(int(inside.sum()), 1)))
     fine = np.clip(fine, -most, most)
     first, last = int(NEAREST_MM / spacing_mm), int(FARTHEST * even.shape[axis])
     products, partners = _autocorrelation(fine, axis), _autocorrelation(inside.astype(np.float32), axis)

@@ -203,7 +203,7 @@ class SpineReading:
 
 
 def without_lengths(reading: SpineReading, reason: Unmeasured) -> SpineReading:
-    """The same outlines and levels with no length and no angle, because the pixel spacing cannot be right.
+    """The same outlines and levels with no length and no angle: the pixel spacing is wrong, or the patient moved.
 
     What is left are ratios of lengths along one direction, which keep their value under any spacing: the percentage of
     a slip, and of the canal. An angle is not one of them: it depends on the ratio of the two spacings, and the bodies

@@ -102,7 +102,17 @@ def test_a_slice_at_rest_has_no_word_of_motion(shared_data, segmenter, patient):
     assert ReasonCode.MOTION not in [code for code, _ in reading.warnings]
 
 
-def test_a_moved_slice_whose_outlines_stay_sure_is_read_with_a_warning(shared_data, segmenter):
+def test_a_moved_slice_whose_outlines_stay_sure_is_outlined_and_not_measured(shared_data, segmenter):
     image = moved(space(shared_data, "34"), Course.JERK, 0)
     reading = segmenter.read_spine(place_volume(image, SPACE_MM), silent)
     assert ReasonCode.MOTION in [code for code, _ in reading.warnings]
+    assert {v.loss.reason for v in reading.vertebrae} == {ReasonCode.MOTION}
+
+
+@pytest.mark.parametrize(("patient", "contrast"), [("32", "T2"), ("109", "T2")])
+def test_a_short_and_thin_lowest_disc_is_said_to_be_one_of_a_transitional_vertebra(
+    shared_data, segmenter, patient, contrast
+):
+    reading = segmenter.read_spine(midsagittal(shared_data, patient, contrast), silent)
+    assert ReasonCode.TRANSITIONAL in [code for code, _ in reading.warnings]
+    assert reading.numbering.ambiguous

@@ -53,11 +53,11 @@ def test_an_empty_image_shows_none(value):
     assert ripple(np.full((64, 64), value, np.float32), (MM, MM)) == 0.0
 
 
-def test_sure_outlines_are_kept_with_a_warning_and_others_refused():
-    assert check_motion(RIPPLE - 0.01, 0.85) == ()
-    ((code, sentence),) = check_motion(RIPPLE + 0.01, MOVED_CONFIDENCE)
-    assert code is ReasonCode.MOTION
-    assert sentence.startswith("The middle slice repeats itself")
+def test_on_sure_outlines_nothing_is_measured_and_others_are_refused():
+    assert check_motion(RIPPLE - 0.01, 0.85) is None
+    reason = check_motion(RIPPLE + 0.01, MOVED_CONFIDENCE)
+    assert reason.reason is ReasonCode.MOTION
+    assert reason.sentence.startswith("the middle slice repeats itself")
     with pytest.raises(SeriesRefusal, match=r"at least 0\.94 is needed then") as caught:
         check_motion(RIPPLE, MOVED_CONFIDENCE - 0.01)
     assert caught.value.code is ReasonCode.MOTION
@@ -65,4 +65,4 @@ def test_sure_outlines_are_kept_with_a_warning_and_others_refused():
 
 @pytest.mark.parametrize("confidence", [None, LEAST_CONFIDENCE - 0.01])
 def test_what_is_no_spine_is_left_to_the_test_of_its_outlines(confidence):
-    assert check_motion(0.5, confidence) == ()
+    assert check_motion(0.5, confidence) is None
