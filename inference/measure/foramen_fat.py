@@ -87,11 +87,11 @@ def _relative_signal(
 
 def inside_outline(outline: FloatArray, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(row, column): the pixels whose middle lies inside a closed outline, (n, 2) of (row, column) index."""
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
     out = np.zeros(shape, dtype=np.bool_)
-    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int) + 1
-    box = (slice(max(int(low[0]), 0), int(high[0])), slice(max(int(low[1]), 0), int(high[1])))
-    row, column = rows[box], columns[box]
+    low = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 1, shape)
+    box = (slice(low[0], high[0]), slice(low[1], high[1]))
+    row, column = np.mgrid[box]
     for (r0, c0), (r1, c1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
         crosses = (r0 > row) != (r1 > row)
         if r0 != r1:
