@@ -28,6 +28,8 @@ SLIT_MM = 2.4
 """A slit up to this wide is closed: the dark endplate between a body and its disc, on SPIDER's label maps."""
 JOINT_MM = 4.0
 """A niche of a wall up to this high is closed: a facet joint with its cartilage and dark cortex."""
+NOTCH_SHARE = 1 / 3
+"""Where a row is parted, a part smaller than this share of the largest is a notch and not the way on."""
 OPENING_MM = 8.0
 """A missing piece of a wall up to this high is bridged, as capsule and flavum do between pars and articular process."""
 LEAST_HEIGHT_MM = 4.0
@@ -75,12 +77,17 @@ class ForamenCut:
 
 
 def cut_foramen(
-    solid: NDArray[np.float32], spacing_mm: tuple[float, float], frame: ForamenFrame, disc_v: float
+    bone: NDArray[np.float32],
+    disc: NDArray[np.float32],
+    spacing_mm: tuple[float, float],
+    frame: ForamenFrame,
+    disc_v: float,
 ) -> ForamenCut | None:
     """The space between two pedicles; None where it is not closed, or hardly there.
 
     Args:
-        solid: probability of bone or disc on the slice, (row, column).
+        bone: probability of vertebrae on the slice, (row, column).
+        disc: the same of discs.
         spacing_mm: (row, column).
         frame: where to look.
         disc_v: v of the disc's plane.
@@ -90,8 +97,9 @@ def cut_foramen(
     across = np.array([-frame.axis[1], frame.axis[0]])
     points = frame.upper + v[:, None, None] * frame.axis + u[None, :, None] * across
     place = np.moveaxis(points / np.asarray(spacing_mm), -1, 0)
-    seen = ndimage.map_coordinates(solid, place, order=1, mode="constant")
+    seen, seen_disc = (ndimage.map_coordinates(p, place, order=1, mode="constant") for p in (bone + disc, disc))
     seen = ndimage.grey_closing(seen, footprint=_DISK)
+    seen[_before_disc(seen_disc, u)] = 1.0
     rows = _space(seen, u)
     if rows is None:
         return None
@@ -105,6 +113,12 @@ def cut_foramen(
         width=_width(inside, walls[0], walls[1], disc_v),
         outline=_outline(inside, front, back),
     )
+
+
+def _before_disc(disc: FloatArray, u: FloatArray) -> MaskArray:
+    """(v, u): what has disc behind it in its row, like the notch between a body's edge and a disc that bulges."""
+    near = (disc >= HALF) & (u <= FARTHEST_MM)
+    return np.asarray(np.cumsum(near[:, ::-1], axis=1)[:, ::-1] > near)
 
 
 def _space(seen: FloatArray, u: FloatArray) -> tuple[int, FloatArray, FloatArray] | None:
@@ -142,15 +156,22 @@ def _bridged(wall: FloatArray) -> FloatArray:
 
 
 def _followed(rows: Sequence[Sequence[Run]], start: Run) -> list[Run]:
-    """The foremost run of each row that overlaps the one before it, until there is none."""
+    """The foremost run of each row that overlaps the one before it, notches left out, until there is none."""
     found: list[Run] = []
     for runs in rows:
         last = found[-1] if found else start
-        overlapping = [run for run in runs if run[0] < last[1] and last[0] < run[1]]
-        if not overlapping:
+        overlaps = [_overlap(run, last) for run in runs]
+        largest = max(overlaps, default=0.0)
+        if largest <= 0:
             break
-        found.append(overlapping[0])
+        found.append(next(run for run, part in zip(runs, overlaps, strict=True) if part >= NOTCH_SHARE * largest))
     return found
+
+
+def _overlap(one: Run, other: Run) -> float:
+    """Length that two runs share, negative where they are apart; a run without a wall ends at REACH_MM."""
+    low, high = max(one[0], other[0], -REACH_MM[0]), min(one[1], other[1], REACH_MM[1])
+    return high - low
 
 
 def _runs(row: FloatArray, u: FloatArray) -> list[Run]:

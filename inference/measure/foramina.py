@@ -118,9 +118,9 @@ def _foramen(
         return NO_PEDICLES
     index = _middle_slice(seen, towards)
     frame = ForamenFrame(upper=pedicles.middle(upper, index), lower=pedicles.middle(upper + 1, index))
-    solid = sum(stack.probabilities[kind][index].astype(np.float32) for kind in (VERTEBRA, DISC))
+    bone, disc = (stack.probabilities[kind][index].astype(np.float32) for kind in (VERTEBRA, DISC))
     z_mm = index * stack.grid.spacing_mm[0]
-    cut = cut_foramen(np.asarray(solid), stack.grid.spacing_mm[1:], frame, _disc_place(frame, separator, z_mm))
+    cut = cut_foramen(bone, disc, stack.grid.spacing_mm[1:], frame, _disc_place(frame, separator, z_mm))
     return NOT_CLOSED if cut is None else _placed(cut, frame, z_mm, stack.grid)
 
 
