@@ -175,7 +175,7 @@ def _disc_code(disc: Disc) -> Code:
 
 
 def site_codes(site: Site) -> tuple[Code, Code | None, Code | None]:
-    """(anatomic location, laterality, topographical modifier) of a site."""
+    """(anatomic location, laterality, topographical modifier: its endplate or region) of a site."""
     part = None if site.endplate is None else ENDPLATES[site.endplate]
     return (
         level_code(site.level),

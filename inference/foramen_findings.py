@@ -14,6 +14,7 @@ from inference.anatomy import Region, Site
 from inference.errors import ReasonCode
 from inference.findings import Evidence, Finding, Geometry, GeometryType, Measurement, NotAssessed, Question
 from inference.measure.foramen_fat import FatShare, Place
+from inference.measure.foramina import NO_PEDICLES
 from inference.measure.reading import Foramen, ForamenReading, SpineReading, Unmeasured
 from inference.stenosis import LOWEST, LUMBAR
 from inference.subject import Subject, image_point
@@ -31,7 +32,7 @@ MEASURED_ONLY = "No installed detector grades foraminal narrowing; the foramen i
 def foramen_findings(
     reading: SpineReading, subject: Subject, fat: Mapping[Place, FatShare], series: str
 ) -> tuple[Finding, ...]:
-    """The foramina of the lumbar discs above L5-S1, by level and side; none where the series shows no pedicles.
+    """The foramina of the lumbar discs above L5-S1, by level and side; none at all where no slice shows their pedicles.
 
     Args:
         reading: what was measured.
@@ -39,11 +40,10 @@ def foramen_findings(
         fat: how much of each is fat; empty for a series that does not show it.
         series: contrast of the series that fat was told on, in words.
     """
-    return tuple(
-        _finding(found, subject, fat.get((found.level, found.side)), series)
-        for found in reading.foramina
-        if found.level in LUMBAR and found.level != LOWEST
-    )
+    lumbar = [found for found in reading.foramina if found.level in LUMBAR and found.level != LOWEST]
+    if all(found.foramen == NO_PEDICLES for found in lumbar):
+        return ()
+    return tuple(_finding(found, subject, fat.get((found.level, found.side)), series) for found in lumbar)
 
 
 def _finding(found: ForamenReading, subject: Subject, fat: FatShare | None, series: str) -> Finding:

@@ -23,7 +23,7 @@ from rich.table import Table
 from inference.anatomy import Laterality
 from inference.errors import SeriesRefusal
 from inference.measure import read_sagittal
-from inference.measure.foramina import AREA_SD_MM2, LENGTH_SD_MM
+from inference.measure.foramina import AREA_SD_MM2, HEIGHT_SD_MM, WIDTH_SD_MM
 from inference.measure.reading import Foramen, SpineReading
 from inference.stenosis import LUMBAR
 from models.mr_sagittal import MrSagittalDetector
@@ -111,9 +111,9 @@ def _of(name: str, level: str, part: str, found: float, reference: float) -> Com
 
 
 def print_errors(title: str, comparisons: list[Comparison]) -> None:
-    """A table of bias, standard deviation and largest error by measurement and part."""
+    """A table of bias, standard deviation, root mean square and largest error by measurement and part."""
     table = Table(title=title)
-    for column in ("measurement", "spines", "n", "of them lumbar", "from .. to", "bias", "SD", "largest"):
+    for column in ("measurement", "spines", "n", "of them lumbar", "from .. to", "bias", "SD", "RMS", "largest"):
         table.add_column(column)
     for name, part in sorted({(c.name, c.part) for c in comparisons}):
         mine = [c for c in comparisons if (c.name, c.part) == (name, part)]
@@ -127,6 +127,7 @@ def print_errors(title: str, comparisons: list[Comparison]) -> None:
             f"{references.min():.1f} .. {references.max():.1f}",
             f"{errors.mean():+.2f}",
             f"{errors.std():.2f}",
+            f"{np.sqrt(np.mean(errors**2)):.2f}",
             f"{np.abs(errors).max():.2f}",
         )
     Console().print(table)
@@ -154,7 +155,9 @@ def main(
         for comparison in compare_outlines(read_patients(folder, (name,))[0], detector, part)
     ]
     both = [_of(c.name, c.level, "all", c.found, c.reference) for c in real]
-    print_errors(f"Our outlines minus SPIDER's; stated: {LENGTH_SD_MM} mm, {AREA_SD_MM2} mm2", [*real, *both])
+    print_errors(
+        f"Our outlines minus SPIDER's; stated: {HEIGHT_SD_MM}, {WIDTH_SD_MM} mm, {AREA_SD_MM2} mm2", [*real, *both]
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ LEAST_CONTRAST = 1.5
 THRESHOLD_SHIFT = 0.1
 """Part of the way from dark to fat by which the threshold may be wrong; our own judgement."""
 
-Place = tuple[Disc, Laterality]
+Place: TypeAlias = tuple[Disc, Laterality]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,7 +222,6 @@ class SpineReading:
     slips: tuple[SlipReading, ...] = ()
     walls: tuple[WallReading, ...] = ()
     foramina: tuple[ForamenReading, ...] = ()
-    """Empty where no slice of the series runs through the pedicles of two neighbours."""
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
     """Like W_FEW_SLICES, W_NUMBERING, with a sentence."""
 

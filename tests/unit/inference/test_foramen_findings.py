@@ -13,6 +13,7 @@ from inference.findings import NotAssessed, Question
 from inference.foramen_findings import MEASURED_ONLY, foramen_findings
 from inference.geometry import FrameReference, Volume, affine_from_orientation
 from inference.measure.foramen_fat import FatShare
+from inference.measure.foramina import NO_PEDICLES
 from inference.measure.reading import Foramen, ForamenReading, Length, SpineReading, Unmeasured
 from inference.provenance import ModelIdentity
 from inference.subject import Subject
@@ -97,5 +98,7 @@ def test_only_lumbar_foramina_above_the_sacrum_are_reported(subject, level):
     assert foramen_findings(both_sides(BOX, BOX, level), subject, {}, "") == ()
 
 
-def test_a_series_without_pedicles_has_no_foramen_findings(subject):
+def test_a_series_without_lumbar_pedicles_has_no_foramen_findings(subject):
     assert foramen_findings(reading(), subject, {}, "") == ()
+    assert foramen_findings(both_sides(NO_PEDICLES, NO_PEDICLES), subject, {}, "") == ()
+    assert len(foramen_findings(both_sides(NO_PEDICLES, BOX), subject, {}, "")) == 2
