@@ -218,7 +218,10 @@ def _score_sign(
 
 
 def score_slip(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
-    """AUC of spondylolisthesis with the slip weighed and without, on all discs, and where one was measured or not."""
+    """AUC of spondylolisthesis with the slip weighed and without, on all discs, and where one was measured or not.
+
+    A group of which no disc or every disc has the sign is left out.
+    """
     column = OUTPUTS.index(Sign.LISTHESIS)
     truth = samples.targets[:, column].astype(np.float64)
     blind = replace(samples, slips=np.full_like(samples.slips, np.nan))
@@ -241,6 +244,7 @@ def score_slip(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTST
             "no slip": ~measured,
             "no slip, above L5-S1": ~measured & (samples.levels != "L5-S1"),
         }.items()
+        if 0 < truth[which].sum() < which.sum()
     }
 
 
