@@ -51,10 +51,8 @@ QUESTIONS: Mapping[Sign, Question] = {
     Sign.LOWER_ENDPLATE: Question.ENDPLATE_CHANGE,
 }
 NO_BODIES = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the bodies beside the disc were not told apart")
-MODIC_NOTE = "The type is not told: types 1 and 3 are too rare in the training data to be learned."
-
-
 NO_SLIP_NOTE = "The slip was not measured here ({why}): the probability rests on the image alone."
+MODIC_NOTE = "The type is not told: types 1 and 3 are too rare in the training data to be learned."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
