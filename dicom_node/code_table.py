@@ -335,6 +335,7 @@ OWN_REASONS = _own(
         ReasonCode.NUMBERING: "Level numbering uncertain",
         ReasonCode.TRANSITIONAL: "Transitional vertebra cannot be excluded",
         ReasonCode.OUT_OF_DISTRIBUTION: "Image differs from the training data",
+        ReasonCode.NOT_CHOSEN: "Another series of the study was read instead",
     }
 )
 

@@ -75,6 +75,8 @@ class ReasonCode(StrEnum):
     """A lumbosacral transitional vertebra cannot be excluded."""
     OUT_OF_DISTRIBUTION = "W_OOD"
     """The image differs from what the detector was trained on."""
+    NOT_CHOSEN = "W_NOT_CHOSEN"
+    """The series could have been read, and another one of the study was taken instead."""
 
 
 class SpineError(Exception):

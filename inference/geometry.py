@@ -62,6 +62,8 @@ class Volume:
     """Where each slice came from, in the order of the slice axis."""
     series_instance_uid: str
     frame_of_reference_uid: str | None = None
+    other_stacks: tuple[Volume, ...] = ()
+    """Further stacks of the same series at other angles or places; only axial series have any, one for each disc."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not belong together and an affine that is not a right parallelepiped's."""

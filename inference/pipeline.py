@@ -36,6 +36,9 @@ from inference.series.role import SeriesRole, contrast_of, role_of
 log = logging.getLogger(__name__)
 NOT_NUMBERED = Numbering(method="none", ambiguous=True, note="No levels were counted: no spine was segmented.")
 
+NOT_OF_THE_IMAGES = frozenset({ReasonCode.MISSING_SERIES, ReasonCode.FAULT})
+"""Refusals that another series of the same role would meet as well."""
+
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction done, 0 to 1."""
 
@@ -48,6 +51,8 @@ class DetectorResult:
     numbering: Numbering | None = None
     segmentation: Segmentation | None = None
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
+    refused: tuple[ReasonCode, str] | None = None
+    """Why the series could not be read at all."""
     unread: Mapping[SeriesRole, tuple[ReasonCode, str]] = field(default_factory=dict)
     """Why a series that was to be looked at besides could not be used."""
 
@@ -102,17 +107,10 @@ def read_study(
     A detector that fails leaves its own questions unanswered, with that reason; when no other one answered, its fault
     is raised, because a report that holds nothing but a fault of ours helps nobody.
     """
-    plan = plan_study(study.series, [d.reads for d in detectors])
     study = replace(study, load=cache(study.load))  # a series that two detectors look at is read once
-    results: list[tuple[Detector, str, DetectorResult]] = []
-    faults: list[Exception] = []
-    for detector in detectors:
-        series_uid = plan.chosen.get(detector.reads.name)
-        if series_uid is not None:
-            results.append((detector, series_uid, _read_series(study, plan, detector, progress, faults)))
-    if faults and len(faults) == len(results):
-        raise faults[0]
-    findings = _one_of_each([f for _, _, result in results for f in result.findings])
+    study, plan, results = _read_all(study, detectors, progress)
+    said = (_with_cause(f, detector, plan) for detector, _, result in results for f in result.findings)
+    findings = _one_of_each(list(said))
     findings += _unanswered(study, plan, findings)
     findings.sort(key=lambda f: (list(Question).index(f.question), f.site.order, f.id))
     numbering = next((r.numbering for _, _, r in results if r.numbering is not None), NOT_NUMBERED)
@@ -127,6 +125,54 @@ def read_study(
     return StudyResult(
         findings=document, segmentations=tuple(r.segmentation for _, _, r in results if r.segmentation is not None)
     )
+
+
+def _read_all(
+    study: StudyInput, detectors: Sequence[Detector], progress: Progress
+) -> tuple[StudyInput, StudyPlan, list[tuple[Detector, str, DetectorResult]]]:
+    """What each detector says, with its series; one that is refused gives way to another of its role, if there is one.
+
+    The study comes back with the refusals that were passed over as its series' faults.
+    """
+    plan = plan_study(study.series, [d.reads for d in detectors])
+    results: list[tuple[Detector, str, DetectorResult]] = []
+    faults: list[Exception] = []
+    for detector in detectors:
+        series_uid = plan.chosen.get(detector.reads.name)
+        if series_uid is None:
+            continue
+        result = _read_series(study, plan, detector, progress, faults)
+        if _can_be_replaced(result, series_uid, plan):
+            return _read_all(_without(study, series_uid, result.refused), detectors, progress)
+        results.append((detector, series_uid, result))
+    if faults and len(faults) == len(results):
+        raise faults[0]
+    return study, plan, results
+
+
+def _can_be_replaced(result: DetectorResult, series_uid: str, plan: StudyPlan) -> bool:
+    """Whether the images were refused, rather than what goes with them, and another series of their role was left."""
+    if result.refused is None or result.refused[0] in NOT_OF_THE_IMAGES:
+        return False
+    roles = {facts.series_instance_uid: role_of(facts) for facts in plan.series}
+    return any(roles[left] is roles[series_uid] for left in plan.left_out)
+
+
+def _without(study: StudyInput, series_uid: str, reason: tuple[ReasonCode, str] | None) -> StudyInput:
+    series = (replace(f, fault=reason) if f.series_instance_uid == series_uid else f for f in study.series)
+    return replace(study, series=tuple(series))
+
+
+def _with_cause(finding: Finding, detector: Detector, plan: StudyPlan) -> Finding:
+    """Where a detector lacks a series: what is wrong with the one that the study has, if it has one."""
+    if not isinstance(finding.assessment, NotAssessed) or finding.assessment.reason is not ReasonCode.MISSING_SERIES:
+        return finding
+    reads = detector.reads
+    cause = plan.shortcoming(finding.question, {*reads.roles, *reads.beside})
+    if cause is None:
+        return finding
+    sentence = f"{finding.assessment.sentence} The study has one, but {cause[1]}."
+    return replace(finding, assessment=NotAssessed(reason=cause[0], sentence=sentence))
 
 
 def _one_of_each(findings: Sequence[Finding]) -> list[Finding]:
@@ -221,7 +267,7 @@ def _refused(study: StudyInput, detector: Detector, code: ReasonCode, sentence: 
     questions = sorted(detector.reads.questions)
     return DetectorResult(
         findings=tuple(_not_assessed(study, q, code, sentence, detector.identity.name) for q in questions),
-        warnings=((code, sentence),),
+        refused=(code, sentence),
     )
 
 
@@ -246,12 +292,15 @@ def _series_use(
     uid, role = facts.series_instance_uid, role_of(facts)
     readers = [(d, r) for d, chosen, r in results if uid == chosen]
     besides = [(d, r) for d, chosen, r in results if uid != chosen and uid in plan.read_by(d.reads.name)]
-    reasons = [r.warnings[0] if r.warnings and r.segmentation is None else None for _, r in readers]
+    reasons = [r.refused for _, r in readers]
     reasons += [r.unread.get(role) for _, r in besides]
     used_by = [d for d, _ in readers] + [d for d, r in besides if role not in r.unread]
     refused = reasons[0] if reasons and all(reasons) else None
     if not reasons:
         refused = plan.series_refusal(uid)
+    warnings = [w for _, r in readers for w in r.warnings]
+    if not reasons and uid in plan.left_out:
+        warnings = [(ReasonCode.NOT_CHOSEN, plan.left_out[uid]), *plan.shortcomings(uid)]
     return SeriesUse(
         uid=uid,
         modality=facts.modality,
@@ -260,5 +309,5 @@ def _series_use(
         role=role.value,
         used_by=tuple(sorted(detector.identity.name for detector in used_by)),
         refused=refused,
-        warnings=() if refused else tuple(dict.fromkeys(w for _, r in readers for w in r.warnings)),
+        warnings=() if refused else tuple(dict.fromkeys(warnings)),
     )

@@ -206,7 +206,8 @@ def _measured_only(what: str, length: Length | Unmeasured) -> NotAssessed:
     if isinstance(length, Unmeasured):
         return NotAssessed(reason=length.reason, sentence=length.sentence)
     return NotAssessed(
-        reason=ReasonCode.NO_MODEL, sentence=f"No installed detector grades {what}; the measurement is given alone."
+        reason=ReasonCode.NO_MODEL,
+        sentence=f"No detector that grades {what} could be used; the measurement is given alone.",
     )
 
 

@@ -92,7 +92,7 @@ def _unanswered(slip: Slip | Unmeasured) -> NotAssessed:
         return NotAssessed(reason=slip.reason, sentence=slip.sentence)
     return NotAssessed(
         reason=ReasonCode.NO_MODEL,
-        sentence="No installed detector answers whether there is a spondylolisthesis; the slip is given alone.",
+        sentence="No detector that tells a spondylolisthesis could be used; the slip is given alone.",
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,19 +80,27 @@ class MrAxialCanalDetector:
 
     def _findings(self, reading: SpineReading, sagittal: Volume, subject: Subject) -> Iterator[Finding]:
         places = canal_at_discs(reading, sagittal)
+        stacks = (subject.volume, *subject.volume.other_stacks)
         for disc, canal, place in zip(reading.discs, reading.canal_levels, places, strict=True):
-            sac = _wrong_spacing(canal) or self._measure(place, subject.volume)
-            if isinstance(sac, Unmeasured):
-                yield unmeasured_finding(disc.level, sac, subject, self._policy)
-            else:
-                yield sac_finding(sac, subject, self._policy)
+            found = _wrong_spacing(canal) or self._finding(place, stacks, subject)
+            if isinstance(found, Unmeasured):
+                found = unmeasured_finding(disc.level, found, subject, self._policy)
+            yield found
 
-    def _measure(self, place: CanalPlace | Unmeasured, axial: Volume) -> SacReading | Unmeasured:
+    def _finding(
+        self, place: CanalPlace | Unmeasured, stacks: Sequence[Volume], subject: Subject
+    ) -> Finding | Unmeasured:
         if isinstance(place, Unmeasured):
             return place
-        views = views_at(place, axial)
-        if isinstance(views, Unmeasured):
-            return views
+        found = views_at(place, stacks)
+        if isinstance(found, Unmeasured):
+            return found
+        stack, views = found
+        sac = self._measure(place, stack, views)
+        return sac if isinstance(sac, Unmeasured) else sac_finding(sac, replace(subject, volume=stack), self._policy)
+
+    def _measure(self, place: CanalPlace, axial: Volume, views: Sequence[SliceView]) -> SacReading | Unmeasured:
+        """The smallest sac on the slices at a disc."""
         grids = [crop_places(view.centre_mm, view.back, view.left) for view in views]
         crops = [sample_slice(axial, v.slice_index, grid) for v, grid in zip(views, grids, strict=True)]
         found = _probability(self._engine.run(np.stack([normalise_crop(crop) for crop in crops])[:, None]))

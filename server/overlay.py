@@ -7,7 +7,7 @@ patient is on them: the pixels are the series' own, and text comes from the find
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -78,13 +78,13 @@ def render_overlays(
     """Write the pictures of one series into a folder, which is made when it is not there.
 
     Args:
-        volume: the series, any sagittal stack; it is drawn as it is stored.
-        segmentation: its outlines on the same grid, or None.
+        volume: the series with all its stacks; they are drawn as they are stored.
+        segmentation: outlines on the first one's grid, or None.
         findings: of the whole study; those with evidence on other series are left out.
         out: the folder.
 
     Returns:
-        The files, in the order of the slices.
+        The files, in the order of the slices, stack after stack.
 
     Raises:
         OverlayError: the segmentation is of another series or grid.
@@ -92,10 +92,19 @@ def render_overlays(
     if segmentation is not None:
         _check_pair(volume, segmentation)
     out.mkdir(parents=True, exist_ok=True)
+    paths = list(_render_stack(volume, segmentation, findings, out, f"overlay-{volume.series_instance_uid}"))
+    for number, stack in enumerate(volume.other_stacks, start=2):
+        paths += _render_stack(stack, None, findings, out, f"overlay-{volume.series_instance_uid}-stack-{number}")
+    return tuple(paths)
+
+
+def _render_stack(
+    volume: Volume, segmentation: Segmentation | None, findings: StudyFindings, out: Path, name: str
+) -> Iterator[Path]:
+    """Its middle slice, and every slice with something abnormal."""
     low, high = np.percentile(volume.voxels, WINDOW_PERCENTILES)
     abnormal = [f for f in findings.findings if isinstance(f.assessment, Present)]
     middle = midsagittal_slice(volume, segmentation)
-    paths = []
     for index in sorted({middle, *_slices_of(volume, abnormal)}):
         grey = _grey(volume.voxels[index], float(low), float(high))
         canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
@@ -103,8 +112,7 @@ def render_overlays(
         _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal if f.site.endplate is None})
         _draw_findings(canvas, volume, index, shown)
         _write_panel(canvas, volume, findings, index, shown)
-        paths.append(canvas.save(out / f"overlay-{volume.series_instance_uid}-{index + 1:03d}.png"))
-    return tuple(paths)
+        yield canvas.save(out / f"{name}-{index + 1:03d}.png")
 
 
 def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:

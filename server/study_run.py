@@ -179,7 +179,7 @@ def _write_objects(
 
 def _headers(indexed: IndexedSeries) -> list[Dataset]:
     """Headers of every instance: also of a series that is no stack, because the report says so of its images."""
-    if indexed.stack is not None:
+    if indexed.stacks:
         return source_headers(indexed)
     return [dcmread(path, stop_before_pixels=True, force=True) for path in indexed.files]
 

@@ -89,8 +89,8 @@ of a pixel. The differences between readers, and between SPACE and an axial TSE,
 
 - Adult lumbar spine, T2 without fat saturation. Postoperative scars, metal, tumour, epidural abscess and lipomatosis:
   not seen.
-- One series with one stack of parallel slices is read. A series that holds stacks of several angles is refused when it
-  is loaded (E_MIXED).
+- One series is read, with all its stacks where it has several angles; a disc is measured in the stack that is turned
+  least against it. Of several axial series, the others are not looked at.
 - Levels come from a sagittal T2 series in the same Frame of Reference; movement between the two shifts them.
 - Schizas grades (roots against fluid) are not given.
 

@@ -18,8 +18,18 @@ from training.scores import wilson
 
 FRACTURED = {"55": {"T12"}, "166": {"T12"}, "241": {"L1"}}
 """T2 SPACE patients with a body that is fractured to the eye."""
-ALSO_LOW = {"55": {"T11", "L4"}, "142": {"L5"}, "209": {"L4"}}
-"""Low, but not fractured to the eye: Schmorl's node, a body low all over, bodies beside a slip."""
+ALSO_LOW = {
+    "48": {"L4"},
+    "55": {"T11", "L4"},
+    "72": {"L3"},
+    "142": {"L5"},
+    "196": {"L1"},
+    "209": {"L4"},
+    "227": {"L3"},
+}
+"""Low to the eye, but not known to be fractured, so that a call still counts against the reading: 55, 142 and 209 have
+a Schmorl's node, a body low all over or bodies beside a slip; 48, 72, 196 and 227 have one collapsed body on their
+mid-sagittal slice, and were looked at because the reading had called them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

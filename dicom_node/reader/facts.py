@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime, time
 from statistics import median
 
 import numpy as np
@@ -14,7 +14,7 @@ from dicom_node.reader.headers import Header
 from dicom_node.reader.kinds import kinds_of
 from dicom_node.reader.stack import Stack
 from dicom_node.reader.tags import FUNCTIONAL_GROUPS, SHARED
-from dicom_node.reader.values import items, text, texts
+from dicom_node.reader.values import integer, items, text, texts
 from dicom_node.storage_classes import STORAGE_CLASSES, StorageKind
 from inference.errors import ReasonCode
 from inference.geometry import Plane, plane_of
@@ -45,7 +45,7 @@ def is_projection(header: Header) -> bool:
 def summarise(
     headers: Sequence[Header],
     frames: Sequence[Frame],
-    stack: Stack | None,
+    stacks: Sequence[Stack],
     *,
     fault: tuple[ReasonCode, str] | None,
     notes: tuple[str, ...],
@@ -55,11 +55,12 @@ def summarise(
     Args:
         headers: all its instances, at least one.
         frames: the frames that are read; all frames where no stack could be made.
-        stack: those frames as a stack, None where there is none.
+        stacks: those frames as stacks, empty where there is none; plane, size and spacing are the first one's.
         fault: why there is none.
         notes: what was set aside.
     """
     first = headers[0].dataset
+    stack = stacks[0] if stacks else None
     stacked = stack.frames if stack else tuple(frames)
     layers = [_mr_layer(frame.header.dataset) for frame in stacked[:1]]
     return SeriesFacts(
@@ -67,7 +68,7 @@ def summarise(
         series_instance_uid=headers[0].series_instance_uid,
         modality=text(first, "Modality") or "",
         sop_class_uids=_distinct(header.sop_class_uid for header in headers),
-        frame_count=len(stacked) if stack else sum(header.frame_count for header in headers),
+        frame_count=sum(len(s.frames) for s in stacks) or sum(header.frame_count for header in headers),
         rows=_single(frame.rows for frame in stacked),
         columns=_single(frame.columns for frame in stacked),
         plane=_plane(stacked),
@@ -87,9 +88,11 @@ def summarise(
         body_part_examined=text(first, "BodyPartExamined"),
         view_position=text(first, "ViewPosition"),
         patient_age_years=next((age for age in map(_age_years, (h.dataset for h in headers)) if age is not None), None),
+        acquired_at=min((t for t in map(_acquired_at, (h.dataset for h in headers)) if t is not None), default=None),
+        series_number=integer(first, "SeriesNumber"),
         burned_in=any(map(_is_captured, headers)),
         frame_of_reference_uids=_distinct(uid for h in headers if (uid := text(h.dataset, "FrameOfReferenceUID"))),
-        shear_deg=round(stack.shear_deg, 2) if stack else 0.0,
+        shear_deg=round(max((s.shear_deg for s in stacks), default=0.0), 2),
         fault=fault,
         notes=notes,
     )
@@ -178,6 +181,26 @@ def _age_years(dataset: Dataset) -> float | None:
     if born is None or taken is None or taken < born:
         return None
     return round((taken - born).days / 365.25, 2)
+
+
+def _acquired_at(dataset: Dataset) -> datetime | None:
+    """AcquisitionDateTime, else the date and time of the acquisition, else of the series; to the second."""
+    words = [text(dataset, "AcquisitionDateTime") or ""]
+    words += [
+        f"{text(dataset, f'{of}Date') or ''}{text(dataset, f'{of}Time') or ''}" for of in ("Acquisition", "Series")
+    ]
+    return next((found for found in map(_moment, words) if found is not None), None)
+
+
+def _moment(value: str) -> datetime | None:
+    """A DT value of at least YYYYMMDDHHMMSS; fractions and the offset from UTC are left out."""
+    day, clock = _date(value[:8]), value[8:14]
+    if day is None or len(clock) != 6 or not clock.isdigit():  # noqa: PLR2004 - HHMMSS
+        return None
+    try:
+        return datetime.combine(day, time(int(clock[:2]), int(clock[2:4]), int(clock[4:])))
+    except ValueError:
+        return None
 
 
 def _date(value: str | None) -> date | None:

@@ -11,7 +11,8 @@ from dicom_node.reader.facts import is_image, is_projection, summarise
 from dicom_node.reader.frames import Frame, frames_of
 from dicom_node.reader.headers import Header, read_header
 from dicom_node.reader.kinds import select
-from dicom_node.reader.stack import Stack, stack_frames
+from dicom_node.reader.stack import Stack
+from dicom_node.reader.stacks import stacks_of
 from dicom_node.reader.values import text
 from inference.errors import InstanceRefusal, ReasonCode, SeriesRefusal, UsageRefusal
 from inference.series.facts import SeriesFacts
@@ -32,12 +33,13 @@ class RejectedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class IndexedSeries:
-    """One series: its facts, its files, and its stack when it has one."""
+    """One series: its facts, its files, and its stacks when it has any."""
 
     facts: SeriesFacts
     files: tuple[Path, ...]
     """Every file of the series, in the order of their paths."""
-    stack: Stack | None
+    stacks: tuple[Stack, ...]
+    """One, or several of an axial series of several angles; the first stands for the series. Empty: see the fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,7 +120,7 @@ def _study(uid: str, headers: Sequence[Header], rejected: tuple[RejectedFile, ..
 def _series(headers: Sequence[Header]) -> IndexedSeries:
     files = tuple(sorted(header.path for header in headers))
     frames: Sequence[Frame] = ()
-    stack: Stack | None = None
+    stacks: tuple[Stack, ...] = ()
     fault: tuple[ReasonCode, str] | None = None
     notes: list[str] = []
     images = [header for header in headers if is_image(header)]
@@ -129,15 +131,15 @@ def _series(headers: Sequence[Header]) -> IndexedSeries:
         frames = [frame for header in distinct for frame in frames_of(header)]
         selection = select(frames)
         notes.extend([selection.note] if selection.note else [])
-        frames = selection.kind.frames
+        frames = [frame for kind in selection.read for frame in kind.frames]
         if not is_projection(headers[0]):
-            stack = stack_frames(frames)
-            notes.extend(_stack_notes(stack))
+            stacks = stacks_of(selection.read)
+            notes.extend(_stack_notes(stacks))
     except SeriesRefusal as refusal:
         fault = (refusal.code, refusal.sentence)
     notes.extend(_reference_note(images))
-    facts = summarise(headers, frames, stack, fault=fault, notes=tuple(notes))
-    return IndexedSeries(facts=facts, files=files, stack=stack)
+    facts = summarise(headers, frames, stacks, fault=fault, notes=tuple(notes))
+    return IndexedSeries(facts=facts, files=files, stacks=stacks)
 
 
 def _require_images(headers: Sequence[Header], images: Sequence[Header]) -> None:
@@ -174,12 +176,17 @@ def _copies_note(count: int) -> list[str]:
     return [f"{count} file(s) are exact copies of others and were left out"] if count else []
 
 
-def _stack_notes(stack: Stack) -> list[str]:
+def _stack_notes(stacks: Sequence[Stack]) -> list[str]:
     notes = []
-    if stack.repeated:
-        notes.append(f"{len(stack.repeated)} slice(s) repeat another one's position and pixels and were left out")
-    if stack.shear_deg:
-        notes.append(f"the slices are shifted in their own plane by a gantry tilt of {stack.shear_deg:.1f} degrees")
+    if len(stacks) > 1:
+        sizes = ", ".join(str(len(stack.frames)) for stack in stacks)
+        notes.append(f"its slices are {len(stacks)} stacks of several angles or places, of {sizes} slices")
+    repeated = sum(len(stack.repeated) for stack in stacks)
+    if repeated:
+        notes.append(f"{repeated} slice(s) repeat another one's position and pixels and were left out")
+    shear_deg = max(stack.shear_deg for stack in stacks)
+    if shear_deg:
+        notes.append(f"the slices are shifted in their own plane by a gantry tilt of {shear_deg:.1f} degrees")
     return notes
 
 

@@ -1,13 +1,15 @@
-"""The kinds of images in one series, and the one kind that is read as its stack.
+"""The kinds of images in one series, and those that are read as its stack or stacks.
 
 A series should hold one kind (PS3.3 A.1.2.3) and often does not: a scout in front of the slices, two echoes, the four
-images of Dixon, three planes, repeated time points. The rules, in order:
+images of Dixon, three planes, several angles, repeated time points. The rules, in order:
 
 1. Localizers are set aside when there is anything else.
 2. Kinds that differ only in echo time (a multi-echo acquisition): the longest echo is read, the most T2-weighted.
 3. Kinds that differ only in the Dixon image: in-phase is read (it looks like the same sequence without Dixon), else
    water.
-4. Anything else is refused as mixed, naming the kinds: a choice would be a guess.
+4. Axial MR images that differ only in their orientation (a block of slices along each disc): all are read, as one
+   stack for each block (reader.stacks).
+5. Anything else is refused as mixed, naming the kinds: a choice would be a guess.
 
 What was set aside is said in the facts' notes; nothing is dropped silently.
 """
@@ -22,6 +24,7 @@ import numpy as np
 
 from dicom_node.reader.frames import Frame
 from dicom_node.reader.stack import SAME_POSITION_MM
+from dicom_node.reader.values import text
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import plane_of
 from inference.series.image_type import ImageKind
@@ -32,6 +35,8 @@ SAME_SPACING = 1e-3
 """Pixel spacings whose ratio differs less are one."""
 SAME_TIME = 0.05
 """Times (TR, TE, TI) whose ratio differs less are one; scanners report them per slice with small deviations."""
+HEAD_FOOT_AXIS = 2
+"""Of LPS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,9 +65,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Selection:
-    """The kind that is read, and what was set aside for it."""
+    """The kinds that are read, and what was set aside for them."""
 
-    kind: Kind
+    read: tuple[Kind, ...]
+    """One; several only of axial MR, alike in all but their orientation."""
     set_aside: tuple[Kind, ...]
     note: str | None
 
@@ -80,35 +86,43 @@ def kinds_of(frames: Sequence[Frame]) -> tuple[Kind, ...]:
 
 
 def select(frames: Sequence[Frame]) -> Selection:
-    """The kind of a series that is read as its stack, by the rules above.
+    """The kinds of a series that are read as its stacks, by the rules above.
 
     Raises:
         SeriesRefusal: E_MIXED, no rule picks one kind, or one kind holds several time points.
     """
     kinds = kinds_of(frames)
     others = tuple(kind for kind in kinds if kind.example.kind is not ImageKind.LOCALIZER)
-    candidates = others or kinds
-    chosen = _one_of(candidates)
-    _refuse_time_points(chosen)
-    set_aside = tuple(kind for kind in kinds if kind is not chosen)
+    read = _read_of(others or kinds)
+    for kind in read:
+        _refuse_time_points(kind)
+    set_aside = tuple(kind for kind in kinds if kind not in read)
     note = None
     if set_aside:
-        note = (
-            f"of {len(kinds)} kinds of images the stack of {chosen.sentence} is read; set aside: {_listed(set_aside)}"
-        )
-    return Selection(kind=chosen, set_aside=set_aside, note=note)
+        note = f"of {len(kinds)} kinds of images the stack of {_listed(read)} is read; set aside: {_listed(set_aside)}"
+    return Selection(read=read, set_aside=set_aside, note=note)
 
 
-def _one_of(candidates: Sequence[Kind]) -> Kind:
+def is_mostly_axial(kind: Kind) -> bool:
+    """Whether it is MR whose slices lie nearer to axial than to any other plane, as those along a disc do."""
+    cosines = kind.example.orientation
+    if cosines is None or text(kind.example.header.dataset, "Modality") != "MR":
+        return False
+    return int(np.argmax(np.abs(np.cross(cosines[:3], cosines[3:])))) == HEAD_FOOT_AXIS
+
+
+def _read_of(candidates: tuple[Kind, ...]) -> tuple[Kind, ...]:
     if len(candidates) == 1:
-        return candidates[0]
+        return candidates
     if _differ_only(candidates, _without_echo):
-        return max(candidates, key=lambda kind: kind.example.physics.echo_time_ms or 0.0)
+        return (max(candidates, key=lambda kind: kind.example.physics.echo_time_ms or 0.0),)
     if _differ_only(candidates, _without_dixon):
         by_kind = {kind.example.kind: kind for kind in candidates}
         for wanted in (ImageKind.DIXON_IN_PHASE, ImageKind.DIXON_WATER):
             if wanted in by_kind:
-                return by_kind[wanted]
+                return (by_kind[wanted],)
+    if all(map(is_mostly_axial, candidates)) and _differ_only(candidates, _without_orientation):
+        return candidates
     raise SeriesRefusal(
         f"the series mixes {len(candidates)} kinds of images that are not one stack: {_listed(candidates)}",
         code=ReasonCode.MIXED,
@@ -127,6 +141,10 @@ def _differ_only(kinds: Sequence[Kind], without: Callable[[Frame], Frame]) -> bo
 
 def _without_echo(frame: Frame) -> Frame:
     return replace(frame, physics=replace(frame.physics, echo_time_ms=None))
+
+
+def _without_orientation(frame: Frame) -> Frame:
+    return replace(frame, orientation=None)
 
 
 DIXON_KINDS = frozenset(

@@ -23,6 +23,7 @@ MR = (
 )  # fmt: skip
 PATIENT = (
     "PatientAge", "PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "SeriesDescription",
+    "SeriesTime", "AcquisitionTime", "AcquisitionDateTime", "SeriesNumber",
     "BodyPartExamined",
     "ContrastBolusAgent", "ContrastBolusAgentSequence",
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -16,14 +18,36 @@ PROJECTION = "projection images have no place in the patient: they are not read 
 
 
 def read_volume(series: IndexedSeries) -> Volume:
-    """The stack of a series in modality values (CT: Hounsfield units), float32, in the slice order of reader.stack.
+    """The stacks of a series in modality values (CT: Hounsfield units), float32, in the slice order of reader.stack.
 
-    ``frame_of_reference_uid`` is None where the instances name several or none.
+    The first stack is the volume, the others are its ``other_stacks``. ``frame_of_reference_uid`` is None where the
+    instances name several or none.
 
     Raises:
         SeriesRefusal: the series is no stack, or its pixels cannot be read.
     """
-    stack = _stack_of(series)
+    first, *others = (_volume(stack, series) for stack in _stacks_of(series))
+    return replace(first, other_stacks=tuple(others))
+
+
+def source_headers(series: IndexedSeries) -> list[Dataset]:
+    """The whole headers, without pixel data, of the instances in the Volume: each once, in the order of its sources.
+
+    Raises:
+        SeriesRefusal: the series is no stack.
+    """
+    paths = dict.fromkeys(frame.header.path for stack in _stacks_of(series) for frame in stack.frames)
+    return [dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+
+
+def _stacks_of(series: IndexedSeries) -> tuple[Stack, ...]:
+    if not series.stacks:
+        code, sentence = series.facts.fault or (ReasonCode.GEOMETRY, PROJECTION)
+        raise SeriesRefusal(sentence, code=code)
+    return series.stacks
+
+
+def _volume(stack: Stack, series: IndexedSeries) -> Volume:
     first = stack.frames[0]
     voxels = np.empty((len(stack.frames), first.rows or 0, first.columns or 0), dtype=np.float32)
     read_pixels(stack.frames, voxels)
@@ -42,20 +66,3 @@ def read_volume(series: IndexedSeries) -> Volume:
         series_instance_uid=series.facts.series_instance_uid,
         frame_of_reference_uid=references[0] if len(references) == 1 else None,
     )
-
-
-def source_headers(series: IndexedSeries) -> list[Dataset]:
-    """The whole headers, without pixel data, of the instances in the Volume: each once, in the order of its sources.
-
-    Raises:
-        SeriesRefusal: the series is no stack.
-    """
-    paths = dict.fromkeys(frame.header.path for frame in _stack_of(series).frames)
-    return [dcmread(path, stop_before_pixels=True, force=True) for path in paths]
-
-
-def _stack_of(series: IndexedSeries) -> Stack:
-    if series.stack is None:
-        code, sentence = series.facts.fault or (ReasonCode.GEOMETRY, PROJECTION)
-        raise SeriesRefusal(sentence, code=code)
-    return series.stack

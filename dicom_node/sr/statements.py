@@ -55,7 +55,7 @@ def _numbering(numbering: Numbering) -> ContentItem:
 
 
 def _limits(findings: StudyFindings) -> Iterator[ContentItem]:
-    """The warnings about series that were read; the numbering says its own."""
+    """The warnings about series, read or left; the numbering says its own."""
     warnings = [warning for series in findings.series for warning in series.warnings]
     yield from (comment(sentence) for code, sentence in warnings if code is not ReasonCode.NUMBERING)
 

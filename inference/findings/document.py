@@ -31,7 +31,7 @@ class SeriesUse:
     refused: tuple[ReasonCode, str] | None = None
     """Code and sentence, when nothing used it."""
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
-    """What limits the reading of a series that was used, each as code and sentence."""
+    """What limits the reading of a series that was used, or why one that could be read was not (W_NOT_CHOSEN)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ the disc and the canal. Everything is LPS millimetres of one Frame of Reference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -116,19 +117,27 @@ def _place(disc: DiscReading, volume: Volume, canal_mm: FloatArray) -> CanalPlac
     return CanalPlace(level=disc.level, point_mm=start, course=_unit(slope), down=down, back=back)
 
 
-def views_at(place: CanalPlace, axial: Volume) -> tuple[SliceView, ...] | Unmeasured:
-    """The axial slices that show the canal at a disc, or why there are none."""
-    normal = _unit(np.cross(axial.directions[:, 2], axial.directions[:, 1]))
-    corners = axial.to_lps_mm([(index, 0, 0) for index in range(axial.shape[0])])
-    distance = (place.point_mm - corners) @ normal / max(abs(float(normal @ place.course)), 1e-6)
-    found = np.flatnonzero(np.abs(distance) <= LEVEL_MM)
+def views_at(place: CanalPlace, stacks: Sequence[Volume]) -> tuple[Volume, tuple[SliceView, ...]] | Unmeasured:
+    """The axial slices that show the canal at a disc, of the stack that is turned least against it, or why none do."""
+    reasons: list[tuple[float, Unmeasured]] = []
+    for stack in sorted(stacks, key=lambda stack: _angle_deg(_normal(stack), place.down)):
+        views = _views_in(place, stack)
+        if not isinstance(views, Unmeasured):
+            return stack, views
+        reasons.append((float(np.abs(_distances(place, stack)).min()), views))
+    return min(reasons, key=lambda reason: reason[0])[1]  # of the stack that came nearest
+
+
+def _views_in(place: CanalPlace, axial: Volume) -> tuple[SliceView, ...] | Unmeasured:
+    normal, distance = _normal(axial), np.abs(_distances(place, axial))
+    found = np.flatnonzero(distance <= LEVEL_MM)
     if not len(found):
         sentence = (
             f"No axial slice crosses the canal within {LEVEL_MM:g} mm of this disc; "
-            f"the nearest is {np.abs(distance).min():.0f} mm away."
+            f"the nearest is {distance.min():.0f} mm away."
         )
         return Unmeasured(reason=ReasonCode.TRUNCATION, sentence=sentence)
-    angles = [np.degrees(np.arccos(min(1.0, abs(float(normal @ v))))) for v in (place.down, place.course)]
+    angles = [_angle_deg(normal, v) for v in (place.down, place.course)]
     if angles[0] > DISC_ANGLE_DEG or angles[1] > COURSE_ANGLE_DEG:
         sentence = (
             f"The axial slices are turned by {angles[0]:.0f} degrees against this disc and {angles[1]:.0f} against the "
@@ -141,6 +150,22 @@ def views_at(place: CanalPlace, axial: Volume) -> tuple[SliceView, ...] | Unmeas
             reason=ReasonCode.TRUNCATION, sentence="The canal at this disc lies at the edge of the axial slices."
         )
     return views
+
+
+def _normal(axial: Volume) -> FloatArray:
+    return _unit(np.cross(axial.directions[:, 2], axial.directions[:, 1]))
+
+
+def _angle_deg(one: FloatArray, other: FloatArray) -> float:
+    """Between two lines along unit vectors, 0 to 90."""
+    return float(np.degrees(np.arccos(min(1.0, abs(float(one @ other))))))
+
+
+def _distances(place: CanalPlace, axial: Volume) -> FloatArray:
+    """From the disc's point in the canal to where each slice crosses the canal, along it."""
+    normal = _normal(axial)
+    corners = axial.to_lps_mm([(index, 0, 0) for index in range(axial.shape[0])])
+    return np.asarray((place.point_mm - corners) @ normal / max(abs(float(normal @ place.course)), 1e-6))
 
 
 def _view(place: CanalPlace, axial: Volume, index: int, normal: FloatArray) -> SliceView:

@@ -33,6 +33,7 @@ from inference.measure.reading import CanalReading, DiscReading, Point, SpineRea
 from inference.measure.separators import SMALLEST_ISLAND_MM3, Separator, label_discs
 from inference.measure.vertebrae import MeasuredBody, closed_bodies, measure_body, whole_bodies
 from inference.measure.voids import without_voids
+from inference.measure.whole_outlines import whole_outlines
 
 FEW_SLICES = 5
 """With fewer slices than this the tilt of the bodies across slices is not known well, nor where the sac's middle is."""
@@ -72,6 +73,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any]) -> SpineReading:
         for number in levels.vertebrae
     }
     measured = without_voids(measured, bodies, grid.crop(volume.voxels), grid)
+    measured = whole_outlines(measured, bodies, disc_labels, grid)
     measured = whole_bodies(closed_bodies(measured, bodies), levels.vertebrae)
     size = body_size(levels.vertebrae, measured)
     size_warning = check_size(size)

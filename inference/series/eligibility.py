@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from inference.errors import ReasonCode
 from inference.findings import FIVE_QUESTIONS, Question
+from inference.series.choice import Reads, choose
 from inference.series.facts import SeriesFacts
 from inference.series.role import SeriesRole, contrast_of, role_of
 from inference.series.rules import ELIGIBILITY, NEEDS, QUESTION_WORDS, SUITABLE, Limits, Unsuitable
@@ -21,20 +22,6 @@ ROLE_CODES = frozenset(
 """Reasons that a series has because of what it is, not because of how good it is."""
 
 Reason = tuple[ReasonCode, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reads:
-    """What an installed detector reads."""
-
-    name: str
-    questions: frozenset[Question]
-    roles: tuple[SeriesRole, ...]
-    """In order of preference."""
-    beside: tuple[SeriesRole, ...] = ()
-    """Those of its roles that it looks at besides the chosen series, where the study has one that could answer too."""
-    one_beside: bool = False
-    """It looks at the first of ``beside`` only, and at none where the chosen series has one of these roles itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +64,8 @@ class StudyPlan:
     """Series Instance UID by detector name; a detector without a series is not in it."""
     beside: Mapping[str, Mapping[SeriesRole, str]]
     """What each of these detectors looks at besides, by role."""
+    left_out: Mapping[str, str]
+    """By Series Instance UID, why a series that a detector could read is looked at by none."""
 
     def read_by(self, detector: str) -> frozenset[str]:
         """Series Instance UIDs that a detector looks at."""
@@ -96,9 +85,9 @@ class StudyPlan:
                 ),
             )
         for is_wanted in (_lacks_only_a_model, _has_the_right_role):
-            found = next((entry for entry in entries if is_wanted(entry)), None)
-            if found is not None and found.code is not None and found.sentence is not None:
-                return found.code, found.sentence
+            reason = next((_reason(entry) for entry in entries if is_wanted(entry)), None)
+            if reason is not None:
+                return reason
         return self._no_suitable_series(question)
 
     def series_refusal(self, series_instance_uid: str) -> Reason | None:
@@ -107,9 +96,24 @@ class StudyPlan:
         if any(entry.eligible for entry in entries):
             return None
         for is_wanted in (_has_the_right_role, _lacks_only_a_model, _has_a_code):
-            found = next((entry for entry in entries if is_wanted(entry)), None)
-            if found is not None and found.code is not None and found.sentence is not None:
-                return found.code, found.sentence
+            reason = next((_reason(entry) for entry in entries if is_wanted(entry)), None)
+            if reason is not None:
+                return reason
+        return None
+
+    def shortcomings(self, series_instance_uid: str) -> tuple[Reason, ...]:
+        """What keeps a series from answering the questions that its role could answer, each once."""
+        mine = [entry for entry in self.entries if entry.series_instance_uid == series_instance_uid]
+        found = (_reason(entry) for entry in mine if not entry.eligible and _has_the_right_role(entry))
+        return tuple(dict.fromkeys(reason for reason in found if reason is not None))
+
+    def shortcoming(self, question: Question, roles: Collection[SeriesRole]) -> Reason | None:
+        """Why the study's series of these roles cannot answer a question; None where it has none of them."""
+        by_uid = {facts.series_instance_uid: facts for facts in self.series}
+        for entry in self.entries:
+            is_wanted = entry.question is question and role_of(by_uid[entry.series_instance_uid]) in roles
+            if is_wanted and not entry.eligible and _has_the_right_role(entry):
+                return _reason(entry)
         return None
 
     def rows(self) -> tuple[PlanRow, ...]:
@@ -124,7 +128,7 @@ class StudyPlan:
                 chosen=entry.reader is not None and entry.series_instance_uid in self.read_by(entry.reader),
                 reader=entry.reader,
                 code=entry.code,
-                sentence=entry.sentence,
+                sentence=entry.sentence or (self.left_out.get(entry.series_instance_uid) if entry.eligible else None),
             )
             for entry in self.entries
         )
@@ -140,6 +144,10 @@ class StudyPlan:
         has_modality = any(_family(role) in suitable_modalities for role in roles)
         code = ReasonCode.MISSING_SERIES if has_modality else ReasonCode.MODALITY
         return code, f"{needs}; the study holds {held}"
+
+
+def _reason(entry: PlanEntry) -> Reason | None:
+    return None if entry.code is None or entry.sentence is None else (entry.code, entry.sentence)
 
 
 def _family(role: SeriesRole) -> str:
@@ -159,43 +167,22 @@ def _has_a_code(entry: PlanEntry) -> bool:
 
 
 def plan_study(series: Sequence[SeriesFacts], readers: Sequence[Reads]) -> StudyPlan:
-    """Put every question to every series, and choose the best series for every detector.
-
-    Best: the role that the detector prefers, then more frames, then finer spacing, then the UID (so that two runs
-    choose alike).
-    """
+    """Put every question to every series, and choose the best series for every detector (series.choice)."""
     entries = tuple(_entry(question, facts, readers) for question in FIVE_QUESTIONS for facts in series)
-    chosen: dict[str, str] = {}
-    beside: dict[str, dict[SeriesRole, str]] = {}
-    for reader in readers:
-        best = _best(reader, reader.roles, series, entries)
-        if best is None:
-            continue
-        chosen[reader.name] = best.series_instance_uid
-        others = {role: _best(reader, (role,), series, entries) for role in _besides(reader, role_of(best))}
-        found = [(role, facts.series_instance_uid) for role, facts in others.items() if facts is not None]
-        beside[reader.name] = dict(found[:1] if reader.one_beside else found)
-    return StudyPlan(series=tuple(series), entries=entries, chosen=chosen, beside=beside)
+    able = {reader.name: [facts for facts in series if _can_answer(facts, reader, entries)] for reader in readers}
+    choice = choose(readers, able)
+    return StudyPlan(
+        series=tuple(series),
+        entries=entries,
+        chosen=choice.chosen,
+        beside=choice.beside,
+        left_out=choice.left_out,
+    )
 
 
-def _besides(reader: Reads, chosen: SeriesRole) -> tuple[SeriesRole, ...]:
-    if reader.one_beside and chosen in reader.beside:
-        return ()
-    return tuple(role for role in reader.beside if role is not chosen)
-
-
-def _best(
-    reader: Reads, roles: tuple[SeriesRole, ...], series: Sequence[SeriesFacts], entries: Sequence[PlanEntry]
-) -> SeriesFacts | None:
-    uids = {entry.series_instance_uid for entry in entries if entry.eligible and entry.question in reader.questions}
-    able = [facts for facts in series if facts.series_instance_uid in uids and role_of(facts) in roles]
-    return min(able, key=lambda facts: _rank(roles, facts)) if able else None
-
-
-def _rank(roles: tuple[SeriesRole, ...], facts: SeriesFacts) -> tuple[int, int, float, str]:
-    slice_mm, row_mm, column_mm = facts.spacing_mm or (0.0, 0.0, 0.0)
-    volume = (slice_mm or 1.0) * row_mm * column_mm
-    return roles.index(role_of(facts)), -facts.frame_count, volume, facts.series_instance_uid
+def _can_answer(facts: SeriesFacts, reader: Reads, entries: Sequence[PlanEntry]) -> bool:
+    mine = (entry for entry in entries if entry.series_instance_uid == facts.series_instance_uid)
+    return any(entry.eligible and entry.question in reader.questions for entry in mine)
 
 
 def _entry(question: Question, facts: SeriesFacts, readers: Sequence[Reads]) -> PlanEntry:

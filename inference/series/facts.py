@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from inference.errors import ReasonCode
@@ -58,6 +59,9 @@ class SeriesFacts:
     burned_in: bool = False
     frame_of_reference_uids: tuple[str, ...] = ()
     """All that its instances name; some real series name another one on every slice."""
+    acquired_at: datetime | None = None
+    """When its first image was acquired, by the scanner's clock and without zone; decides between two alike only."""
+    series_number: int | None = None
     diffusion_b: float | None = None
     """Diffusion b-value, s/mm2."""
     view_position: str | None = None

@@ -91,7 +91,7 @@ def test_the_ct_leaves_each_question_open_for_the_right_reason(ct_index):
 
 
 def test_a_missing_slice_of_the_ct_is_refused_with_its_place(ct_index):
-    files = [frame.header.path for frame in ct_index.series[0].stack.frames]
+    files = [frame.header.path for frame in ct_index.series[0].stacks[0].frames]
     (series,) = index_study(files[:100] + files[101:]).series
     code, sentence = series.facts.fault
     assert code is ReasonCode.SPACING

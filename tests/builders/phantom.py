@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from builders.dicom import T2_TSE, SeriesPlan, write_series
+from builders.dicom import T2_TSE, SeriesPlan, derived_uid, write_series
 from training.phantom import Phantom, PhantomParameters, generate_spine
+from training.phantom.axial import cut_axial, stack_along
 
 
 def grid_plan(
@@ -47,6 +48,27 @@ def phantom_plan(
 ) -> SeriesPlan:
     """The series that holds a generated spine, on its own grid."""
     return grid_plan(phantom.voxels, phantom.affine, study=study, series=series, number=number, attributes=attributes)
+
+
+def multi_angle_plans(
+    phantom: Phantom, levels: Sequence[str], *, study: str, series: str, number: int, attributes: Mapping[str, Any]
+) -> list[SeriesPlan]:
+    """One axial series with a stack of slices along each disc, as a plan for each stack, to be written one by one.
+
+    All have the Series Instance UID of the first; their files do not share names when each has a folder of its own.
+    """
+    plans: list[SeriesPlan] = []
+    for level in levels:
+        stack = stack_along(phantom, level)
+        one_series = plans[0].series_instance_uid if plans else derived_uid("series", study, f"{series} {level}")
+        shared = {**attributes, "SeriesInstanceUID": one_series}
+        plans.append(
+            grid_plan(
+                cut_axial(phantom, stack)[0], stack.affine, study=study, series=f"{series} {level}", number=number,
+                attributes=shared,
+            )
+        )  # fmt: skip
+    return plans
 
 
 def phantom_study(

@@ -1,7 +1,8 @@
 """Axial slices cut from a finely sliced phantom, and the thick sagittal slices of the same voxels.
 
 Both series show the same anatomy in the same patient coordinates, as an examination does: generate the phantom with
-1 mm slices, then take `thick_slices` for the sagittal and `cut_axial` for the axial series.
+1 mm slices, then take `thick_slices` for the sagittal and `cut_axial` for the axial series; for a series of several
+angles, cut a `stack_along` each disc.
 """
 
 from __future__ import annotations
@@ -52,6 +53,17 @@ class AxialStack:
         """(slices, rows, columns)."""
         row_mm, column_mm = self.pixel_mm
         return self.slices, round(self.side_mm / row_mm), round(self.side_mm / column_mm)
+
+
+def stack_along(
+    found: LabelMap, level: str, *, slices: int = 4, pixel_mm: tuple[float, float] = (0.6, 0.6)
+) -> AxialStack:
+    """The stack of one disc of a multi-angle series: around its canal, at right angles to the sac's course there."""
+    front, back = np.asarray(found.truth.disc(level).canal_ends_lps_mm)
+    x, y, z = (front + back) / 2
+    _, to_back, up = back - front
+    tilt_deg = float(np.degrees(np.arctan2(-up, to_back)))
+    return AxialStack(centre_mm=(x, y, z), slices=slices, tilt_deg=tilt_deg, pixel_mm=pixel_mm)
 
 
 def cut_axial(phantom: Phantom, stack: AxialStack) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

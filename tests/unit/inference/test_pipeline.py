@@ -245,6 +245,67 @@ def test_where_the_chosen_series_is_refused_the_one_beside_it_is_not_listed_as_u
     assert beside.refused[1].endswith("upside down")
 
 
+def test_a_series_that_was_left_for_another_says_so_and_is_not_refused():
+    fewer = replace(T2, series_instance_uid="1.2.3.3", frame_count=9)
+    taken, left = read([T2, fewer], [Reader("a", DetectorResult(findings=(fracture("L1"),)))]).series
+    assert taken.warnings == ()
+    assert (left.used_by, left.refused) == ((), None)
+    ((code, sentence),) = left.warnings
+    assert code is ReasonCode.NOT_CHOSEN
+    assert f"{T2.series_instance_uid} was taken, as it has 15 slices, not 9" in sentence
+
+
+class Picky(Reader):
+    """A detector that refuses some series."""
+
+    def __init__(self, name, refusals):
+        super().__init__(name, DetectorResult(findings=(fracture("L1"),)))
+        self._refusals = refusals
+
+    def read(self, volume, study_instance_uid, progress, by_role):
+        if volume.series_instance_uid in self._refusals:
+            raise SeriesRefusal("no spine", code=self._refusals[volume.series_instance_uid])
+        return super().read(volume, study_instance_uid, progress, by_role)
+
+
+def test_a_series_that_is_refused_gives_way_to_another_of_its_role():
+    fewer = replace(T2, series_instance_uid="1.2.3.3", frame_count=9)
+    document = read([T2, fewer], [Picky("a", {T2.series_instance_uid: ReasonCode.BODY_PART})])
+    assert isinstance(document.of(Question.COMPRESSION_FRACTURE)[0].assessment, Present)
+    first, second = document.series
+    assert (first.used_by, first.refused) == ((), (ReasonCode.BODY_PART, "no spine"))
+    assert (second.used_by, second.refused, second.warnings) == (("a",), None, ())
+
+
+def test_where_every_series_of_a_role_is_refused_each_says_why():
+    fewer = replace(T2, series_instance_uid="1.2.3.3", frame_count=9)
+    refusals = {T2.series_instance_uid: ReasonCode.BODY_PART, "1.2.3.3": ReasonCode.ORIENTATION}
+    document = read([T2, fewer], [Picky("a", refusals)])
+    assert [s.refused for s in document.series] == [(code, "no spine") for code in refusals.values()]
+    assert document.of(Question.COMPRESSION_FRACTURE)[0].assessment.reason is ReasonCode.ORIENTATION
+
+
+@pytest.mark.parametrize("code", [ReasonCode.MISSING_SERIES, ReasonCode.FAULT])
+def test_what_another_series_would_meet_as_well_is_asked_once(code):
+    fewer = replace(T2, series_instance_uid="1.2.3.3", frame_count=9)
+    document = read([T2, fewer], [Picky("a", {T2.series_instance_uid: code})])
+    assert document.of(Question.COMPRESSION_FRACTURE)[0].assessment.reason is code
+
+
+def test_what_lacks_a_series_says_what_is_wrong_with_the_one_that_there_is():
+    roles = (SeriesRole.MR_SAGITTAL_T2, SeriesRole.MR_SAGITTAL_T1)
+    times = {"repetition_time_ms": 600.0, "echo_time_ms": 10.0}
+    t1 = replace(T2, series_instance_uid="1.2.3.3", fault=(ReasonCode.SPACING, "2 slices are missing"), **times)
+    lacking = replace(fracture("L1"), assessment=NotAssessed(reason=ReasonCode.MISSING_SERIES, sentence="It needs T1."))
+    reader = Reader("a", DetectorResult(findings=(lacking,)))
+    reader.reads = replace(reader.reads, roles=roles, beside=roles)
+    (found,) = read([T2, t1], [reader]).of(Question.COMPRESSION_FRACTURE)
+    assert found.assessment.reason is ReasonCode.SPACING
+    assert found.assessment.sentence == "It needs T1. The study has one, but 2 slices are missing."
+    (alone,) = read([T2], [reader]).of(Question.COMPRESSION_FRACTURE)
+    assert alone.assessment == lacking.assessment
+
+
 def test_the_same_input_gives_the_same_bytes():
     result = DetectorResult(findings=(fracture("L3"), fracture("T12")))
     assert encode(read([T2, CT], [Reader("m", result)])) == encode(read([T2, CT], [Reader("m", result)]))

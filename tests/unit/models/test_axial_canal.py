@@ -234,6 +234,33 @@ def test_an_area_that_cannot_be_told_from_the_cut_off_is_not_assessed_and_is_giv
     assert value(finding, "dural_sac_area") == pytest.approx(AREA, rel=0.05)
 
 
+def joined(first, *others):
+    return replace(first, other_stacks=others)
+
+
+def test_of_several_stacks_the_one_that_lies_along_the_disc_is_measured():
+    lean = 20.0
+    blocks = [
+        stack(lean_deg=lean, tilt_deg=-lean, slices=4, centre=course(lean) * (number - 1.5) * PITCH_MM, uid=f"2.25.{n}")
+        for n, number in enumerate((0, 3), start=81)
+    ]
+    found = measure(joined(stack(lean_deg=lean), *blocks), lean_deg=lean)
+    assert [f.evidence[0].source.sop_instance_uid.rpartition(".")[0] for f in found.values()] == [
+        "2.25.81", "2.25.71", "2.25.71", "2.25.82",
+    ]  # fmt: skip
+    for finding in found.values():
+        assert value(finding, "dural_sac_area") == pytest.approx(AREA, rel=0.06)
+    turns = [f.measurement("dural_sac_area").method for f in found.values()]
+    assert ["turned by 0 degrees" in t for t in turns] == [True, False, False, True]
+
+
+def test_of_several_stacks_that_miss_a_disc_the_nearest_says_why():
+    far, near = (stack(slices=4, centre=course(0.0) * at, uid=f"2.25.{n}") for n, at in ((81, -80.0), (82, 30.0)))
+    missed = measure(joined(far, near))["L5-S1"].assessment
+    assert missed.reason is ReasonCode.TRUNCATION
+    assert "the nearest is 18 mm away" in missed.sentence
+
+
 def test_slices_that_miss_a_disc_say_how_far_away_they_are():
     found = measure(stack(slices=9, centre=(0.0, 0.0, 18.0)))  # 16 mm to both sides of L3-L4
     assert found["L3-L4"].measurement("dural_sac_area") is not None

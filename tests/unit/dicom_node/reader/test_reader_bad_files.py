@@ -208,9 +208,9 @@ def test_huge_private_elements_are_skipped(study):
         block.add_new(0x11, "UN", bytes(1_000_000))
         dataset.save_as(path, enforce_file_format=True)
     series = index_study([study]).series[0]
-    held = sum(len(frame.header.dataset) for frame in series.stack.frames)
+    held = sum(len(frame.header.dataset) for frame in series.stacks[0].frames)
     assert held < 4 * 60
-    assert all(0x0029_1010 not in frame.header.dataset for frame in series.stack.frames)
+    assert all(0x0029_1010 not in frame.header.dataset for frame in series.stacks[0].frames)
     assert read_volume(series).shape == (4, 32, 24)
 
 

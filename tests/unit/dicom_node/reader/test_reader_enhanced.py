@@ -219,3 +219,23 @@ def test_an_absurd_number_of_frames_is_refused(tmp_path):
     (rejected,) = index_study([tmp_path]).rejected
     assert rejected.code is ReasonCode.PIXEL_DATA
     assert "2000000000 frame(s)" in rejected.reason
+
+
+def test_frames_of_two_angles_in_one_enhanced_axial_instance_are_two_stacks(tmp_path):
+    tilt = np.radians(15)
+    turned = [1.0, 0.0, 0.0, 0.0, float(np.cos(tilt)), float(np.sin(tilt))]
+    normal = np.cross(turned[:3], turned[3:])
+
+    def second_block(number, frame):
+        if number >= 3:
+            frame.PlaneOrientationSequence = item(ImageOrientationPatient=turned)
+            frame.PlanePositionSequence = item(ImagePositionPatient=[float(v) for v in 40 + 4 * number * normal])
+
+    plan = SeriesPlan(voxels=small_voxels(5, 10, 7), orientation=AXIAL)
+    series = index(tmp_path, enhanced(plan, per_frame=second_block, **MR_TIMING))
+    assert series.facts.fault is None
+    volume = read_volume(series)
+    (other,) = volume.other_stacks
+    assert [[s.frame for s in stack.sources] for stack in (volume, other)] == [[1, 2, 3], [4, 5]]
+    assert np.array_equal(other.voxels, plan.voxels[3:].astype(np.float32))
+    assert len(source_headers(series)) == 1

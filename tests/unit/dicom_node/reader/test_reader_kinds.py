@@ -57,15 +57,6 @@ def test_three_plane_scout_is_a_localizer_with_a_fault(indexed):
     assert role_of(series.facts) is SeriesRole.LOCALIZER
 
 
-def test_blocks_along_the_discs_are_refused_but_keep_their_plane(indexed):
-    tilt = np.radians(12)
-    tilted = (1.0, 0.0, 0.0, 0.0, float(np.cos(tilt)), float(np.sin(tilt)))
-    series = indexed(stack(1, 3, orientation=AXIAL), stack(2, 3, orientation=tilted))
-    assert "mixes 2 kinds" in refused(series, ReasonCode.MIXED)
-    assert series.facts.plane is Plane.AXIAL
-    assert role_of(series.facts) is SeriesRole.MR_AXIAL_T2
-
-
 def test_of_two_echoes_the_longer_is_read(indexed):
     first = stack(1, attributes={"EchoTime": 20.0})
     second = stack(2, attributes={"EchoTime": 100.0})

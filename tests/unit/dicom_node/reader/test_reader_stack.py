@@ -34,7 +34,7 @@ def without(*keywords, of=lambda _index: True):
 
 
 def refused(series, code):
-    assert series.stack is None
+    assert series.stacks == ()
     assert series.facts.fault is not None
     assert series.facts.fault[0] is code
     with pytest.raises(SeriesRefusal) as caught:
@@ -199,3 +199,19 @@ def test_one_frame_of_reference_is_kept(indexed):
     series = indexed(ct(4))
     assert read_volume(series).frame_of_reference_uid == series.facts.frame_of_reference_uids[0]
     assert series.facts.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "moment"),
+    [
+        ({"AcquisitionDate": "20260102", "AcquisitionTime": "091530.25"}, "2026-01-02T09:15:30"),
+        ({"AcquisitionDateTime": "20260102091530.5+0100", "AcquisitionTime": "08"}, "2026-01-02T09:15:30"),
+        ({"AcquisitionTime": "091530", "SeriesDate": "20260103", "SeriesTime": "100000"}, "2026-01-03T10:00:00"),
+        ({"AcquisitionDate": "20260102", "AcquisitionTime": "09", "SeriesTime": None}, None),
+    ],
+    ids=["acquisition", "date and time in one", "series", "hour alone"],
+)
+def test_when_a_series_was_acquired(indexed, attributes, moment):
+    facts = indexed(ct(3, number=7, attributes=attributes)).facts
+    assert (facts.acquired_at and facts.acquired_at.isoformat()) == moment
+    assert facts.series_number == 7
