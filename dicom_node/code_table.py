@@ -192,6 +192,7 @@ OTHERS: dict[str, Concept] = {
             radelement="RDES230",
         ),
         Concept(value="76107001", scheme="SCT", meaning="Spinal stenosis", source=VSAC, radelement="RDES300"),
+        Concept(value="371000119109", scheme="SCT", meaning="Stenosis of intervertebral foramina", source=VSAC),
         Concept(value="77547008", scheme="SCT", meaning="Degenerative disc disease", source=VSAC, radelement="RDES300"),
     )
 }
@@ -237,6 +238,10 @@ OWN_MEASUREMENTS = _own(
         "DISC_H_M": "Middle disc height",
         "DISC_H_P": "Posterior disc height",
         "CANAL_AP": "Spinal canal antero-posterior diameter",
+        "FORAMEN_H": "Neural foramen height between pedicles",
+        "FORAMEN_W": "Neural foramen width at the disc",
+        "FORAMEN_AREA": "Neural foramen area in the parasagittal plane",
+        "FORAMEN_FAT": "Share of the neural foramen with fat signal, MR",
         "SLIP": "Slip of a vertebra on the one below, anterior positive",
         "SLIP_PCT": "Slip over depth of the lower superior endplate",
         "WEDGE_ANGLE": "Vertebral body wedge angle, kyphotic positive",
@@ -297,6 +302,9 @@ OWN_EVALUATIONS = _own(
 
 OWN_SITES = _own({"T13": "T13 vertebra (transitional)", "L6": "L6 vertebra (transitional)"})
 
+OWN_REGIONS = _own({"FORAMEN": "Intervertebral foramen at the disc"})
+"""PS3.16 has no neural foramen by level: the site is the disc, its side, and this as topographical modifier."""
+
 OWN_DISCS = _own(
     {
         "DISC_T12_T13": "T12/T13 disc (transitional)",
@@ -352,6 +360,7 @@ ALL_CONCEPTS: tuple[Concept, ...] = tuple(
         OWN_MEASUREMENTS,
         OWN_EVALUATIONS,
         OWN_SITES,
+        OWN_REGIONS,
         OWN_DISCS,
         OWN_REASONS,
     )

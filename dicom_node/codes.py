@@ -6,7 +6,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
 from dicom_node import code_table as table
-from inference.anatomy import Disc, EndplateSide, Laterality, Site, Vertebra, parse_level
+from inference.anatomy import Disc, EndplateSide, Laterality, Region, Site, Vertebra, parse_level
 from inference.errors import ReasonCode
 from inference.findings import Absent, Assessment, Grade, NotAssessed, Present, Question
 from inference.provenance import MANUFACTURER
@@ -41,6 +41,10 @@ MEASUREMENTS: dict[str, Code] = {
     "middle_disc_height": table.OWN_MEASUREMENTS["DISC_H_M"].code,
     "posterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_P"].code,
     "canal_ap_diameter": table.OWN_MEASUREMENTS["CANAL_AP"].code,
+    "foraminal_height": table.OWN_MEASUREMENTS["FORAMEN_H"].code,
+    "foraminal_width": table.OWN_MEASUREMENTS["FORAMEN_W"].code,
+    "foraminal_area": table.OWN_MEASUREMENTS["FORAMEN_AREA"].code,
+    "foraminal_fat_fraction": table.OWN_MEASUREMENTS["FORAMEN_FAT"].code,
     "slip": table.OWN_MEASUREMENTS["SLIP"].code,
     "slip_percent": table.OWN_MEASUREMENTS["SLIP_PCT"].code,
     "body_wedge_angle": table.OWN_MEASUREMENTS["WEDGE_ANGLE"].code,
@@ -63,6 +67,9 @@ MAIN_MEASUREMENT: dict[Question, str] = {
     Question.SPONDYLOLISTHESIS: "slip",
 }
 """The number that a reader expects for a question: where it could not be had, the report says why (QUALIFIERS)."""
+
+FORAMINAL = table.OTHERS["371000119109"].code
+"""What stenosis is called at a foramen."""
 
 GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
     "genant": (
@@ -109,6 +116,8 @@ SIDES: dict[Laterality, Code] = {
     Laterality.BILATERAL: table.SCT["51440002"].code,
 }
 """CID 244."""
+
+REGIONS: dict[Region, Code] = {Region.FORAMEN: table.OWN_REGIONS["FORAMEN"].code}
 
 ENDPLATES: dict[EndplateSide, Code] = {
     EndplateSide.SUPERIOR: table.SCT["264217000"].code,
@@ -166,12 +175,27 @@ def _disc_code(disc: Disc) -> Code:
 
 
 def site_codes(site: Site) -> tuple[Code, Code | None, Code | None]:
-    """(anatomic location, laterality, topographical modifier) of a site."""
+    """(anatomic location, laterality, topographical modifier: its endplate or region) of a site."""
+    part = None if site.endplate is None else ENDPLATES[site.endplate]
     return (
         level_code(site.level),
         None if site.side is None else SIDES[site.side],
-        None if site.endplate is None else ENDPLATES[site.endplate],
+        part if site.region is None else REGIONS[site.region],
     )
+
+
+def question_code(question: Question, site: Site) -> Code:
+    """What a question is called at a site."""
+    if question is Question.STENOSIS and site.region is Region.FORAMEN:
+        return FORAMINAL
+    return QUESTIONS[question]
+
+
+def main_measurement(question: Question, site: Site) -> str | None:
+    """The name of the number that a reader expects for a question at a site, None where there is none."""
+    if question is Question.STENOSIS and site.region is Region.FORAMEN:
+        return "foraminal_height"
+    return MAIN_MEASUREMENT.get(question)
 
 
 def structure_code(structure: Structure, level: str | None) -> Code:

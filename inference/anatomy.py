@@ -62,6 +62,13 @@ class Laterality(StrEnum):
     BILATERAL = "bilateral"
 
 
+class Region(StrEnum):
+    """A part of a level, where a finding is not about the level as a whole."""
+
+    FORAMEN = "foramen"
+    """The neural (intervertebral) foramen of one side, named by its disc."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disc:
     """The intervertebral disc between two neighbouring vertebrae."""
@@ -92,7 +99,7 @@ class Disc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where in the spine: a level (``L1`` or ``L4-L5``), and a side or an endplate where they matter.
+    """Where in the spine: a level (``L1`` or ``L4-L5``), and a side, an endplate or a region where they matter.
 
     ``level`` None means the study as a whole.
     """
@@ -100,20 +107,24 @@ class Site:
     level: str | None = None
     side: Laterality | None = None
     endplate: EndplateSide | None = None
+    region: Region | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a level that is not a name of this module."""
-        if self.level is not None:
-            parse_level(self.level)
+        """Refuse a level that is not a name of this module, and a foramen without a disc and a side."""
+        level = None if self.level is None else parse_level(self.level)
+        is_foramen = isinstance(level, Disc) and self.side is not None and self.endplate is None
+        if self.region is Region.FORAMEN and not is_foramen:
+            msg = f"a foramen is named by a disc and a side alone, got {self.level}, {self.side} and {self.endplate}"
+            raise ValueError(msg)
 
     @property
-    def order(self) -> tuple[int, int, str, str]:
+    def order(self) -> tuple[int, int, str, str, str]:
         """Sort key: head to foot, a vertebra before the disc below it, the whole study first."""
         if self.level is None:
-            return (0, 0, self.side or "", self.endplate or "")
+            return (0, 0, self.region or "", self.side or "", self.endplate or "")
         level = parse_level(self.level)
         place = (level.value, 0) if isinstance(level, Vertebra) else (level.above.value, 1)
-        return (*place, self.side or "", self.endplate or "")
+        return (*place, self.region or "", self.side or "", self.endplate or "")
 
 
 def parse_level(name: str) -> Vertebra | Disc:

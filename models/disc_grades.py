@@ -47,6 +47,11 @@ NEEDS: Mapping[str, frozenset[Contrast]] = {
 either will do."""
 
 
+WITH_SLIP = frozenset({Sign.LISTHESIS})
+"""The outputs whose probability weighs the measured slip beside the logit. It helps no other sign
+(`training.measure_evidence`)."""
+
+
 class Vote(StrEnum):
     """What a probability says about a sign."""
 
@@ -57,7 +62,10 @@ class Vote(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Turns one output's logit into a probability (Platt scaling), and that into yes, no or unsure.
+    """Turns one output's logit, and the slip, into a probability, and that into yes, no or unsure.
+
+    The probability is a logistic regression (Platt scaling) on the logit and, for the outputs of WITH_SLIP, on the
+    slip's size, or on the fact that there is none.
 
     Unsure: between ``unsure_above`` and ``unsure_below``, where neither yes nor no can be ruled out at the error rate
     that the grader was made for, separately among discs with and without the sign (class-conditional conformal
@@ -67,13 +75,23 @@ class Scale:
 
     slope: float
     offset: float
+    slip: float
+    """Added for each percent of the slip's size; 0 where the output does not weigh it."""
+    no_slip: float
+    """Added where no slip was measured."""
     threshold: float
     unsure_above: float
     unsure_below: float
 
-    def probability(self, logit: FloatArray) -> FloatArray:
-        """Calibrated probability."""
-        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope * logit + self.offset))))
+    def probability(self, logit: FloatArray, slip: FloatArray | float = np.nan) -> FloatArray:
+        """Calibrated probability.
+
+        Args:
+            logit: of the network.
+            slip: its size as `models.disc_slips.slip_size` gives it, NaN where not measured; one for each logit.
+        """
+        weighed = np.where(np.isfinite(slip), self.slip * np.nan_to_num(slip), self.no_slip)
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope * logit + weighed + self.offset))))
 
     def vote(self, probability: float) -> Vote:
         """Yes, no or unsure."""

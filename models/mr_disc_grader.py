@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from inference.anatomy import EndplateSide, Site
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
-from inference.findings import Absent, Calibration, Finding, Grade, NotAssessed, Present, Question
+from inference.findings import Absent, Assessment, Calibration, Finding, Grade, NotAssessed, Present, Question
 from inference.geometry import Volume
-from inference.measure.reading import DiscReading, SpineReading
+from inference.measure.reading import DiscReading, SpineReading, Unmeasured
 from inference.pipeline import DetectorResult, Progress
 from inference.provenance import ModelIdentity
 from inference.series.eligibility import Reads
@@ -20,7 +20,19 @@ from inference.series.role import SeriesRole
 from inference.spine_findings import Subject, disc_finding
 from models.bundle import Bundle
 from models.disc_crops import CHANNELS, SIDE, Contrast, view_discs
-from models.disc_grades import DEGENERATED, NEEDS, OUTPUTS, PFIRRMANN_STEPS, Scale, Sign, Vote, pfirrmann_of, scales_of
+from models.disc_grades import (
+    DEGENERATED,
+    NEEDS,
+    OUTPUTS,
+    PFIRRMANN_STEPS,
+    WITH_SLIP,
+    Scale,
+    Sign,
+    Vote,
+    pfirrmann_of,
+    scales_of,
+)
+from models.disc_slips import slip_size, slips_of
 from models.engines import Engine
 from models.mr_sagittal import MrSagittalDetector
 
@@ -38,7 +50,17 @@ QUESTIONS: Mapping[Sign, Question] = {
     Sign.UPPER_ENDPLATE: Question.ENDPLATE_CHANGE,
     Sign.LOWER_ENDPLATE: Question.ENDPLATE_CHANGE,
 }
+NO_BODIES = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the bodies beside the disc were not told apart")
+NO_SLIP_NOTE = "The slip was not measured here ({why}): the probability rests on the image alone."
 MODIC_NOTE = "The type is not told: types 1 and 3 are too rare in the training data to be learned."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _View:
+    """What one series shows, by level."""
+
+    crops: Mapping[str, NDArray[np.float32]]
+    slips: Mapping[str, float | Unmeasured]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +70,8 @@ class _Graded:
     disc: DiscReading
     shown: frozenset[Contrast]
     probability: Mapping[str, float]
+    no_slip: str | None
+    """Why no series has the disc's slip; None where one has."""
 
 
 class MrDiscGrader:
@@ -79,7 +103,7 @@ class MrDiscGrader:
     ) -> DetectorResult:
         """Grades of every disc of the series; SeriesRefusal when no spine can be read on it."""
         reading = self._segmenter.read_spine(volume, progress)
-        views: dict[Contrast, dict[str, NDArray[np.float32]]] = {}
+        views: dict[Contrast, _View] = {}
         unread: dict[SeriesRole, tuple[ReasonCode, str]] = {}
         for role, beside in by_role.items():
             try:
@@ -92,28 +116,36 @@ class MrDiscGrader:
         findings = [f for disc in graded for f in _findings(disc, subject, self._scales)]
         return DetectorResult(findings=tuple(_said_once(findings, subject)), unread=unread)
 
-    def _view(self, volume: Volume, progress: Progress) -> dict[str, NDArray[np.float32]]:
-        """The crops of a series by level; SeriesRefusal where it shows no spine."""
+    def _view(self, volume: Volume, progress: Progress) -> _View:
+        """The crops and slips of a series by level; SeriesRefusal where it shows no spine."""
         reading = self._segmenter.read_spine(volume, progress)
         if not reading.discs:
-            return {}
-        return dict(zip((disc.level.name for disc in reading.discs), view_discs(reading, volume), strict=True))
+            return _View(crops={}, slips={})
+        levels = [disc.level.name for disc in reading.discs]
+        return _View(crops=dict(zip(levels, view_discs(reading, volume), strict=True)), slips=slips_of(reading))
 
-    def _grade(
-        self, reading: SpineReading, views: Mapping[Contrast, Mapping[str, NDArray[np.float32]]]
-    ) -> Iterator[_Graded]:
+    def _grade(self, reading: SpineReading, views: Mapping[Contrast, _View]) -> Iterator[_Graded]:
         empty = np.zeros((len(CHANNELS), SIDE, SIDE), np.float32)
         for disc in reading.discs:
             level = disc.level.name
-            image = np.concatenate([views.get(contrast, {}).get(level, empty) for contrast in Contrast])
+            shown = {contrast: view for contrast, view in views.items() if level in view.crops}
+            image = np.concatenate([shown[c].crops[level] if c in shown else empty for c in Contrast])
             logits = self._engine.run(image[None])[0].mean(axis=0)  # over the members
+            slips = [view.slips.get(level, NO_BODIES) for view in shown.values()] or [NO_BODIES]
+            size = slip_size(np.array([np.nan if isinstance(slip, Unmeasured) else slip for slip in slips]))
             yield _Graded(
                 disc=disc,
-                shown=frozenset(contrast for contrast, view in views.items() if level in view),
+                shown=frozenset(shown),
                 probability={
-                    name: float(self._scales[name].probability(logits[place])) for place, name in enumerate(OUTPUTS)
+                    name: float(self._scales[name].probability(logits[place], size))
+                    for place, name in enumerate(OUTPUTS)
                 },
+                no_slip=_first_reason(slips) if np.isnan(size) else None,
             )
+
+
+def _first_reason(slips: Sequence[float | Unmeasured]) -> str:
+    return next(slip.sentence for slip in slips if isinstance(slip, Unmeasured))
 
 
 def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) -> Iterator[Finding]:
@@ -133,8 +165,15 @@ def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) ->
             operating_point=f"probability >= {scales[sign].threshold:g}",
             evidence=(subject.point(graded.disc.centre_index),),
             model=subject.model.name,
-            note=MODIC_NOTE if sign is Sign.MODIC and isinstance(answer, Present) else None,
+            note=_note(sign, graded, answer),
         )
+
+
+def _note(sign: Sign, graded: _Graded, answer: Assessment) -> str | None:
+    """What the reader of an answer should know beside it."""
+    if sign in WITH_SLIP and graded.no_slip is not None:
+        return NO_SLIP_NOTE.format(why=graded.no_slip)
+    return MODIC_NOTE if sign is Sign.MODIC and isinstance(answer, Present) else None
 
 
 def _said_once(findings: Sequence[Finding], subject: Subject) -> Iterator[Finding]:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from inference.anatomy import Vertebra
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
 from inference.findings import Question
+from inference.foramen_findings import foramen_findings
 from inference.geometry import Plane, Volume
 from inference.marrow_findings import NO_FAT_SUPPRESSED, SeriesMarrow, with_marrow
 from inference.measure import read_sagittal
 from inference.measure.confidence import check_confidence, outline_confidence
+from inference.measure.foramen_fat import fat_shares
 from inference.measure.levels import NAMED_METHOD
 from inference.measure.marrow import read_marrow
 from inference.measure.matching import match_readings
@@ -54,6 +56,8 @@ FAT_SUPPRESSED: Mapping[SeriesRole, str] = {
 }
 """Series on which marrow oedema is looked for, in order of preference, and their names in a sentence. STIR first: it
 suppresses fat by its T1, also where the field is uneven."""
+FAT_BRIGHT: Mapping[SeriesRole, str] = {SeriesRole.MR_SAGITTAL_T2: "T2", SeriesRole.MR_SAGITTAL_T1: "T1"}
+"""Series on which fat shines, and their names in words."""
 NAMES_FROM = (SeriesRole.LOCALIZER, *ROLES)
 """Any sagittal MR with a larger field of view may tell where the sacrum is."""
 CANNOT_NAME = "A sagittal series with a larger field of view cannot name the levels"
@@ -113,13 +117,16 @@ class MrSagittalDetector:
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         stenosis = self._policies.stenosis if role in SUITABLE[Question.STENOSIS] else None
         findings = findings_of(reading, subject, self._policies.fracture, stenosis)
+        contrast = None if role is None else FAT_BRIGHT.get(role)
+        fat = fat_shares(reading, volume) if contrast else {}
+        foramina = foramen_findings(reading, subject, fat, contrast or "")
         marrow, doubt = self._marrow(reading, subject, by_role, progress)
         reading = reading if doubt is None else with_doubt(reading, doubt)
         self._last = (volume, reading)  # a grader asks for this one, not for the series beside it
         unread = {} if isinstance(marrow, SeriesMarrow) else self._unread(volume, by_role, marrow)
         named = larger if reading.numbering.method == NAMED_METHOD else None
         return DetectorResult(
-            findings=with_marrow(findings, marrow),
+            findings=(*with_marrow(findings, marrow), *foramina),
             numbering=reading.numbering,
             segmentation=segmentation_of(reading, subject),
             warnings=reading.warnings,

@@ -1,8 +1,8 @@
 """Findings drawn over the images that they were read from, as PNG files for people without a DICOM viewer.
 
-One picture of the mid-sagittal slice and one of each slice that carries the evidence of an abnormal finding. No
-identity of the
-patient is on them: the pixels are the series' own, and text comes from the findings only.
+One picture of the mid-sagittal slice and one of each slice that carries the evidence of an abnormal finding or of a
+measured foramen, which no other slice shows. No identity of the patient is on them: the pixels are the series' own, and
+text comes from the findings only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.anatomy import Region
 from inference.errors import SpineError
 from inference.findings import (
     FIVE_QUESTIONS,
@@ -52,6 +53,8 @@ NAMES: dict[Question, str] = {
     Question.DISC_HERNIATION: "disc herniation",
     Question.ENDPLATE_CHANGE: "endplate change",
 }
+FORAMINAL = "foraminal narrowing"
+"""What stenosis is called at a foramen."""
 SCALES: dict[str, str] = {
     "genant": "Genant",
     "genant_shape": "shape",
@@ -104,11 +107,12 @@ def _render_stack(
     """Its middle slice, and every slice with something abnormal."""
     low, high = np.percentile(volume.voxels, WINDOW_PERCENTILES)
     abnormal = [f for f in findings.findings if isinstance(f.assessment, Present)]
+    drawn = [*abnormal, *(f for f in findings.findings if f.site.region and f.evidence and f not in abnormal)]
     middle = midsagittal_slice(volume, segmentation)
-    for index in sorted({middle, *_slices_of(volume, abnormal)}):
+    for index in sorted({middle, *_slices_of(volume, drawn)}):
         grey = _grey(volume.voxels[index], float(low), float(high))
         canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
-        shown = [f for f in abnormal if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
+        shown = [f for f in drawn if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
         _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal if f.site.endplate is None})
         _draw_findings(canvas, volume, index, shown)
         _write_panel(canvas, volume, findings, index, shown)
@@ -126,6 +130,8 @@ def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
 def describe(finding: Finding) -> str:
     """One line for an abnormal finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
     line = f"{_place(finding)}: {_what(finding)}"
+    if isinstance(finding.assessment, NotAssessed):
+        line += " (measured, not judged)"
     if finding.probability is not None:
         line += f" (probability {finding.probability:.2f}, {CALIBRATIONS[finding.calibration.value]})"
     return line
@@ -141,13 +147,15 @@ def describe_site(findings: Sequence[Finding]) -> str:
 
 
 def _place(finding: Finding) -> str:
-    return " ".join(filter(None, (finding.site.level or "study", finding.site.endplate)))
+    return " ".join(filter(None, (finding.site.level or "study", finding.site.endplate, finding.site.side)))
 
 
 def _what(finding: Finding) -> str:
-    return ", ".join(
-        [NAMES[finding.question], *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)]
-    )
+    return ", ".join([_name(finding), *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)])
+
+
+def _name(finding: Finding) -> str:
+    return FORAMINAL if finding.site.region is Region.FORAMEN else NAMES[finding.question]
 
 
 def _check_pair(volume: Volume, segmentation: Segmentation) -> None:
@@ -223,7 +231,8 @@ def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) ->
             canvas.line(line, WARNING)
         canvas.label(points[1], f"{measured.value:.0f}°", WARNING, size=14, anchor="lm")
         return
-    canvas.line(points, ABNORMAL if evidence.measurement is None else WARNING)
+    mark = ABNORMAL if isinstance(finding.assessment, Present) else INK
+    canvas.line(points, mark if evidence.measurement is None else WARNING)
     if measured is not None and measured.unit == "mm" and evidence.geometry.type is GeometryType.POLYLINE:
         top = min(points, key=lambda p: p[1])
         canvas.label(top, f"{measured.value:.1f}", WARNING, size=14, anchor="mb")
@@ -248,7 +257,8 @@ def _write_panel(
             left = sum(len(other) for other in groups[number:])
             canvas.write(f"... and {left} more in findings.json", WARNING, size=15)
             return
-        canvas.write(line, ABNORMAL, size=15)
+        is_abnormal = any(isinstance(finding.assessment, Present) for finding in group)
+        canvas.write(line, ABNORMAL if is_abnormal else INK, size=15)
         if numbers:
             canvas.write(numbers, INK, size=13, gap=6)
 
@@ -262,8 +272,8 @@ def _measured(finding: Finding) -> str:
 
 
 def summarise(question: Question, findings: StudyFindings) -> str:
-    """One line for a question: where it is present, where absent, or why it was not assessed."""
-    answers = findings.of(question)
+    """One line for a question: where it is present, where absent, or why it was not assessed; without foramina."""
+    answers = [finding for finding in findings.of(question) if finding.site.region is None]
     present = [f.site.level or "study" for f in answers if isinstance(f.assessment, Present)]
     absent = [f for f in answers if isinstance(f.assessment, Absent)]
     refused = [f.assessment for f in answers if isinstance(f.assessment, NotAssessed)]

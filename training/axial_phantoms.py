@@ -83,7 +83,7 @@ def _rows(phantom: Phantom, detector: MrAxialCanalDetector, rng: np.random.Gener
     by_role = {SeriesRole.MR_AXIAL_T2: axial, SeriesRole.MR_SAGITTAL_T2: sagittal}
     result = detector.read(axial, STUDY, lambda _doing, _done: None, by_role)
     for finding in result.findings:
-        if finding.question is Question.STENOSIS and finding.site.level in DISCS:
+        if finding.question is Question.STENOSIS and finding.site.region is None and finding.site.level in DISCS:
             yield _row(finding, phantom, sac, axial)
 
 

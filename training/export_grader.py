@@ -1,4 +1,7 @@
-"""Score and ship the disc grader: `python -m training.export_grader --run DIR [--bundle DIR]`.
+"""Score and ship the disc grader: `python -m training.export_grader --run DIR [--bundle DIR] [--from-bundle]`.
+
+With ``--from-bundle`` the networks are those of the bundle itself, whose file stays as it is: only their scales,
+scores and card are made anew. The run's folder then holds the discs alone, which are cut when they are not there.
 
 Every network of a run grades the patients of its own fold, which it has not seen; from those grades come the scores,
 the scales of the probabilities and the thresholds. The bundle then holds all networks together: each disc gets the mean
@@ -10,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,16 +43,28 @@ from training.grader_card import draw_reliability, render_grader_card
 from training.grader_data import Samples, load_samples
 from training.grader_network import DiscGrader
 from training.grader_pictures import draw_mistakes
-from training.grader_scores import BOOTSTRAPS, cross_scaled, fit_scale, is_graded, score_discs, score_subgroups
+from training.grader_scores import (
+    BOOTSTRAPS,
+    cross_scaled,
+    fit_scale,
+    is_graded,
+    score_discs,
+    score_slip,
+    score_subgroups,
+    slip_for,
+)
+from training.grader_shipped import shipped_logits, training_of
 from training.midsagittal import FOLD_SEED, FOLDS
-from training.train_grader import SAMPLES, load_member, member_path, predict
+from training.spider import default_data_folder
+from training.train_grader import SAMPLES, load_member, member_path, predict, prepare_samples
 
 log = logging.getLogger(__name__)
 NAME = "mr_disc_grading"
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 CHANGES = {
     "0.1.0": "first version",
     "0.2.0": "crops reach behind the canal; two networks a fold; nothing is said where neither answer is sure",
+    "0.3.0": "the networks of 0.2.0; spondylolisthesis weighs the measured slip, too; every scale fitted anew",
 }
 REFERENCES = [
     "van der Graaf et al., Lumbar spine segmentation in MR images: a dataset and a public benchmark, Sci. Data 2024",
@@ -57,6 +72,18 @@ REFERENCES = [
     "Frank and Hall, A simple approach to ordinal classification, ECML 2001",
     "Vovk, Conditional validity of inductive conformal predictors, ACML 2012",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Networks:
+    """Networks to ship, and what they say of discs that they have not seen."""
+
+    logits: NDArray[np.float64]
+    """(disc, output), each disc by the networks of its fold."""
+    weights: bytes
+    """The ONNX file."""
+    training: dict[str, Any]
+    """How they were trained, as it stands in a bundle's metadata."""
 
 
 class Ensemble(nn.Module):  # type: ignore[misc] # torch's types are not read, see pyproject.toml
@@ -158,32 +185,42 @@ def describe(digest: str, scales: dict[str, dict[str, float]], run: dict[str, An
     }
 
 
+def networks_of_run(run_folder: Path, samples: Samples) -> Networks:
+    """The finished networks of a run, written as one graph into the run's folder."""
+    members = finished_members(run_folder)
+    networks = [round_weights(load_member(path)) for paths in members.values() for path in paths]
+    new = run_folder / "model.onnx"
+    parity = write_onnx(Ensemble(networks), new)
+    training = {
+        "patients": len(np.unique(samples.patients)), "discs": len(samples.targets), "folds": FOLDS,
+        "fold_seed": FOLD_SEED, "members_per_fold": len(members[0]), "parity_max_abs_logit": float(f"{parity:.1e}"),
+    }  # fmt: skip
+    return Networks(logits=out_of_fold(members, samples), weights=new.read_bytes(), training=training)
+
+
+def networks_of_bundle(bundle: Path, samples: Samples) -> Networks:
+    """The networks inside a bundle as they are."""
+    weights = (bundle / "models" / "model.onnx").read_bytes()
+    return Networks(logits=shipped_logits(bundle, samples), weights=weights, training=training_of(bundle))
+
+
 def fit_scales(logits: FloatArray, samples: Samples) -> dict[str, dict[str, float]]:
     """The scale of each output, from all discs that are graded for it."""
     scales = {}
     for place, name in enumerate(OUTPUTS):
-        shown = is_graded(samples, name)
-        scale = fit_scale(logits[shown, place], samples.targets[shown, place].astype(np.float64))
+        shown, slip = is_graded(samples, name), slip_for(samples, name)
+        truth = samples.targets[shown, place].astype(np.float64)
+        scale = fit_scale(logits[shown, place], truth, None if slip is None else slip[shown])
         scales[name] = {key: round(value, 4) for key, value in asdict(scale).items()}
     return scales
 
 
-def export(run_folder: Path, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
-    """Score the run and write the bundle; returns the metrics."""
-    samples, members = load_samples(run_folder / SAMPLES), finished_members(run_folder)
-    logits = out_of_fold(members, samples)
+def export(networks: Networks, samples: Samples, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
+    """Score the networks and write the bundle; returns the metrics."""
+    logits = networks.logits
     scores, answers = score_discs(logits, samples, bootstraps=bootstraps), cross_scaled(logits, samples)
-    scales = fit_scales(logits, samples)
-    for folder in ("configs", "models", "docs"):
-        (bundle / folder).mkdir(parents=True, exist_ok=True)
-    new = bundle / "models" / "model.onnx.new"
-    networks = [round_weights(load_member(path)) for paths in members.values() for path in paths]
-    parity = write_onnx(Ensemble(networks), new)
-    training = {
-        "patients": scores["patients"], "discs": scores["discs"], "folds": FOLDS, "fold_seed": FOLD_SEED,
-        "members_per_fold": len(members[0]), "parity_max_abs_logit": float(f"{parity:.1e}"),
-    }  # fmt: skip
-    metadata = describe(hashlib.sha256(new.read_bytes()).hexdigest(), scales, training)
+    digest = hashlib.sha256(networks.weights).hexdigest()
+    metadata = describe(digest, fit_scales(logits, samples), networks.training)
     metadata["eval_metrics"] = {"pfirrmann_kappa_quadratic": scores["pfirrmann"]["kappa_quadratic"]["value"]}
     metrics = {
         "schema": "spine-grading-metrics/1",
@@ -191,9 +228,14 @@ def export(run_folder: Path, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> d
         "protocol": "five folds of patients; each disc graded by the networks that have not seen its patient",
         "data": "SPIDER mid-sagittal slices (real)",
         "scores": scores,
+        "slip": score_slip(logits, samples, bootstraps=bootstraps),
         "subgroups": score_subgroups(logits, samples),
         "failures": draw_mistakes(answers, samples, bundle / "docs" / "failures"),
     }
+    for folder in ("configs", "models", "docs"):
+        (bundle / folder).mkdir(parents=True, exist_ok=True)
+    new = bundle / "models" / "model.onnx.new"
+    new.write_bytes(networks.weights)
     new.replace(bundle / "models" / "model.onnx")
     write_json(metadata, bundle / "configs" / "metadata.json")
     write_json(metrics, bundle / "docs" / "metrics.json")
@@ -207,10 +249,17 @@ def main(
     *,
     run: Annotated[Path, typer.Option(help="Output folder of training.train_grader.")],
     bundle: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("models/bundles") / NAME,
+    from_bundle: Annotated[bool, typer.Option(help="Keep the bundle's own networks, not the run's.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds mr_spider_midsagittal.")] = None,
 ) -> None:
     """Score the disc grader on unseen patients and write its bundle."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
-    metrics = export(run, bundle)
+    if from_bundle:
+        run.mkdir(parents=True, exist_ok=True)
+        prepare_samples(data or default_data_folder(), run)
+    samples = load_samples(run / SAMPLES)
+    networks = networks_of_bundle(bundle, samples) if from_bundle else networks_of_run(run, samples)
+    metrics = export(networks, samples, bundle)
     for name, scores in metrics["scores"].items():
         log.info("%s %s", name, scores)
 

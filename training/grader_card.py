@@ -10,6 +10,7 @@ import numpy as np
 
 from inference.geometry import FloatArray
 from models.disc_grades import OUTPUTS, PFIRRMANN_STEPS, Sign
+from models.disc_slips import LARGEST_PERCENT
 from training.grader_scores import BINS, ERROR
 
 mpl.use("Agg")
@@ -33,6 +34,10 @@ and endplate change. Research use only: not a medical device; a physician decide
   canal on T1, then on T2; all 0 where a contrast is missing. Outlines by mr_sagittal_segmentation.
 - Output `logits`, float32 `[disc, member, {outputs}]`; `spine.scales` in the metadata turns the mean over the members
   into a calibrated probability and an answer.
+- Beside the logit, spondylolisthesis weighs the slip that is measured on the outlines: the size of its mean over T1 and
+  T2 in percent of the endplate below, {largest_slip:g} % at most (`slip` and `no_slip` in its scale). L5-S1 has none,
+  because the sacrum is not outlined; nor has a disc beside a body that is not measured. There the probability rests on
+  the image alone, and the finding says so.
 - {members} networks (residual, 0.4 million parameters each). SHA-256 of `models/model.onnx`: `{sha256}`.
 
 ## Training
@@ -47,12 +52,17 @@ is wrong.
     python -m training.train_grader --data DIR --out RUN --members {per_fold}
     python -m training.export_grader --run RUN
 
+Without the run, from the networks inside the bundle (RUN then holds the discs alone, which are cut again):
+
+    python -m training.export_grader --run RUN --data DIR --from-bundle
+
 ## Measured: cross-validation on real patients
 
-{protocol}. Scales and thresholds of each fold come from the other folds. In brackets: 95 % by
-bootstrap over patients. Series in which no spine is found are not among the discs; a disc that lacks a contrast that an
-answer needs is not graded for it. What ships is the mean of all networks, which was not measured as such: each patient
-was seen by some of them.
+{protocol}: {scored} discs of
+{patients} patients, as the shipped segmentation cuts them now. Scales and thresholds of each fold come from the other
+folds. In brackets: 95 % by bootstrap over patients. Series in which no spine is found are not among the discs; a disc
+that lacks a contrast that an answer needs is not graded for it. What ships is the mean of all networks, which was not
+measured as such: each patient was seen by some of them.
 
 {table}
 
@@ -60,6 +70,14 @@ Between two probabilities of each sign nothing is said (conformal prediction, ma
 with the sign and among discs without it):
 
 {unsure}
+
+Spondylolisthesis, AUC with the slip weighed and by the logit alone:
+
+{slip}
+
+What else was tried beside the logit helped neither spondylolisthesis nor Modic on held-out patients: the slip's
+direction, the other outputs' logits, the same logit at the discs above and below
+(`python -m training.measure_evidence --run RUN`).
 
 Pfirrmann grades, radiologist (rows I to V) against this model (columns):
 
@@ -112,7 +130,11 @@ def render_grader_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str
         folds=training["folds"],
         fold_seed=training["fold_seed"],
         per_fold=training["members_per_fold"],
+        scored=metrics["scores"]["discs"],
+        patients=metrics["scores"]["patients"],
         protocol=_sentence(metrics["protocol"]),
+        largest_slip=LARGEST_PERCENT,
+        slip=_slip_table(metrics["slip"]),
         table=_table(metrics["scores"]),
         error=ERROR,
         unsure=_unsure_table(metrics["scores"]),
@@ -161,6 +183,15 @@ def _unsure_table(scores: dict[str, Any]) -> str:
             _row([_words(sign), f"{score['unsure']:.0%}", _interval(score["kappa_when_sure"]),
                   f"{score['sensitivity_when_sure']:.2f}", f"{score['specificity_when_sure']:.2f}"])
         )  # fmt: skip
+    return "\n".join(rows)
+
+
+def _slip_table(groups: dict[str, Any]) -> str:
+    rows = ["| discs | number | with the sign | AUC with the slip | AUC without |", "|---|---|---|---|---|"]
+    rows += [
+        _row([name, g["discs"], g["positives"], _interval(g["auc"]), _interval(g["auc_without"])])
+        for name, g in groups.items()
+    ]
     return "\n".join(rows)
 
 

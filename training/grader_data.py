@@ -18,8 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.errors import SeriesRefusal
+from inference.measure.reading import Unmeasured
 from models.disc_crops import CHANNELS, SIDE, Contrast, view_discs
 from models.disc_grades import PFIRRMANN_STEPS, Sign
+from models.disc_slips import slips_of
 from models.mr_sagittal import MrSagittalDetector
 from training.midsagittal import GradedPatient, draw_folds, read_graded
 
@@ -36,6 +38,8 @@ class Samples:
     """(disc, contrast): which contrasts there are."""
     targets: NDArray[np.float32]
     """(disc, output), see models.disc_grades.OUTPUTS."""
+    slips: NDArray[np.float32]
+    """(disc, contrast): percent with its sign, NaN where not measured."""
     levels: NDArray[np.str_]
     patients: NDArray[np.str_]
     folds: NDArray[np.int64]
@@ -64,6 +68,7 @@ def cut_samples(data: Path, detector: MrSagittalDetector) -> Samples:
 
 def _of_patient(patient: GradedPatient, fold: int, detector: MrSagittalDetector) -> Samples | None:
     views: dict[Contrast, dict[str, NDArray[np.float32]]] = {}
+    slips: dict[Contrast, dict[str, float | Unmeasured]] = {}
     for contrast, volume in patient.series.items():
         try:
             reading = detector.read_spine(volume, lambda _activity, _share: None)
@@ -73,6 +78,7 @@ def _of_patient(patient: GradedPatient, fold: int, detector: MrSagittalDetector)
         if reading.discs:
             names = [disc.level.name for disc in reading.discs]
             views[contrast] = dict(zip(names, view_discs(reading, volume), strict=True))
+            slips[contrast] = slips_of(reading)
     levels = [level for level in patient.grades if any(level in view for view in views.values())]
     if not levels:
         return None
@@ -84,11 +90,16 @@ def _of_patient(patient: GradedPatient, fold: int, detector: MrSagittalDetector)
         images=np.stack(images).astype(np.float16),
         shown=np.array(shown),
         targets=np.array([target_of(patient.grades[level]) for level in levels], np.float32),
+        slips=np.array([[_percent(slips.get(c, {}).get(level)) for c in Contrast] for level in levels], np.float32),
         levels=np.array(levels),
         patients=np.array([patient.name] * len(levels)),
         folds=np.array([fold] * len(levels)),
         subgroups=np.array([subgroup] * len(levels)),
     )
+
+
+def _percent(slip: float | Unmeasured | None) -> float:
+    return slip if isinstance(slip, float) else np.nan
 
 
 def load_samples(path: Path) -> Samples:

@@ -19,7 +19,8 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_
 
 from inference.geometry import FloatArray
 from models.disc_crops import Contrast
-from models.disc_grades import NEEDS, OUTPUTS, PFIRRMANN_STEPS, Scale, Sign, Vote, pfirrmann_of
+from models.disc_grades import NEEDS, OUTPUTS, PFIRRMANN_STEPS, WITH_SLIP, Scale, Sign, Vote, pfirrmann_of
+from models.disc_slips import slip_size
 from training.grader_data import Samples
 
 BOOTSTRAPS = 1000
@@ -35,17 +36,17 @@ BINS = 15
 Score = Callable[[FloatArray, FloatArray], float]
 
 
-def fit_scale(logit: FloatArray, truth: FloatArray, *, error: float = ERROR) -> Scale:
+def fit_scale(logit: FloatArray, truth: FloatArray, slip: FloatArray | None = None, *, error: float = ERROR) -> Scale:
     """Scale of one output, with the threshold of the largest kappa and the band in which neither answer is sure.
+
+    With the slip's size (NaN where not measured), the probability weighs it beside the logit.
 
     The band: a disc that has the sign has a probability of at least ``unsure_above``, and one that has not at most
     ``unsure_below``, each but for a share ``error`` of them (class-conditional conformal prediction). A rare sign has
     no band.
     """
-    model = LogisticRegression(C=1e3).fit(logit[:, None], truth)
-    slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
-    plain = Scale(slope=slope, offset=offset, threshold=0.5, unsure_above=1.0, unsure_below=0.0)
-    probability = plain.probability(logit)
+    plain = _fit_logistic(logit, truth, slip)
+    probability = plain.probability(logit, np.nan if slip is None else slip)
     low = _quantile(probability[truth == 1], error)
     high = 1.0 - _quantile(1.0 - probability[truth == 0], error)
     candidates = np.unique(np.round(np.quantile(probability, np.linspace(0.02, 0.98, 33)), 4))
@@ -56,6 +57,22 @@ def fit_scale(logit: FloatArray, truth: FloatArray, *, error: float = ERROR) -> 
     if low < high:
         threshold = float(np.clip(threshold, low, high))
     return replace(plain, threshold=threshold, unsure_above=low, unsure_below=high)
+
+
+def _fit_logistic(logit: FloatArray, truth: FloatArray, slip: FloatArray | None) -> Scale:
+    """The probability's weights; the rest of the scale as if nothing were left open."""
+    evidence = [] if slip is None else [np.nan_to_num(slip), np.isnan(slip).astype(np.float64)]
+    model = LogisticRegression(C=1e3, max_iter=1000).fit(np.column_stack([logit, *evidence]), truth)
+    slope, by_slip, by_no_slip = [*map(float, model.coef_[0]), 0.0, 0.0][:3]
+    return Scale(
+        slope=slope, offset=float(model.intercept_[0]), slip=by_slip, no_slip=by_no_slip,
+        threshold=0.5, unsure_above=1.0, unsure_below=0.0,
+    )  # fmt: skip
+
+
+def slip_for(samples: Samples, name: str) -> FloatArray | None:
+    """The size of every disc's slip for an output that weighs it; None for the others."""
+    return slip_size(samples.slips.astype(np.float64)) if name in WITH_SLIP else None
 
 
 def _quantile(values: FloatArray, share: float) -> float:
@@ -81,11 +98,12 @@ def cross_scaled(logits: FloatArray, samples: Samples) -> Answers:
     probability = np.full(logits.shape, np.nan)
     yes, sure = np.zeros(logits.shape, dtype=np.bool_), np.zeros(logits.shape, dtype=np.bool_)
     for column, name in enumerate(OUTPUTS):
-        shown = is_graded(samples, name)
+        shown, slip = is_graded(samples, name), slip_for(samples, name)
         for fold in np.unique(samples.folds):
             mine, others = shown & (samples.folds == fold), shown & (samples.folds != fold)
-            scale = fit_scale(logits[others, column], samples.targets[others, column])
-            found = scale.probability(logits[mine, column])
+            theirs, own = (None, np.nan) if slip is None else (slip[others], slip[mine])
+            scale = fit_scale(logits[others, column], samples.targets[others, column], theirs)
+            found = scale.probability(logits[mine, column], own)
             probability[mine, column], yes[mine, column] = found, found >= scale.threshold
             sure[mine, column] = [scale.vote(value) is not Vote.UNSURE for value in found]
     return Answers(probability=probability, yes=yes, sure=sure)
@@ -196,6 +214,37 @@ def _score_sign(
         "kappa_when_sure": interval(kappa, yes, sure),
         "sensitivity_when_sure": _rounded(yes[sure & (true == 1)].mean()),
         "specificity_when_sure": _rounded(1 - yes[sure & (true == 0)].mean()),
+    }
+
+
+def score_slip(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
+    """AUC of spondylolisthesis with the slip weighed and without, on all discs, and where one was measured or not.
+
+    A group of which no disc or every disc has the sign is left out.
+    """
+    column = OUTPUTS.index(Sign.LISTHESIS)
+    truth = samples.targets[:, column].astype(np.float64)
+    blind = replace(samples, slips=np.full_like(samples.slips, np.nan))
+    weighed, alone = (cross_scaled(logits, discs).probability[:, column] for discs in (samples, blind))
+    measured = np.isfinite(samples.slips).any(axis=1)
+
+    def interval(found: FloatArray, which: NDArray[np.bool_]) -> dict[str, float]:
+        return with_interval(auc, truth[which], found[which], samples.patients[which], bootstraps=bootstraps)
+
+    return {
+        name: {
+            "discs": int(which.sum()),
+            "positives": int(truth[which].sum()),
+            "auc": interval(weighed, which),
+            "auc_without": interval(alone, which),
+        }
+        for name, which in {
+            "all": np.ones_like(measured),
+            "slip measured": measured,
+            "no slip": ~measured,
+            "no slip, above L5-S1": ~measured & (samples.levels != "L5-S1"),
+        }.items()
+        if 0 < truth[which].sum() < which.sum()
     }
 
 

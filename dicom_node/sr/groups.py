@@ -31,7 +31,7 @@ from dicom_node import codes
 from dicom_node.equipment import arithmetic_algorithm, model_algorithm
 from dicom_node.frames import pixel_spacing
 from dicom_node.sr.items import comment, finding_site
-from dicom_node.sr.words import SHORT_WORDS, label, measurement_label, place_words
+from dicom_node.sr.words import label, measurement_label, place_words, short_words
 from dicom_node.uids import measurement_tracking_uid
 from inference.findings import Evidence, Finding, GeometryType, Measurement, Present, StudyFindings
 
@@ -91,7 +91,7 @@ class _GroupMaker:
     def _arrow(self, mark: Evidence) -> ContainerContentItem:
         """A point with the finding's own numbers, the first inferred from it; a bare point where it has none."""
         finding = self.finding
-        tracking = _tracking("ArrowAnnotate", f"{place_words(finding)} {SHORT_WORDS[finding.question]}", finding.id)
+        tracking = _tracking("ArrowAnnotate", f"{place_words(finding)} {short_words(finding)}", finding.id)
         drawn = {e.measurement for e in finding.evidence}
         numbers = [m for m in finding.measurements if m.name not in drawn]
         evaluations = [QualitativeEvaluation(name=n, value=v) for n, v in map(codes.grade_codes, finding.grades)]
@@ -155,7 +155,7 @@ class _GroupMaker:
     ) -> ContentSequence:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
-            finding_type=codes.QUESTIONS[self.finding.question],
+            finding_type=codes.question_code(self.finding.question, self.finding.site),
             finding_sites=[finding_site(self.finding.site)],
             algorithm_id=self.algorithm,
             qualitative_evaluations=evaluations,
@@ -170,7 +170,7 @@ class _GroupMaker:
             referenced_region=ImageRegion(
                 graphic_type=GraphicTypeValues.POINT, graphic_data=_points(mark), source_image=_image(mark)
             ),
-            finding_type=codes.QUESTIONS[self.finding.question],
+            finding_type=codes.question_code(self.finding.question, self.finding.site),
             finding_sites=[finding_site(self.finding.site)],
             algorithm_id=self.algorithm,
             qualitative_evaluations=evaluations,

@@ -67,9 +67,9 @@ def grade_item(grade: Grade, relationship: RelationshipTypeValues) -> CodeConten
 
 
 def finding_site(site: Site) -> FindingSite:
-    """Where the finding is, with side and endplate."""
-    location, side, endplate = codes.site_codes(site)
-    return FindingSite(anatomic_location=location, laterality=side, topographical_modifier=endplate)
+    """Where the finding is, with side, and endplate or region."""
+    location, side, part = codes.site_codes(site)
+    return FindingSite(anatomic_location=location, laterality=side, topographical_modifier=part)
 
 
 def tracking_item(uid: str) -> UIDRefContentItem:

@@ -61,7 +61,9 @@ def _limits(findings: StudyFindings) -> Iterator[ContentItem]:
 
 
 def _statement(finding: Finding, findings: StudyFindings) -> ContentItem:
-    item = code_item(codes.QUESTIONS[finding.question], codes.answer_code(finding.assessment), CONTAINS)
+    item = code_item(
+        codes.question_code(finding.question, finding.site), codes.answer_code(finding.assessment), CONTAINS
+    )
     return nested(item, _properties(finding, findings))
 
 
@@ -84,7 +86,7 @@ def _properties(finding: Finding, findings: StudyFindings) -> Iterator[ContentIt
 def _numbers(finding: Finding, findings: StudyFindings) -> Iterator[ContentItem]:
     """What was measured, what could not be, and the probability."""
     yield from (_measured(m, findings.software_version) for m in finding.measurements)
-    name = codes.MAIN_MEASUREMENT.get(finding.question)
+    name = codes.main_measurement(finding.question, finding.site)
     if name and isinstance(finding.assessment, NotAssessed) and finding.measurement(name) is None:
         yield code_item(codes.measurement_code(name), codes.QUALIFIERS[finding.assessment.reason], HAS_PROPERTIES)
     if finding.probability is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inference.anatomy import Region
 from inference.findings import Absent, Assessment, Finding, Measurement, NotAssessed, Present, Question
 
 QUESTION_WORDS: dict[Question, str] = {
@@ -21,6 +22,8 @@ QUESTION_WORDS: dict[Question, str] = {
 SHORT_WORDS: dict[Question, str] = {**QUESTION_WORDS, Question.COMPRESSION_FRACTURE: "compression fracture"}
 """For labels that are drawn on the image."""
 
+FORAMINAL = "foraminal narrowing"
+"""What stenosis is called at a foramen."""
 
 GRADE_WORDS: dict[str, str] = {
     "genant": "Genant",
@@ -46,7 +49,7 @@ def answer_words(assessment: Assessment) -> str:
 def statement(finding: Finding) -> str:
     """The whole answer in one or two sentences."""
     place = f"{place_words(finding)}: " if finding.site.level else ""
-    text = f"{place}{QUESTION_WORDS[finding.question]}: {answer_words(finding.assessment)}."
+    text = f"{place}{question_words(finding)}: {answer_words(finding.assessment)}."
     if isinstance(finding.assessment, NotAssessed):
         text += f" {finding.assessment.sentence}"
     if finding.note:
@@ -56,7 +59,7 @@ def statement(finding: Finding) -> str:
 
 def label(finding: Finding) -> str:
     """What is drawn beside the arrow: level, finding, grades and the main number."""
-    parts = [SHORT_WORDS[finding.question], *(_grade_words(g.scale, g.value) for g in finding.grades)]
+    parts = [short_words(finding), *(_grade_words(g.scale, g.value) for g in finding.grades)]
     if (loss := finding.measurement("height_loss")) is not None:
         parts.append(f"height loss {loss.value:g} %")
     if (slip := finding.measurement("slip_percent")) is not None:
@@ -64,6 +67,16 @@ def label(finding: Finding) -> str:
     if (area := finding.measurement("dural_sac_area")) is not None:
         parts.append(f"dural sac {area.value:g} mm2")
     return f"{place_words(finding)}: {', '.join(parts)}"
+
+
+def question_words(finding: Finding) -> str:
+    """What a finding is about, in a sentence."""
+    return FORAMINAL if finding.site.region is Region.FORAMEN else QUESTION_WORDS[finding.question]
+
+
+def short_words(finding: Finding) -> str:
+    """What a finding is about, on an image."""
+    return FORAMINAL if finding.site.region is Region.FORAMEN else SHORT_WORDS[finding.question]
 
 
 def measurement_label(finding: Finding, measurement: Measurement) -> str:

@@ -9,7 +9,7 @@ import json
 from importlib import resources
 from typing import Any, assert_never
 
-from inference.anatomy import EndplateSide, Laterality, Numbering, Site
+from inference.anatomy import EndplateSide, Laterality, Numbering, Region, Site
 from inference.errors import ReasonCode, UsageRefusal
 from inference.findings.assessment import Absent, Assessment, NotAssessed, Present
 from inference.findings.document import SCHEMA, SeriesUse, StudyFindings
@@ -153,7 +153,7 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.id,
         "question": finding.question.value,
-        "site": {"level": finding.site.level, "side": finding.site.side, "endplate": finding.site.endplate},
+        "site": _site_to_json(finding.site),
         **_assessment_to_json(finding.assessment),
         "grade": {"scale": finding.grades[0].scale, "value": finding.grades[0].value} if finding.grades else None,
         "further_grades": [{"scale": g.scale, "value": g.value} for g in finding.grades[1:]],
@@ -170,6 +170,12 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
     }
 
 
+def _site_to_json(site: Site) -> dict[str, str | None]:
+    """``region`` only where there is one, so that what has none keeps its bytes."""
+    values: dict[str, str | None] = {"level": site.level, "side": site.side, "endplate": site.endplate}
+    return values | ({"region": site.region} if site.region else {})
+
+
 def _finding_from_json(values: dict[str, Any]) -> Finding:
     site = values["site"]
     grades = ([values["grade"]] if values["grade"] else []) + values["further_grades"]
@@ -180,6 +186,7 @@ def _finding_from_json(values: dict[str, Any]) -> Finding:
             level=site["level"],
             side=Laterality(site["side"]) if site["side"] else None,
             endplate=EndplateSide(site["endplate"]) if site["endplate"] else None,
+            region=Region(site["region"]) if "region" in site else None,
         ),
         assessment=_assessment_from_json(values),
         grades=tuple(Grade(**g) for g in grades),

@@ -1,7 +1,7 @@
 """One orientation for every sagittal stack, and the way back to the source grid.
 
 Inside this package a stack is *canonical*: axes (slice, row, column) with rows running head to foot and columns front
-to back, whatever the source's order; slices keep their order, because nothing here depends on the side. Points in
+to back, whatever the source's order; slices keep their order, because only foramina have a side. Points in
 millimetres are (z, y, x) = canonical index times spacing: z across slices, y towards the feet, x towards the back.
 """
 

@@ -15,6 +15,7 @@ from inference.measure.bodies import Bodies, split_bodies
 from inference.measure.canal import canal_diameter
 from inference.measure.canal_line import CanalLine, canal_line, near_canal
 from inference.measure.discs import disc_heights
+from inference.measure.foramina import Stack, measure_foramina
 from inference.measure.fracture import height_losses
 from inference.measure.grid import (
     CANAL,
@@ -93,6 +94,9 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any], lowest: Vertebra 
         size=size,
         slips=measure_slips(levels, bodies.separators, single, walls, grid),
         walls=measure_walls(levels, single, walls, Canal(probability=cropped[CANAL], line=line, grid=grid)),
+        foramina=measure_foramina(
+            Stack(probabilities=cropped, owners=owners, line=line, grid=grid), levels, bodies.separators, volume
+        ),
         warnings=(*_warnings(volume, levels), *size_warning),
     )
 

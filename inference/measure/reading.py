@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from inference.anatomy import Disc, Numbering, Vertebra
+from inference.anatomy import Disc, Laterality, Numbering, Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import MaskArray
 
@@ -177,6 +177,29 @@ class WallReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foramen:
+    """The neural foramen of one side, outlined on one parasagittal slice between bone and disc."""
+
+    height: Length
+    """Largest distance from the upper pedicle to the lower one, along the line between their middles."""
+    width: Length
+    """Smallest distance at the disc from disc or body to the bone behind it, at a right angle to the height."""
+    outline_index: tuple[Point, ...]
+    """Around it, the first point not repeated."""
+    area_uncertainty_mm2: float
+    """One standard deviation of the area inside the outline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForamenReading:
+    """The neural foramen at one disc on one side."""
+
+    level: Disc
+    side: Laterality
+    foramen: Foramen | Unmeasured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BodySize:
     """How large the bodies of a spine are: medians of measured lengths over the adult mean of the level."""
 
@@ -198,6 +221,7 @@ class SpineReading:
     """None where no body was measured."""
     slips: tuple[SlipReading, ...] = ()
     walls: tuple[WallReading, ...] = ()
+    foramina: tuple[ForamenReading, ...] = ()
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
     """Like W_FEW_SLICES, W_NUMBERING, with a sentence."""
 
@@ -216,6 +240,7 @@ def without_lengths(reading: SpineReading, reason: Unmeasured) -> SpineReading:
         canal_levels=tuple(replace(c, ap_diameter=reason) for c in reading.canal_levels),
         slips=tuple(replace(s, slip=_without_offset(s.slip, reason)) for s in reading.slips),
         walls=tuple(_without_walls(w, reason) for w in reading.walls),
+        foramina=tuple(replace(f, foramen=reason) for f in reading.foramina),
         warnings=(*reading.warnings, (reason.reason, f"{reason.sentence[0].upper()}{reason.sentence[1:]}.")),
     )
 

@@ -93,5 +93,5 @@ def _answer(finding: Finding) -> str:
 
 
 def _site(finding: Finding) -> str:
-    parts = (finding.site.level, finding.site.side, finding.site.endplate)
+    parts = (finding.site.level, finding.site.side, finding.site.endplate, finding.site.region)
     return " ".join(str(part) for part in parts if part is not None)

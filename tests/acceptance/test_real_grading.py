@@ -26,6 +26,8 @@ PATIENTS = ("4", "10", "24", "47", "80", "113", "156", "224")
 WRONG_SPACING = "9"
 """Its slices were resampled: bodies are 156 % as high as an adult's by the spacing of its header."""
 ONLY_T2 = "42"
+SLIPPED = "4"
+"""By the radiologist: a spondylolisthesis at L3-L4."""
 LEVELS = ("L5-S1", "L4-L5", "L3-L4", "L2-L3", "L1-L2", "T12-L1", "T11-T12", "T10-T11", "T9-T10")
 
 
@@ -80,6 +82,16 @@ def test_every_disc_is_asked_every_question_and_the_sr_holds_the_answers(run, tm
     path.write_bytes(files["sr.dcm"])
     assert violations(dcmread(path)) == ()
     assert b"PFIRR" in files["sr.dcm"]
+
+
+def test_a_slip_takes_part_in_the_answer_and_the_disc_above_the_sacrum_says_that_it_has_none(run):
+    findings, _ = run(SLIPPED)
+    found = {f.site.level: f for f in findings.of(Question.SPONDYLOLISTHESIS)}
+    slip = found["L3-L4"].measurement("slip_percent")
+    assert slip.value > 15
+    assert found["L3-L4"].note is None
+    assert found["L3-L4"].assessment == Present()
+    assert "The slip was not measured here" in found["L5-S1"].note
 
 
 def test_a_wrong_pixel_spacing_leaves_the_grades_and_takes_the_millimetres(run, graded):

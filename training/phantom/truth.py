@@ -18,6 +18,7 @@ from training.phantom.alignment import SlipTruth, WallTruth, slip_truth, wall_tr
 from training.phantom.body import HEIGHT_DEPTHS, BodyShape
 from training.phantom.canal import Sac
 from training.phantom.column import Bone, Column, Gap, Segment, back_of, up_of
+from training.phantom.foramen import ForamenTruth, foramen_truth
 from training.phantom.grid import Grid, turn
 from training.phantom.morphometry import ENDPLATE_MM
 
@@ -69,6 +70,8 @@ class DiscTruth:
     """Anterior slip of the vertebra above."""
     slip: SlipTruth | None
     """Corner against wall; None on the sacrum."""
+    foramen: ForamenTruth | None
+    """None on the sacrum, which has no arch here."""
     centre_lps_mm: tuple[float, float, float]
     complete: bool
 
@@ -180,6 +183,7 @@ def _disc(
         canal_ends_lps_mm=(_turned(front, turn_deg), _turned(back, turn_deg)),
         slip_mm=slip_mm,
         slip=slip_truth(upper, lower) if isinstance(lower, Bone) else None,
+        foramen=foramen_truth(upper, lower, gap) if isinstance(lower, Bone) else None,
         centre_lps_mm=_turned(gap.centre, turn_deg),
         complete=_inside(grid, gap.centre, margin_mm=gap.depth_mm / 2),
     )

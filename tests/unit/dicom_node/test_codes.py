@@ -11,7 +11,7 @@ from pydicom.sr._concepts_dict import concepts
 
 from dicom_node import code_table as table
 from dicom_node import codes
-from inference.anatomy import REGULAR_VERTEBRAE, Disc, EndplateSide, Laterality, Site, Vertebra
+from inference.anatomy import REGULAR_VERTEBRAE, Disc, EndplateSide, Laterality, Region, Site, Vertebra
 from inference.errors import ReasonCode
 from inference.findings import Absent, Assessment, Grade, NotAssessed, Present, Question
 from inference.measure.reading import FractureShape
@@ -46,6 +46,7 @@ def test_snomed_codes_come_from_the_standard_or_a_named_value_set():
     assert others == {
         "42942008": table.OIDM,
         "76107001": table.VSAC,
+        "371000119109": table.VSAC,
         "77547008": table.VSAC,
         "260753009": table.FSN,
     }
@@ -108,6 +109,17 @@ def test_site_has_side_and_endplate():
     assert (location.value, side and side.value, endplate and endplate.value) == ("11994002", "7771000", "261089000")
 
 
+def test_a_foramen_is_its_disc_its_side_and_a_region_of_our_own():
+    site = Site(level="L4-L5", side=Laterality.RIGHT, region=Region.FORAMEN)
+    location, side, region = codes.site_codes(site)
+    assert (location.value, side and side.value) == ("84020006", "24028007")
+    assert region
+    assert (region.value, region.scheme_designator) == ("FORAMEN", "99SPINEAI")
+    assert codes.question_code(Question.STENOSIS, site).value == "371000119109"
+    assert codes.question_code(Question.STENOSIS, Site(level="L4-L5")).value == "76107001"
+    assert codes.main_measurement(Question.STENOSIS, site) == "foraminal_height"
+
+
 def test_canal_has_one_code_for_all_levels():
     assert codes.structure_code(Structure.SPINAL_CANAL, None).value == "61853006"
     assert codes.structure_code(Structure.DISC, "L4-L5").value == "84020006"
@@ -120,6 +132,7 @@ def test_canal_has_one_code_for_all_levels():
         (Question, codes.QUESTIONS),
         (Laterality, codes.SIDES),
         (EndplateSide, codes.ENDPLATES),
+        (Region, codes.REGIONS),
         (ReasonCode, codes.QUALIFIERS),
         (ReasonCode, table.OWN_REASONS),
     ],

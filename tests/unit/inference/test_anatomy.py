@@ -1,6 +1,6 @@
 import pytest
 
-from inference.anatomy import REGULAR_VERTEBRAE, Disc, Laterality, Site, Vertebra, parse_level
+from inference.anatomy import REGULAR_VERTEBRAE, Disc, EndplateSide, Laterality, Region, Site, Vertebra, parse_level
 
 
 def test_regular_vertebrae_run_from_c1_to_the_sacrum_without_transitional_ones():
@@ -36,6 +36,27 @@ def test_a_wrong_level_is_refused_by_name(name):
 def test_sites_sort_head_to_foot_with_the_study_first():
     sites = [Site(level=n) for n in ("L5-S1", "L5", "T12", "T12-L1")] + [Site()]
     assert [s.level for s in sorted(sites, key=lambda s: s.order)] == [None, "T12", "T12-L1", "L5", "L5-S1"]
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        {"level": "L4", "side": Laterality.LEFT},
+        {"level": "L4-L5"},
+        {"side": Laterality.LEFT},
+        {"level": "L4-L5", "side": Laterality.LEFT, "endplate": EndplateSide.INFERIOR},
+    ],
+)
+def test_a_foramen_is_named_by_a_disc_and_a_side_alone(site):
+    with pytest.raises(ValueError, match="disc and a side alone"):
+        Site(**site, region=Region.FORAMEN)
+    Site(level="L4-L5", side=Laterality.RIGHT, region=Region.FORAMEN)
+
+
+def test_a_foramen_comes_after_its_disc():
+    disc = Site(level="L4-L5")
+    left, right = (Site(level="L4-L5", side=s, region=Region.FORAMEN) for s in (Laterality.LEFT, Laterality.RIGHT))
+    assert sorted([right, left, disc, Site(level="L5")], key=lambda s: s.order) == [disc, left, right, Site(level="L5")]
 
 
 def test_sides_of_one_level_have_a_stable_order():

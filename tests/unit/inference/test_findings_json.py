@@ -6,7 +6,7 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from inference.anatomy import Numbering, Site
+from inference.anatomy import Laterality, Numbering, Region, Site
 from inference.errors import ReasonCode, UsageRefusal
 from inference.findings import (
     Absent,
@@ -90,6 +90,17 @@ def test_the_document_survives_bytes():
 
 def test_the_same_document_gives_the_same_bytes():
     assert encode(document()) == encode(decode(encode(document())))
+
+
+def test_a_foramen_survives_bytes_and_other_sites_have_no_region():
+    first, *others = document().findings
+    foramen = replace(first, site=Site(level="L4-L5", side=Laterality.LEFT, region=Region.FORAMEN))
+    with_it = replace(document(), findings=(foramen, *others))
+    values = json.loads(encode(with_it))
+    jsonschema.validate(values, schema())
+    assert [f["site"].get("region") for f in values["findings"]] == ["foramen", None, None]
+    assert "region" not in values["findings"][1]["site"]
+    assert decode(encode(with_it)) == with_it
 
 
 def test_what_ran_a_model_is_kept_and_may_be_unknown():

@@ -11,12 +11,21 @@ from inference.anatomy import Disc, Numbering, Vertebra
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
 from inference.findings import Absent, Calibration, NotAssessed, Present, Question
 from inference.geometry import FrameReference, Volume
-from inference.measure.reading import BodySize, DiscReading, SpineReading, Unmeasured, VertebraReading
+from inference.measure.reading import (
+    BodySize,
+    DiscReading,
+    Slip,
+    SlipReading,
+    SpineReading,
+    Unmeasured,
+    VertebraReading,
+)
 from inference.provenance import ModelIdentity
 from inference.series.role import SeriesRole
 from models.bundle import Bundle
 from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast, view_discs
 from models.disc_grades import OUTPUTS, Scale, Sign, Vote, pfirrmann_of
+from models.disc_slips import slip_size
 from models.mr_disc_grader import MODIC_NOTE, MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 
@@ -114,8 +123,10 @@ class Segmenter(MrSagittalDetector):
 
 
 def bundle(**changes):
-    scale = {"slope": 1.0, "offset": 0.0, "threshold": 0.4, "unsure_above": 0.3, "unsure_below": 0.45}
-    spine = {"scales": dict.fromkeys(OUTPUTS, scale)} | changes
+    plain = {"slip": 0.0, "no_slip": 0.0}
+    scale = plain | {"slope": 1.0, "offset": 0.0, "threshold": 0.4, "unsure_above": 0.3, "unsure_below": 0.45}
+    scales = dict.fromkeys(OUTPUTS, scale) | {Sign.LISTHESIS: scale | {"slip": 0.25, "no_slip": -1.0}}
+    spine = {"scales": scales} | changes
     return Bundle(
         folder=None, identity=ModelIdentity(name="mr_disc_grading", version="1", sha256="0" * 64, training_data="x"),
         detector="mr_disc_grading", spacing_mm=(0.7, 0.7), context_slices=1, multiple_of=SIDE,
@@ -157,6 +168,40 @@ def test_both_contrasts_give_every_answer_with_its_probability():
     assert len({f.id for f in found.values()}) == len(found)
 
 
+def slipped(percent):
+    """A reading of L4-L5 and L5-S1 with this slip of L4, its millimetres unknown, and none of L5."""
+    slip = Slip(offset=GONE, percent=percent, percent_uncertainty=1.0)
+    sacrum = Unmeasured(reason=ReasonCode.NO_MODEL, sentence="the sacrum is not outlined")
+    slips = (SlipReading(level=L4_L5, slip=slip), SlipReading(level=L5_S1, slip=sacrum))
+    return replace(reading(L4_L5, L5_S1), slips=slips)
+
+
+def test_a_measured_slip_changes_the_answer_and_a_disc_without_one_says_so():
+    t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
+    known = [(t1, slipped(-8.0)), (t2, slipped(-12.0))]
+    found, _ = grade(known, {T2: t2, T1: t1}, spondylolisthesis=-2.0)
+    upper = found[Question.SPONDYLOLISTHESIS, "L4-L5", None]  # -2 + 0.25 x 10 %
+    assert (upper.assessment, upper.note) == (Present(), None)
+    assert upper.probability == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-3)
+    lower = found[Question.SPONDYLOLISTHESIS, "L5-S1", None]  # -2 - 1
+    assert lower.assessment == Absent()
+    assert lower.probability == pytest.approx(1 / (1 + np.exp(3.0)), abs=1e-3)
+    assert "The slip was not measured here (the sacrum is not outlined)" in lower.note
+    assert found[Question.DISC_NARROWING, "L4-L5", None].probability == pytest.approx(1 / (1 + np.exp(4.0)), abs=1e-3)
+
+
+def test_one_series_with_a_slip_is_enough():
+    t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
+    found, _ = grade([(t1, reading(L4_L5)), (t2, slipped(10.0))], {T2: t2, T1: t1}, spondylolisthesis=-2.0)
+    assert found[Question.SPONDYLOLISTHESIS, "L4-L5", None].note is None
+    assert found[Question.SPONDYLOLISTHESIS, "L4-L5", None].assessment == Present()
+
+
+def test_the_size_of_a_slip_is_that_of_the_mean_over_the_series_that_show_it_and_no_mistake_outweighs_the_rest():
+    percent = np.array([[8.0, 12.0], [-8.0, 12.0], [np.nan, -6.0], [np.nan, np.nan], [-93.0, 12.0]])
+    assert slip_size(percent) == pytest.approx([10.0, 2.0, 6.0, np.nan, 6.5], nan_ok=True)
+
+
 def test_t1_alone_gives_what_t1_shows():
     t1 = volume()
     found, _ = grade([(t1, reading(L4_L5))], {T1: t1}, disc_narrowing=2.0, spondylolisthesis=2.0)
@@ -192,7 +237,7 @@ def test_a_sign_that_can_be_neither_ruled_in_nor_out_is_not_answered_but_keeps_i
 
 @pytest.mark.parametrize(("probability", "vote"), [(0.3, Vote.NO), (0.5, Vote.YES)])
 def test_signs_that_are_told_apart_well_leave_nothing_open(probability, vote):
-    scale = Scale(slope=1, offset=0, threshold=0.4, unsure_above=0.45, unsure_below=0.35)
+    scale = Scale(slope=1, offset=0, slip=0, no_slip=0, threshold=0.4, unsure_above=0.45, unsure_below=0.35)
     assert scale.vote(probability) is vote
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.anatomy import EndplateSide, Numbering, Site
+from inference.anatomy import EndplateSide, Laterality, Numbering, Region, Site
 from inference.errors import ReasonCode
 from inference.findings import (
     Absent,
@@ -123,6 +123,32 @@ def test_one_picture_of_the_middle_and_one_of_each_slice_with_an_abnormal_findin
 def test_absent_findings_get_no_picture_of_their_own(volume, phantom, segmentation, tmp_path: Path) -> None:
     absent = replace(_fracture(volume, phantom, 1), assessment=Absent())
     assert len(render_overlays(volume, segmentation, _document(absent), tmp_path)) == 1
+
+
+def _foramen(volume: Volume, slice_index: int, *, is_measured: bool = True) -> Finding:
+    ring = ((20.0, 20.0), (28.0, 20.0), (28.0, 30.0), (20.0, 30.0), (20.0, 20.0))
+    outline = Geometry(type=GeometryType.POLYLINE, points=ring)
+    area = Measurement(name="foraminal_area", value=80.0, unit="mm2", uncertainty=28.0, method="test")
+    return Finding(
+        id="2.25.4",
+        question=Question.STENOSIS,
+        site=Site(level="L4-L5", side=Laterality.LEFT, region=Region.FORAMEN),
+        assessment=NotAssessed(reason=ReasonCode.NO_MODEL, sentence="Measured, not judged."),
+        measurements=(area,) if is_measured else (),
+        evidence=(Evidence(source=volume.sources[slice_index], geometry=outline),) if is_measured else (),
+    )
+
+
+def test_a_measured_foramen_has_its_slice_drawn_and_is_not_called_abnormal(
+    volume, phantom, segmentation, tmp_path: Path
+) -> None:
+    measured, missing = _foramen(volume, 4), _foramen(volume, 4, is_measured=False)
+    document = _document(measured)
+    paths = render_overlays(volume, segmentation, document, tmp_path / "one")
+    assert [p.name for p in paths] == [f"overlay-{SERIES}-{n:03d}.png" for n in (3, 5)]
+    assert len(render_overlays(volume, segmentation, _document(missing), tmp_path / "two")) == 1
+    assert describe(measured) == "L4-L5 left: foraminal narrowing (measured, not judged)"
+    assert summarise(Question.STENOSIS, document) == "Canal stenosis: no answer"
 
 
 def test_evidence_on_another_series_is_left_out(volume, phantom, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def graded(truth, probability, *, sure=True):
         images=images,
         shown=np.ones((count, 2), bool),
         targets=np.asarray(truth, np.float32),
+        slips=np.full((count, 2), np.nan, np.float32),
         levels=np.array(["L4-L5"] * count),
         patients=np.array([str(n) for n in range(count)]),
         folds=np.zeros(count, int),

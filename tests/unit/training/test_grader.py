@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,15 @@ from PIL import Image  # noqa: E402
 
 from models.disc_crops import CHANNELS, SIDE, Contrast  # noqa: E402
 from models.disc_grades import OUTPUTS, Sign, Vote  # noqa: E402
-from training.export_grader import Ensemble, export, finished_members, write_onnx  # noqa: E402
+from models.disc_slips import slip_size  # noqa: E402
+from training.export_grader import (  # noqa: E402
+    Ensemble,
+    export,
+    finished_members,
+    networks_of_bundle,
+    networks_of_run,
+    write_onnx,
+)
 from training.grader_data import Samples, augment_discs, load_samples, save_samples, target_of  # noqa: E402
 from training.grader_network import DiscGrader  # noqa: E402
 from training.grader_scores import (  # noqa: E402
@@ -24,8 +33,10 @@ from training.grader_scores import (  # noqa: E402
     fit_scale,
     kappa_quadratic,
     score_discs,
+    score_slip,
     with_interval,
 )
+from training.grader_shipped import OtherFoldsError  # noqa: E402
 from training.midsagittal import COLUMNS, FOLDER, draw_folds, read_graded  # noqa: E402
 from training.spider import DataAbsentError  # noqa: E402
 from training.train_grader import SAMPLES, GraderConfig, member_path, train_member  # noqa: E402
@@ -43,6 +54,7 @@ def samples(count=60, patients=20):
         images=images,
         shown=np.ones((count, len(Contrast)), bool),
         targets=targets,
+        slips=np.where(RNG.random((count, 2)) < 0.5, np.nan, RNG.normal(size=(count, 2)) * 8).astype(np.float32),
         levels=np.array(["L4-L5"] * count),
         patients=names,
         folds=np.array([folds[name] for name in names]),
@@ -160,12 +172,49 @@ def test_a_run_is_kept_scored_and_shipped(tmp_path):
     for fold in range(5):
         network = train_member(load_samples(tmp_path / SAMPLES), GraderConfig(fold=fold, member=0, epochs=2))
         torch.save(network.state_dict(), member_path(tmp_path, fold, 0))
-    metrics = export(tmp_path, tmp_path / "bundle", bootstraps=20)
+    networks = networks_of_run(tmp_path, data)
+    metrics = export(networks, data, tmp_path / "bundle", bootstraps=20)
     assert metrics["scores"]["discs"] == 60
     assert metrics["scores"]["modic"]["auc"]["value"] == pytest.approx(0.5, abs=0.3)
     assert set(metrics["subgroups"]) == {"Philips", "Siemens", "3 T", "1.5 T", "F", "M"}
     assert "cross-validation" in (tmp_path / "bundle" / "docs" / "README.md").read_text()
     assert (tmp_path / "bundle" / "docs" / "reliability.png").stat().st_size > 1000
+    # The bundle alone tells each fold's networks again: all is written as before, without the run.
+    again = networks_of_bundle(tmp_path / "bundle", data)
+    assert np.allclose(again.logits, networks.logits, atol=1e-3)
+    files = {path: path.read_bytes() for path in (tmp_path / "bundle").rglob("*") if path.suffix in {".onnx", ".md"}}
+    export(again, data, tmp_path / "bundle", bootstraps=20)
+    assert {path: path.read_bytes() for path in files} == files
+    described = tmp_path / "bundle" / "configs" / "metadata.json"
+    described.write_text(described.read_text().replace('"fold_seed": 11', '"fold_seed": 12'))
+    with pytest.raises(OtherFoldsError, match="seed 12, must be 5 with 11"):
+        networks_of_bundle(tmp_path / "bundle", data)
+
+
+def test_the_slip_is_weighed_where_it_tells_something_and_only_for_the_sign_of_it():
+    data, column = samples(count=600, patients=100), OUTPUTS.index(Sign.LISTHESIS)
+    data.targets[:, column] = np.nan_to_num(slip_size(data.slips)) > 5
+    logits = RNG.normal(size=data.targets.shape)
+    scores = score_slip(logits, data, bootstraps=5)
+    assert scores["all"]["auc"]["value"] > 0.85
+    assert scores["all"]["auc_without"]["value"] == pytest.approx(0.5, abs=0.1)
+    assert scores["slip measured"]["discs"] == np.isfinite(data.slips).any(axis=1).sum()
+    assert "no slip" not in scores  # none of these has the sign
+    blind = replace(data, slips=np.full_like(data.slips, np.nan))
+    with_slips, without = (cross_scaled(logits, d).probability for d in (data, blind))
+    others = np.arange(len(OUTPUTS)) != column
+    assert np.array_equal(with_slips[:, others], without[:, others])
+
+
+def test_the_weight_of_a_slip_is_what_it_says():
+    size = np.where(RNG.random(8000) < 0.3, np.nan, RNG.random(8000) * 20)
+    logit = RNG.normal(size=8000)
+    true_logit = logit + np.where(np.isnan(size), -1.0, 0.2 * np.nan_to_num(size)) - 2.0
+    truth = (RNG.random(8000) < 1 / (1 + np.exp(-true_logit))).astype(float)
+    scale = fit_scale(logit, truth, size)
+    assert (scale.slope, scale.slip) == (pytest.approx(1.0, abs=0.15), pytest.approx(0.2, abs=0.03))
+    assert (scale.offset, scale.no_slip) == (pytest.approx(-2.0, abs=0.25), pytest.approx(-1.0, abs=0.3))
+    assert calibration_error(truth, scale.probability(logit, size)) < 0.03
 
 
 def test_patients_are_read_with_what_they_have(tmp_path):
