@@ -1,9 +1,10 @@
 """Measure what the limits of motion rest on: `python -m training.measure_motion --data DIR`.
 
-Takes the middle slice of every SPIDER T2 SPACE patient and every n-th mid-sagittal T1 and T2 slice, as they are and
-after simulated movements (`training.motion`). Prints how many show ripple, so that nothing is measured on them, how
-many are refused, and what goes wrong on the others: outlines against those of the same slice unmoved (Dice), fractures
-that were not there, levels under another name. Simulated movement only: no real moved series was at hand.
+Takes the middle slice of every SPIDER T2 SPACE patient and every n-th mid-sagittal T1 and T2 slice, as they are,
+interpolated as scanners do (zero-filling) and after simulated movements (`training.motion`). Prints how many show
+ripple, so that nothing is measured on them, how many are refused, and what goes wrong on the others: outlines against
+those of the same slice unmoved (Dice), fractures that were not there, levels under another name. Simulated movement
+only: no real moved series was at hand.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from inference.measure.reading import HeightLoss, SpineReading
 from inference.spine_findings import FracturePolicy
 from training.cases import Reader, load_reader, place_volume
 from training.midsagittal import read_graded
-from training.motion import draw_movement, move
+from training.motion import draw_movement, move, zero_filled
 from training.scores import score_dice
 from training.spider import default_data_folder, list_slices, read_patients
 
 SPACE_MM = (3.6, 0.46875, 0.46875)
 BANDS = ((0.0, 0.7), (0.7, 0.9), (0.9, 1.01))
 """Smaller of the Dice of vertebrae and discs: spoiled, worse, as before."""
+WINDOWS = (1.0, 0.1)
+"""Of k-space before zero-filling, at its edge: none, and a Hamming-like one."""
 NAMED_SHARE = 0.3
 """Of a body of the unmoved slice, that one of the moved slice must cover to be the same body."""
 
@@ -110,10 +113,12 @@ def main(
     """Print the counts on unmoved slices of each kind, then on moved ones by what the movement did to the outlines."""
     detector, rng = load_reader(), np.random.default_rng(seed)
     unmoved: dict[str, list[tuple[float, ReasonCode | None]]] = {}
+    interpolated: list[float] = []
     outcomes: list[Outcome] = []
     for kind, volume in slices_of(data or default_data_folder(), every):
         strength, code = ripple(volume.voxels[0], volume.spacing_mm[1:]), _refusal(detector, volume)
         unmoved.setdefault(kind, []).append((strength, code))
+        interpolated += [ripple(zero_filled(volume.voxels[0], w), volume.spacing_mm[1:]) for w in WINDOWS]
         if code is None:
             outcomes += [outcome_of(detector, volume, rng) for _ in range(movements)]
     for kind, slices in unmoved.items():
@@ -121,6 +126,8 @@ def main(
         refused = sum(code is ReasonCode.MOTION for _, code in slices)
         largest = max(strength for strength, _ in slices)
         typer.echo(f"{kind}: {len(slices)} slices, {warned} with ripple, {refused} refused, ripple up to {largest:.3f}")
+    seen = sum(strength >= RIPPLE for strength in interpolated)
+    typer.echo(f"zero-filled: {len(interpolated)} slices, {seen} with ripple, ripple up to {max(interpolated):.3f}")
     for low, high in BANDS:
         typer.echo(
             f"moved, Dice {low:.1f} to {min(high, 1):.1f}: {_summary([o for o in outcomes if low <= o.dice < high])}"

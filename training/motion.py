@@ -1,4 +1,4 @@
-"""Movement during the acquisition of a slice, simulated in k-space.
+"""Movement during the acquisition of a slice, and the scanner's interpolation of a still one, simulated in k-space.
 
 Model: spin echo trains. Lines of k-space along the phase-encoding direction belong in turn to *shots*; the patient
 stands still during a shot and is shifted from one to the next, which turns the phase of the shot's lines (Fourier shift
@@ -69,6 +69,20 @@ def move(pixels: NDArray[np.float32], spacing_mm: tuple[float, float], movement:
     spectrum = np.fft.fft2(padded) * np.exp(-2j * np.pi * (turns if axis == 0 else turns.T))
     image = np.take(np.abs(np.fft.ifft2(spectrum)), np.arange(beyond, beyond + pixels.shape[axis]), axis=axis)
     return np.asarray(np.clip(image, pixels.min(), pixels.max()), dtype=np.float32)
+
+
+def zero_filled(pixels: NDArray[np.float32], edge: float) -> NDArray[np.float32]:
+    """A slice (row, column) as if half as many lines and samples had been acquired and k-space filled up with zeros.
+
+    Args:
+        pixels: the slice.
+        edge: what a raised cosine leaves of the outermost acquired line; 1 is no window, and the strongest ringing.
+    """
+    rows, columns = (
+        np.where(np.abs(f) <= 0.25, edge + (1 - edge) * np.cos(2 * np.pi * f) ** 2, 0.0)  # noqa: PLR2004 - half of Nyquist
+        for f in (np.fft.fftfreq(n).astype(np.float64) for n in pixels.shape)
+    )
+    return np.asarray(np.abs(np.fft.ifft2(np.fft.fft2(pixels) * rows[:, None] * columns)), dtype=np.float32)
 
 
 def _places(course: Course, shots: int, along: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -17,17 +17,18 @@ from inference.geometry import FloatArray, MaskArray
 from inference.measure.confidence import LEAST_CONFIDENCE
 from inference.measure.reading import Unmeasured
 
-RIPPLE = 0.07
-"""From here on a slice is said to show motion: the SPIDER mid-sagittal slices reach 0.063, T2 SPACE 0.029
-(`python -m training.measure_motion --every 1 --movements 0`). What it finds: the same command, on simulated movement
-alone, since no real moved series was at hand."""
+RIPPLE = 0.17
+"""From here on a slice is said to show motion. Still SPIDER slices, also interpolated by zero-filling of k-space, stay
+below; what it finds of simulated movement: `python -m training.measure_motion` prints both. No real moved series was at
+hand."""
 MOVED_CONFIDENCE = 0.94
 """Outlines of such a slice that are less sure than this are not used. Mean probability of `outline_confidence`; chosen
 on the same simulated movements: most of the outlines that were spoiled lie below, most sound ones above."""
 LOCAL_MM = 6.0
 """Signal is divided by its mean over this scale (deviation of a Gaussian), which takes the coil's fall-off away."""
-FINE_MM = 1.0
-"""Structure finer than this (deviation of a Gaussian along the direction) is looked at."""
+FINE_MM = (0.7, 1.5)
+"""Structure between these sizes (deviations of a Gaussian, the second along the direction only) is looked at. What is
+finer holds the ringing of a series that the scanner interpolated by zero-filling, which repeats at every distance."""
 NEAREST_MM = 12.0
 """Nearer copies are not looked for: the two edges of an endplate or a disc, and every blur, repeat within it."""
 FARTHEST = 0.7
@@ -56,6 +57,7 @@ def ripple(pixels: NDArray[np.float32], spacing_mm: tuple[float, float]) -> floa
     signal = pixels - min(float(pixels.min()), 0.0)
     mean = ndimage.gaussian_filter(signal, deviations) + FLOOR * float(np.percentile(signal, 99))
     even = np.clip(np.divide(signal, mean, out=np.zeros_like(signal), where=mean > 0), 0, MOST_CONTRAST)
+    even = ndimage.gaussian_filter(even, [FINE_MM[0] / mm for mm in spacing_mm])
     return max(_repeats(even, inside, axis, spacing_mm[axis]) for axis in (0, 1))
 
 
@@ -92,7 +94,7 @@ def _without_filling(pixels: NDArray[np.float32], spacing_mm: tuple[float, float
 
 def _repeats(even: NDArray[np.float32], inside: MaskArray, axis: int, spacing_mm: float) -> float:
     """Largest autocorrelation along one axis, over the pixels that have a partner at that distance."""
-    fine = np.where(inside, even - ndimage.gaussian_filter1d(even, FINE_MM / spacing_mm, axis=axis), 0)
+    fine = np.where(inside, even - ndimage.gaussian_filter1d(even, FINE_MM[1] / spacing_mm, axis=axis), 0)
     most = MOST_FINE * float(np.sqrt(np.sum(fine**2) / max(int(inside.sum()), 1)))
     fine = np.clip(fine, -most, most)
     first, last = int(NEAREST_MM / spacing_mm), int(FARTHEST * even.shape[axis])

@@ -44,8 +44,8 @@ def moved(pixels, course, axis):
 
 
 REFUSED = {
-    "T2 SPACE patient 34, moved forward": (
-        lambda data: place_volume(moved(space(data, "34"), Course.DRIFT, 1), SPACE_MM),
+    "T2 SPACE patient 52, moved forward": (
+        lambda data: place_volume(moved(space(data, "52"), Course.DRIFT, 1), SPACE_MM),
         ReasonCode.MOTION,
     ),
     "T2 SPACE patient 166, moved along the spine": (

@@ -8,7 +8,7 @@ import pytest
 from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
 from inference.measure import read_sagittal
-from inference.measure.reading import HeightLoss, Heights, Unmeasured
+from inference.measure.reading import Heights, Unmeasured
 
 LOST_MM = 11.0
 
@@ -45,10 +45,12 @@ def test_a_body_that_ends_at_a_void_is_not_measured(block_spine, other_order, fl
     assert isinstance(level(reading, "L4").heights, Heights)
 
 
-def test_a_low_body_beside_tissue_is_measured_and_low(block_spine):
-    loss = level(read_sagittal(*with_band(block_spine, 0.5)), "L2").loss
-    assert isinstance(loss, HeightLoss)
-    assert loss.fraction > 0.25
+def test_an_outline_that_ends_in_tissue_ends_at_no_void(block_spine):
+    """It is not measured either, for what it is: no outline of a whole body."""
+    heights = level(read_sagittal(*with_band(block_spine, 0.5)), "L2").heights
+    assert isinstance(heights, Unmeasured)
+    assert heights.reason is ReasonCode.UNCERTAIN
+    assert "before the disc" in heights.sentence
 
 
 def test_every_body_of_a_whole_image_is_measured(block_spine):
