@@ -2,7 +2,8 @@
 
 Takes SPIDER mid-sagittal slices and T2 SPACE volumes (every fourth slice, as thick as clinical ones), and CT sent as
 MR, and prints how sure the outlines of the installed network are (`inference.measure.confidence`), by how much they
-are surer when a slice is turned over (`models.stance`), and what is refused.
+are surer when a slice is turned over (`models.stance`), and what is refused; then by how much they vary from slice to
+slice, within T2 SPACE volumes and beside generated spines (`inference.measure.lateral`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import typer
 from numpy.typing import NDArray
 
 from inference.errors import SeriesRefusal
-from inference.geometry import Volume
+from inference.geometry import FloatArray, Volume
 from inference.measure.confidence import outline_confidence
+from inference.measure.lateral import slice_confidences
 from models.mr_sagittal import MrSagittalDetector
 from models.stance import turned_slices
 from training.cases import load_reader, place_volume
 from training.midsagittal import read_graded
+from training.phantom import Contrast, PhantomParameters, generate_spine
 from training.spider import SPACING_MM, default_data_folder, list_slices, read_patients, split_patients
 
 SLICE_STEP = 4
@@ -34,6 +37,8 @@ CHANGES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "inverted": lambda voxels: 255 - voxels,
 }
 """What a slice of another scanner or contrast may be as hard as."""
+WIDE, WIDE_MM, BESIDE_MM = 25, 4.4, 30.0
+"""Slices of a generated series that runs far beyond the spine, their distance, and where no body is left."""
 CT = ("ct_totalsegmentator/pulmonary_ct_cropped.nii.gz", "ct_tptbox_l3/sub-ct_label-22_ct.nii.gz")
 
 
@@ -72,14 +77,41 @@ def main(
     every: Annotated[int, typer.Option(help="Take every n-th series of a kind only.")] = 1,
 ) -> None:
     """Print a line for each series, and the extremes of each kind."""
-    detector = load_reader()
-    for kind, members in series_of(data or default_data_folder()):
+    detector, folder = load_reader(), data or default_data_folder()
+    for kind, members in series_of(folder):
         lines = [_measured(detector, volume) for n, (_, volume) in enumerate(members) if n % every == 0]
         for place, (confidence, gain, refused) in enumerate(lines):
             typer.echo(f"{kind} {place * every}: confidence {confidence:.3f}, turned {gain:+.3f} {refused}")
         sure = [confidence for confidence, _, _ in lines]
         refusals = sum(bool(refused) for _, _, refused in lines)
         typer.echo(f"{kind}: {len(lines)} series, {refusals} refused, confidence {min(sure):.3f} to {max(sure):.3f}")
+    for kind, falls in (
+        ("T2 SPACE", falls_within(detector, folder)),
+        ("beside generated spines", falls_beside(detector)),
+    ):
+        typer.echo(f"{kind}: the slices are less sure than the surest by {min(falls):.3f} to {max(falls):.3f}")
+
+
+def falls_within(detector: MrSagittalDetector, data: Path) -> list[float]:
+    """Of each T2 SPACE patient: by how much the least sure slice is less sure than the surest."""
+    patients = read_patients(data, tuple(list_slices(data)))
+    found = [_slices(detector, place_volume(patient.voxels, SPACING_MM)) for patient in patients]
+    return [float(confidences.max() - confidences.min()) for confidences in found]
+
+
+def falls_beside(detector: MrSagittalDetector) -> list[float]:
+    """Of each contrast of a generated spine: by how much the surest slice beside the bodies is less sure than any."""
+    falls = []
+    for contrast in Contrast:
+        phantom = generate_spine(PhantomParameters(seed=2, contrast=contrast, slices=WIDE, slice_spacing_mm=WIDE_MM))
+        beside = np.abs(np.arange(WIDE) - (WIDE - 1) / 2) * WIDE_MM > BESIDE_MM
+        confidences = _slices(detector, place_volume(phantom.voxels.astype(np.float32), (WIDE_MM, *SPACING_MM[1:])))
+        falls.append(float(confidences.max() - confidences[beside].max()))
+    return falls
+
+
+def _slices(detector: MrSagittalDetector, volume: Volume) -> FloatArray:
+    return slice_confidences(detector.segment(volume, lambda _doing, _share: None))
 
 
 def _measured(detector: MrSagittalDetector, volume: Volume) -> tuple[float, float, str]:
