@@ -106,7 +106,7 @@ def truth_mm2(phantom, cut, stack, finding, axial_plan):
 
 
 def test_no_sac_is_read_smaller_than_it_is_and_the_narrow_one_is_near_its_area(whole, phantom, cut, stack, axial_plan):
-    """Wide sacs of generated spines are read too large (model card), which is why only the narrow one has two limits."""
+    """Wide sacs of generated spines are read too large (model card): only the narrow one has two limits."""
     found = stenosis(whole[0])
     for level in (NARROW, *WIDE):
         area = found[level].measurement("dural_sac_area")
