@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.geometry import FloatArray
+from inference.measure.confidence import outline_confidence
 
 LARGEST_FALL = 0.08
 """A slice whose outlines are less sure than the surest slice's by more than this shows no spine: within the T2 SPACE
@@ -27,12 +28,8 @@ def slice_confidences(probabilities: NDArray[Any]) -> FloatArray:
     Args:
         probabilities: (class, slice, row, column), class 0 being background.
     """
-    confidences, areas = np.zeros(probabilities.shape[1]), np.zeros(probabilities.shape[1])
-    for index in range(probabilities.shape[1]):
-        best = probabilities[1:, index].max(axis=0)
-        outlined = best > probabilities[0, index]
-        areas[index] = outlined.sum()
-        confidences[index] = best[outlined].mean(dtype=np.float64) if areas[index] else 0.0
+    confidences = [outline_confidence(probabilities[:, k : k + 1]) or 0.0 for k in range(probabilities.shape[1])]
+    areas = (probabilities[1:].max(axis=0) > probabilities[0]).sum(axis=(1, 2))
     return np.where(areas >= LEAST_AREA * np.median(areas), confidences, 0.0)
 
 
