@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -110,7 +111,7 @@ def prepare(engine: Engine) -> None:
         if is_current(engine):
             return
         _migrate(engine)
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         where = engine.url.render_as_string(hide_password=True)
         raise StorageFailure(f"The database {where} cannot be prepared: {_cause(error)}.") from error
 
@@ -131,15 +132,30 @@ def _migrate(engine: Engine) -> None:
 
     file = engine.url.database
     if engine.dialect.name == "sqlite" and file:
-        with closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT_MS / 1000)) as connection_to_file:
-            connection_to_file.execute(
-                "PRAGMA journal_mode=WAL"
-            )  # kept in the file, and impossible inside a transaction
+        _write_ahead(file)
     DBOS.migrate(dbos_url(engine))
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         _upgrade(connection)
+
+
+def _write_ahead(file: str) -> None:
+    """Switch a database to write-ahead logging, which is kept in the file and impossible inside a transaction.
+
+    While another process switches it, SQLite says "locked" at once, whatever the busy timeout.
+    """
+    last = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    with closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT_MS / 1000)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > last:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
 
 def _upgrade(connection: Connection) -> None:
