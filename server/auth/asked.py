@@ -37,7 +37,8 @@ class Asked:
     def host_name(self) -> str:
         """Without the port."""
         host = self.host
-        return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+        end = host.find("]") + 1 if host.startswith("[") else host.find(":")
+        return host[:end] if end > 0 else host
 
     @property
     def is_https(self) -> bool:

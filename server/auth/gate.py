@@ -74,7 +74,10 @@ class Gate:
         kind = _kind(permission, request)
         if kind is not None:
             send = _Recording(self._guard, kind=kind, principal=principal, request=request, scope=scope, send=send)
-        await self._app(scope, _patient(receive), send)
+        try:
+            await self._app(scope, _patient(receive), send)
+        except Denied as denied:
+            await _answer(denied)(scope, receive, send)
 
 
 class _Recording:
@@ -163,7 +166,8 @@ def _patient(receive: Receive) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), CHUNK_TIMEOUT_S)
         except TimeoutError:
-            return {"type": "http.disconnect"}
+            silent = f"Nothing more of the request came in {CHUNK_TIMEOUT_S:g} s."
+            raise Denied(HTTPStatus.REQUEST_TIMEOUT, silent, {"connection": "close"}) from None
         is_body_there = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 

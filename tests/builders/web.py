@@ -47,10 +47,10 @@ def add_person(node: Node, name: str, role: Role = Role.VIEWER) -> None:
 
 
 def session_of(node: Node, role: Role, *, subject: str = "sub@idp.example") -> dict[str, str]:
-    """Cookies of somebody whom the identity provider signed in: no password has to be hashed."""
+    """Headers of somebody whom the identity provider signed in: no password has to be hashed."""
     with node.engine.begin() as connection:
         token = open_session(connection, person(subject, "Somebody", role, Method.OIDC), rules=RULES)
-    return {COOKIE_PLAIN: token}
+    return {"Cookie": f"{COOKIE_PLAIN}={token}"}
 
 
 def key_of(node: Node, *permissions: Permission, lifetime_s: float | None = None) -> dict[str, str]:
