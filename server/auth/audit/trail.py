@@ -78,8 +78,9 @@ def verify(connection: Connection, *, looked_for: str = START) -> Verdict:
 
 def _rows(connection: Connection) -> Iterator[tuple[int, str, str, str]]:
     query = select(audit.c.number, audit.c.record, audit.c.previous_sha256, audit.c.sha256).order_by(audit.c.number)
-    for row in connection.execute(query, execution_options={"yield_per": 1000}):
-        yield row.number, row.record, row.previous_sha256, row.sha256
+    with connection.execute(query, execution_options={"yield_per": 1000}) as rows:
+        for row in rows:
+            yield row.number, row.record, row.previous_sha256, row.sha256
 
 
 def _fault(number: int, expected: int, body: str, links: tuple[str, str], sha256: str) -> str | None:
