@@ -23,8 +23,7 @@ from server.auth.guard import Denied, Guard
 from server.auth.headers import add_headers
 from server.auth.roles import Permission, Principal
 from server.auth.rules import rules_for
-from server.events import fault
-from server.http.problems import problem
+from server.http.problems import no_database, problem, unexpected
 
 CHUNK_TIMEOUT_S = 30.0
 """Longest wait for the next part of a body that a client is sending."""
@@ -61,14 +60,14 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = asked(scope)
-        send = _with_headers(send, request)
+        send = sender = _Sender(send, request)
         try:
             principal, permission = await run_in_threadpool(self._guard.admit, request)
         except Denied as denied:
             await _answer(denied)(scope, receive, send)
             return
         except SQLAlchemyError as error:
-            await _no_database(error)(scope, receive, send)
+            await no_database(error)(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         kind = _kind(permission, request)
@@ -76,8 +75,26 @@ class Gate:
             send = _Recording(self._guard, kind=kind, principal=principal, request=request, scope=scope, send=send)
         try:
             await self._app(scope, _patient(receive), send)
-        except Denied as denied:
-            await _answer(denied)(scope, receive, send)
+        except Exception as error:
+            if sender.is_started:
+                raise
+            await _failed(error)(scope, receive, send)
+
+
+class _Sender:
+    """A send that puts the security headers on the answer."""
+
+    def __init__(self, send: Send, request: Asked) -> None:
+        rules = rules_for(request.path)
+        self._is_page = all(rule.path == "/**" for rule in rules)
+        self._send, self._is_https = send, request.is_https
+        self.is_started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.is_started = True
+            add_headers(MutableHeaders(scope=message), is_page=self._is_page, is_https=self._is_https)
+        await self._send(message)
 
 
 class _Recording:
@@ -99,7 +116,7 @@ class _Recording:
                 await run_in_threadpool(self._guard.record, record, once=self._kind in _ONCE)
             except SQLAlchemyError as error:
                 self._is_replaced = True
-                await _no_database(error)(self._scope, _nothing, self._send)
+                await no_database(error)(self._scope, _nothing, self._send)
                 return
         await self._send(message)
 
@@ -139,20 +156,8 @@ def _answer(denied: Denied) -> Response:
     return response
 
 
-def _no_database(error: SQLAlchemyError) -> Response:
-    fault("http_database_fault", error)
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again later.")
-
-
-def _with_headers(send: Send, request: Asked) -> Send:
-    is_page = all(rule.permission is Permission.OPEN_PAGES and rule.path == "/**" for rule in rules_for(request.path))
-
-    async def sender(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            add_headers(MutableHeaders(scope=message), is_page=is_page, is_https=request.is_https)
-        await send(message)
-
-    return sender
+def _failed(error: Exception) -> Response:
+    return _answer(error) if isinstance(error, Denied) else unexpected(error)
 
 
 def _patient(receive: Receive) -> Receive:

@@ -10,10 +10,16 @@ from starlette.datastructures import MutableHeaders
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """For what is data and no page."""
 
+VIEWER_SCRIPTS = (
+    "sha256-VggY0rSMrfuUfyGbMQUTdohoMO4fFh+5LLFfr7rG50g=",
+    "sha256-12PW7jQ7q6uBo6f025aNINHBa58dqEw1kjWTLzM/lTg=",
+)
+"""Of the two inline scripts in the index page of OHIF 3.13.2; another one does not run."""
+
 VIEWER_POLICY = (
     "default-src 'self'; "
-    # OHIF's codecs are WebAssembly and its workers are made from blobs; its index page sets PUBLIC_URL in a script.
-    "script-src 'self' 'wasm-unsafe-eval' 'unsafe-inline' blob:; "
+    # OHIF's codecs are WebAssembly, and its workers are made from blobs.
+    f"script-src 'self' 'wasm-unsafe-eval' {' '.join(repr(digest) for digest in VIEWER_SCRIPTS)}; "
     "worker-src 'self' blob:; "
     "connect-src 'self' blob: data:; "
     "img-src 'self' blob: data:; "

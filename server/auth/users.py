@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
@@ -95,19 +96,26 @@ def list_users(connection: Connection) -> list[User]:
 
 def find_user(connection: Connection, name: str) -> User | None:
     """The user of that name, enabled or not."""
-    row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
+    row = _row(connection, name)
     return None if row is None else _user(row)
 
 
 def verify_user(engine: Engine, name: str, password: str) -> User | None:
     """The user whose password that is; None, after the same time, for a wrong one, no user, and a disabled user."""
     with reading(engine) as connection:
-        row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
+        row = _row(connection, name)
     is_right = verify_password(password, None if row is None else row.password_hash)
     return _user(row) if row is not None and is_right and row.disabled_at is None else None
 
 
-def _user(row: Row[tuple[object, ...]]) -> User:
+def _row(connection: Connection, name: str) -> Row[Any] | None:
+    """What is no name is not looked up: PostgreSQL takes no text with a zero character."""
+    if not NAME.fullmatch(name):
+        return None
+    return connection.execute(select(users).where(users.c.name == name)).one_or_none()
+
+
+def _user(row: Row[Any]) -> User:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it begins with an underscore
     del values["password_hash"]
     return User(**(values | {"role": Role(values["role"])}))

@@ -285,3 +285,18 @@ def test_the_tables_hold_no_secret() -> None:
         "sessions.token_sha256",
         "api_keys.key_sha256",
     }
+
+
+def test_a_fault_of_ours_has_the_headers_and_says_nothing(
+    node: Node, opened: httpx.Client, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> str:
+        raise RuntimeError("DOE^JOHN")
+
+    monkeypatch.setattr("server.metrics.render", broken)
+    answer = opened.get("/metrics")
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "DOE" not in answer.text + "".join(capfd.readouterr())

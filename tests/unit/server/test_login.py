@@ -8,15 +8,17 @@ from itertools import takewhile
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Engine, select, update
 
 from builders.web import PASSWORD, RULES, add_person, key_of, serving, session_of, sign_in
 from server.auth.audit import trail
 from server.auth.brakes import PAIR_LIMIT
+from server.auth.keys import create_key, find_key
 from server.auth.passwords import hash_password
 from server.auth.roles import Permission, Role
+from server.auth.sessions import find_session, open_session
 from server.auth.tables import api_keys, sessions, users
-from server.auth.users import disable_user, set_password
+from server.auth.users import add_user, disable_user, find_user, set_password, verify_user
 from server.compose import Node
 from server.database import reading
 from server.settings import Settings
@@ -92,8 +94,6 @@ def test_the_failure_does_not_say_what_was_wrong(client: httpx.Client, node: Nod
 
 
 def test_a_name_that_does_not_exist_takes_as_long_as_a_wrong_password(node: Node) -> None:
-    from server.auth.users import verify_user  # noqa: PLC0415
-
     add_person(node, "ruth")
 
     def fastest(name: str) -> float:
@@ -200,3 +200,18 @@ def test_a_login_leads_nowhere_else(client: httpx.Client, node: Node, next_: str
     page = client.get("/login", params={"next": next_}).text
 
     assert 'name="next" value="/"' in page
+
+
+def test_users_sessions_and_keys_are_the_same_on_both_databases(engine: Engine) -> None:
+    with engine.begin() as connection:
+        add_user(connection, name="ruth", display_name="Ruth", role=Role.VIEWER, password=PASSWORD)
+        _, key = create_key(connection, name="m", permissions=[Permission.READ_METRICS], lifetime_s=60)
+        user = find_user(connection, "ruth")
+        token = open_session(connection, user.principal, generation=user.generation, rules=RULES)
+
+    assert verify_user(engine, "ruth", PASSWORD).principal == find_session(engine, token, RULES)
+    assert verify_user(engine, "ruth\0", PASSWORD) is None
+    assert find_key(engine, key).permissions == {Permission.READ_METRICS}
+    with engine.begin() as connection:
+        disable_user(connection, name="ruth")
+    assert find_session(engine, token, RULES) is None
