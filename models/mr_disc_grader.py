@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.anatomy import EndplateSide, Site
+from inference.anatomy import EndplateSide, Site, Vertebra
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
 from inference.findings import Absent, Assessment, Calibration, Finding, Grade, NotAssessed, Present, Question
-from inference.geometry import Volume
+from inference.geometry import FloatArray, Volume
 from inference.measure.reading import DiscReading, SpineReading, Unmeasured
 from inference.pipeline import DetectorResult, Progress
 from inference.provenance import ModelIdentity
@@ -52,6 +52,10 @@ QUESTIONS: Mapping[Sign, Question] = {
 }
 NO_BODIES = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the bodies beside the disc were not told apart")
 NO_SLIP_NOTE = "The slip was not measured here ({why}): the probability rests on the image alone."
+ESTIMATE_NOTE = (
+    "The slip was not measured here, because the sacrum is not outlined: the probability weighs the canal's place "
+    "behind the disc instead."
+)
 MODIC_NOTE = "The type is not told: types 1 and 3 are too rare in the training data to be learned."
 
 
@@ -70,8 +74,8 @@ class _Graded:
     disc: DiscReading
     shown: frozenset[Contrast]
     probability: Mapping[str, float]
-    no_slip: str | None
-    """Why no series has the disc's slip; None where one has."""
+    slip_note: str | None
+    """That no series has the disc's slip, or only an estimate of it; None where one has."""
 
 
 class MrDiscGrader:
@@ -140,12 +144,14 @@ class MrDiscGrader:
                     name: float(self._scales[name].probability(logits[place], size))
                     for place, name in enumerate(OUTPUTS)
                 },
-                no_slip=_first_reason(slips) if np.isnan(size) else None,
+                slip_note=_slip_note(disc, slips, size),
             )
 
 
-def _first_reason(slips: Sequence[float | Unmeasured]) -> str:
-    return next(slip.sentence for slip in slips if isinstance(slip, Unmeasured))
+def _slip_note(disc: DiscReading, slips: Sequence[float | Unmeasured], size: FloatArray) -> str | None:
+    if np.isnan(size):
+        return NO_SLIP_NOTE.format(why=next(slip.sentence for slip in slips if isinstance(slip, Unmeasured)))
+    return ESTIMATE_NOTE if disc.level.below is Vertebra.S1 else None
 
 
 def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) -> Iterator[Finding]:
@@ -171,8 +177,8 @@ def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) ->
 
 def _note(sign: Sign, graded: _Graded, answer: Assessment) -> str | None:
     """What the reader of an answer should know beside it."""
-    if sign in WITH_SLIP and graded.no_slip is not None:
-        return NO_SLIP_NOTE.format(why=graded.no_slip)
+    if sign in WITH_SLIP and graded.slip_note is not None:
+        return graded.slip_note
     return MODIC_NOTE if sign is Sign.MODIC and isinstance(answer, Present) else None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.geometry import FloatArray
 from models.disc_grades import OUTPUTS, PFIRRMANN_STEPS, Sign
-from models.disc_slips import LARGEST_PERCENT
+from models.disc_slips import LARGEST_PERCENT, USUAL_SACRAL_GAP_PERCENT
 from training.grader_scores import BINS, ERROR
 
 mpl.use("Agg")
@@ -35,9 +35,10 @@ and endplate change. Research use only: not a medical device; a physician decide
 - Output `logits`, float32 `[disc, member, {outputs}]`; `spine.scales` in the metadata turns the mean over the members
   into a calibrated probability and an answer.
 - Beside the logit, spondylolisthesis weighs the slip that is measured on the outlines: the size of its mean over T1 and
-  T2 in percent of the endplate below, {largest_slip:g} % at most (`slip` and `no_slip` in its scale). L5-S1 has none,
-  because the sacrum is not outlined; nor has a disc beside a body that is not measured. There the probability rests on
-  the image alone, and the finding says so.
+  T2 in percent of the endplate below, {largest_slip:g} % at most (`slip` and `no_slip` in its scale). At L5-S1,
+  where the sacrum is not outlined, an estimate stands for it: how much farther than usual ({gap:g} % of L5's lower
+  endplate) the canal's front stands behind L5's corner. A disc beside a body that is not measured has neither: there
+  the probability rests on the image alone. The finding says so of both.
 - {members} networks (residual, 0.4 million parameters each). SHA-256 of `models/model.onnx`: `{sha256}`.
 
 ## Training
@@ -74,6 +75,9 @@ with the sign and among discs without it):
 Spondylolisthesis, AUC with the slip weighed and by the logit alone:
 
 {slip}
+
+The stretch of the canal that the estimate at L5-S1 is read on, its usual value and that it has the weight of a
+measured slip were chosen on these patients; decision 14 says what was tried.
 
 What else was tried beside the logit helped neither spondylolisthesis nor Modic on held-out patients: the slip's
 direction, the other outputs' logits, the same logit at the discs above and below
@@ -134,6 +138,7 @@ def render_grader_card(metadata: dict[str, Any], metrics: dict[str, Any]) -> str
         patients=metrics["scores"]["patients"],
         protocol=_sentence(metrics["protocol"]),
         largest_slip=LARGEST_PERCENT,
+        gap=USUAL_SACRAL_GAP_PERCENT,
         slip=_slip_table(metrics["slip"]),
         table=_table(metrics["scores"]),
         error=ERROR,
