@@ -7,6 +7,8 @@ No constant of the measurement was chosen by these scores.
 
 The AUC is that of the slip's size without its sign, because the radiologists did not tell the direction; one slice
 counts alone, and both as the mean of T1 and T2. Discs without a measured slip (L5-S1 always) are counted, not scored.
+A second table gives the canal's gap by level (`inference.measure.canal_front`), whose median at L5-S1 is
+`models.disc_slips.USUAL_SACRAL_GAP_PERCENT`.
 """
 
 from __future__ import annotations
