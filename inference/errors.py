@@ -69,6 +69,8 @@ class ReasonCode(StrEnum):
     """The measurement's uncertainty is too large for a statement."""
     FEW_SLICES = "W_FEW_SLICES"
     """The series was read, but has so few slices that measurements are limited to them."""
+    LATERAL_SLICES = "W_LATERAL_SLICES"
+    """Slices at the sides of the series were not read, because they show no spine."""
     NUMBERING = "W_NUMBERING"
     """The level numbering is uncertain."""
     TRANSITIONAL = "W_LSTV"

@@ -248,3 +248,12 @@ def test_four_slices_are_read_with_a_warning_and_no_stenosis_is_called_on_them(r
     assert narrow.assessment.reason is ReasonCode.UNCERTAIN
     assert "do not show whether they run through the sac's middle" in narrow.assessment.sentence
     assert narrow.measurement("canal_ap_diameter") is not None
+
+
+def test_slices_beside_the_spine_are_said_not_to_be_read(read, series):
+    wide = series("T2 wide", slices=27, slice_spacing_mm=4.0, subslices=2)
+    findings = read(wide)
+    assert use(findings, wide).used_by == (GRADER, SEGMENTER)
+    (sentence,) = [sentence for code, sentence in use(findings, wide).warnings if code is ReasonCode.LATERAL_SLICES]
+    assert "of 27 slices were not read (1 to " in sentence
+    assert present(findings, Question.COMPRESSION_FRACTURE) == {FRACTURED}
