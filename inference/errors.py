@@ -98,10 +98,14 @@ class Refusal(SpineError):  # noqa: N818 - a refusal is this field's word for it
 class SeriesRefusal(Refusal):
     """One series cannot be read, or cannot answer a question."""
 
-    def __init__(self, sentence: str, *, code: ReasonCode) -> None:
-        """Require the code: a refused series always says why in a form that programs read."""
+    def __init__(self, sentence: str, *, code: ReasonCode, series_instance_uid: str | None = None) -> None:
+        """Require the code: a refused series always says why in a form that programs read.
+
+        The series is named only where it is not the one that was to be read, but one that goes with it.
+        """
         super().__init__(sentence, code=code)
         self.code: ReasonCode = code
+        self.series_instance_uid = series_instance_uid
 
 
 class InstanceRefusal(Refusal):

@@ -103,10 +103,10 @@ def select(frames: Sequence[Frame]) -> Selection:
     return Selection(read=read, set_aside=set_aside, note=note)
 
 
-def is_mostly_axial(kind: Kind) -> bool:
-    """Whether it is MR whose slices lie nearer to axial than to any other plane, as those along a disc do."""
-    cosines = kind.example.orientation
-    if cosines is None or text(kind.example.header.dataset, "Modality") != "MR":
+def is_mostly_axial(frame: Frame) -> bool:
+    """Whether it is MR in a plane that lies nearer to axial than to any other, as slices along a disc do."""
+    cosines = frame.orientation
+    if cosines is None or text(frame.header.dataset, "Modality") != "MR":
         return False
     return int(np.argmax(np.abs(np.cross(cosines[:3], cosines[3:])))) == HEAD_FOOT_AXIS
 
@@ -121,7 +121,7 @@ def _read_of(candidates: tuple[Kind, ...]) -> tuple[Kind, ...]:
         for wanted in (ImageKind.DIXON_IN_PHASE, ImageKind.DIXON_WATER):
             if wanted in by_kind:
                 return (by_kind[wanted],)
-    if all(map(is_mostly_axial, candidates)) and _differ_only(candidates, _without_orientation):
+    if all(is_mostly_axial(kind.example) for kind in candidates) and _differ_only(candidates, _without_orientation):
         return candidates
     raise SeriesRefusal(
         f"the series mixes {len(candidates)} kinds of images that are not one stack: {_listed(candidates)}",

@@ -23,7 +23,7 @@ from inference.findings.encode import decode
 from models.registry import DetectorSettings, load_detectors
 from server.study_run import RunContext, run_study
 from training.phantom import Contrast, Fracture, PhantomParameters, generate_spine
-from training.phantom.axial import AxialStack, cut_axial
+from training.phantom.axial import AxialStack, cut_axial, stack_along
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -59,11 +59,20 @@ def series():
 
 
 @pytest.fixture(scope="module")
-def axial():
-    phantom = generate_spine(replace(PATIENT, slices=28, slice_spacing_mm=1.0, subslices=1))
-    x, y, z = np.mean([disc.centre_lps_mm for disc in phantom.truth.discs[-4:]], axis=0)
-    stack = AxialStack(centre_mm=(x, y + 15, z), slices=28)
-    return grid_plan(cut_axial(phantom, stack)[0], stack.affine, study="variants", series="axial", number=9)
+def fine():
+    return generate_spine(replace(PATIENT, slices=40, slice_spacing_mm=1.0, subslices=1))
+
+
+@pytest.fixture(scope="module")
+def axial(fine):
+    x, y, z = np.mean([disc.centre_lps_mm for disc in fine.truth.discs[-4:]], axis=0)
+    return axial_plan(fine, AxialStack(centre_mm=(x, y + 15, z), slices=28), "axial", 9)
+
+
+def axial_plan(fine, stack, name, number, attributes=None):
+    shown = {**T2_TSE, **(attributes or {})}
+    voxels, _ = cut_axial(fine, stack)
+    return grid_plan(voxels, stack.affine, study="variants", series=name, number=number, attributes=shown)
 
 
 @pytest.fixture
@@ -257,3 +266,22 @@ def test_slices_beside_the_spine_are_said_not_to_be_read(read, series):
     (sentence,) = [sentence for code, sentence in use(findings, wide).warnings if code is ReasonCode.LATERAL_SLICES]
     assert "of 27 slices were not read (1 to " in sentence
     assert present(findings, Question.COMPRESSION_FRACTURE) == {FRACTURED}
+
+
+def test_three_axial_series_of_one_disc_each_are_read_as_one_and_of_a_repeated_one_the_later(read, series, fine):
+    levels = (NARROW, "L4-L5", "L5-S1")
+    plans = {
+        level: axial_plan(fine, stack_along(fine, level), f"axial {level}", 20 + number, LATER)
+        for number, level in enumerate(levels)
+    }
+    moved = axial_plan(fine, stack_along(fine, "L4-L5"), "axial L4-L5 moved", 19, MORNING)
+    t2 = series("T2")
+    findings = read(t2, moved, *plans.values())
+    sacs = {f.site.level: f for f in findings.of(Question.STENOSIS) if f.measurement("dural_sac_area")}
+    assert set(sacs) == set(levels)
+    for level, plan in plans.items():
+        assert use(findings, plan).used_by == (SAC,)
+        outline = next(e for e in sacs[level].evidence if len(e.geometry.points) > 4)
+        assert outline.source.sop_instance_uid in {plan.sop_instance_uid(n) for n in range(len(plan.voxels))}, level
+    assert f"{plans['L4-L5'].series_instance_uid} was taken, as it was acquired later" in not_chosen(findings, moved)
+    assert present(findings, Question.STENOSIS) == {NARROW}

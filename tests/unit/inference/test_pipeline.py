@@ -285,6 +285,64 @@ def test_where_every_series_of_a_role_is_refused_each_says_why():
     assert document.of(Question.COMPRESSION_FRACTURE)[0].assessment.reason is ReasonCode.ORIENTATION
 
 
+def axial(uid, low, **changes):
+    heights = ((low, low + 20.0),)
+    place = {"plane": Plane.AXIAL, "heights_mm": heights, "frame_of_reference_uids": ("1.9",), "frame_count": 5}
+    return replace(T2, series_instance_uid=uid, **{**place, **changes})
+
+
+class OfParts(Reader):
+    """A detector that reads axial series of several parts of the spine together."""
+
+    def __init__(self, answer):
+        super().__init__("parts", answer)
+        self.reads = Reads(
+            name="parts", questions=frozenset({Question.STENOSIS}), roles=(SeriesRole.MR_AXIAL_T2,), all_parts=True
+        )
+        self.looked = []
+
+    def read(self, volume, study_instance_uid, progress, by_role):
+        self.looked.append([stack.series_instance_uid for stack in (volume, *volume.other_stacks)])
+        return super().read(volume, study_instance_uid, progress, by_role)
+
+
+PARTS = (axial("1.2.3.5", 0.0), axial("1.2.3.6", 35.0), axial("1.2.3.7", 36.0, frame_count=4))
+STENOSED = DetectorResult(findings=(replace(fracture("L4"), question=Question.STENOSIS),))
+
+
+def test_series_of_several_parts_are_read_as_one_and_all_are_used():
+    reader = OfParts(STENOSED)
+    first, second, repeated = read(PARTS, [reader]).series
+    assert reader.looked == [["1.2.3.5", "1.2.3.6"]]
+    assert (first.used_by, second.used_by, repeated.used_by) == (("parts",), ("parts",), ())
+    assert [code for code, _ in repeated.warnings] == [ReasonCode.NOT_CHOSEN]
+
+
+@pytest.mark.parametrize(
+    ("broken", "looked"), [("1.2.3.6", ["1.2.3.5", "1.2.3.7"]), ("1.2.3.5", ["1.2.3.6"])]
+)  # fmt: skip
+def test_a_part_that_cannot_be_loaded_gives_way_to_its_repetition_and_says_why(broken, looked):
+    reader = OfParts(STENOSED)
+
+    def failing(series_uid):
+        if series_uid == broken:
+            raise SeriesRefusal("truncated", code=ReasonCode.PIXEL_DATA)
+        return load(series_uid)
+
+    series = read_study(replace(study(*PARTS), load=failing), [reader], software_version="0").findings.series
+    assert reader.looked == [looked]
+    assert {s.uid: s.refused for s in series if s.refused} == {broken: (ReasonCode.PIXEL_DATA, "truncated")}
+    assert {s.uid for s in series if s.used_by} == set(looked)
+
+
+def test_where_the_series_beside_is_refused_no_other_part_is_tried_and_all_say_why():
+    refusal = SeriesRefusal("no spine beside", code=ReasonCode.BODY_PART, series_instance_uid=T2.series_instance_uid)
+    reader = OfParts(refusal)
+    first, second, _ = read(PARTS, [reader]).series
+    assert reader.looked == [["1.2.3.5", "1.2.3.6"]]
+    assert first.refused == second.refused == (ReasonCode.BODY_PART, "no spine beside")
+
+
 @pytest.mark.parametrize("code", [ReasonCode.MISSING_SERIES, ReasonCode.FAULT])
 def test_what_another_series_would_meet_as_well_is_asked_once(code):
     fewer = replace(T2, series_instance_uid="1.2.3.3", frame_count=9)
