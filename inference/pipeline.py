@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Protocol
+from itertools import takewhile
+from typing import Protocol, TypeAlias
 
 from inference.anatomy import Numbering, Site
 from inference.errors import ReasonCode, SeriesRefusal, SpineError
@@ -103,6 +104,10 @@ class StudyResult:
     segmentations: tuple[Segmentation, ...]
 
 
+Answer: TypeAlias = tuple[Detector, str, DetectorResult]
+"""A detector, the Series Instance UID of its chosen series, and what it says."""
+
+
 def _silent(_doing: str, _fraction: float) -> None:
     """Report progress to nobody."""
 
@@ -137,40 +142,69 @@ def read_study(
 
 def _read_all(
     study: StudyInput, detectors: Sequence[Detector], progress: Progress
-) -> tuple[StudyInput, StudyPlan, list[tuple[Detector, str, DetectorResult]]]:
+) -> tuple[StudyInput, StudyPlan, list[Answer]]:
     """What each detector says, with its series; one that is refused gives way to another of its role, if there is one.
 
     The study comes back with the refusals that were passed over as its series' faults.
     """
     plan = plan_study(study.series, [d.reads for d in detectors])
-    results: list[tuple[Detector, str, DetectorResult]] = []
+    results: list[Answer] = []
+    while (refused := _read_on(study, plan, detectors, progress, results)) is not None:
+        study = _without(study, *refused)
+        before, plan = plan, plan_study(study.series, [d.reads for d in detectors])
+        results = _unchanged(results, before, plan)
+    return study, plan, results
+
+
+def _read_on(
+    study: StudyInput, plan: StudyPlan, detectors: Sequence[Detector], progress: Progress, results: list[Answer]
+) -> tuple[str, tuple[ReasonCode, str]] | None:
+    """Add what the detectors without a result say; stops at a refused series that another one can be read for."""
     faults: list[Exception] = []
+    done = {detector.reads.name for detector, _, _ in results}
     for detector in detectors:
         series_uid = plan.chosen.get(detector.reads.name)
-        if series_uid is None:
+        if series_uid is None or detector.reads.name in done:
             continue
         result = _read_series(study, plan, detector, progress, faults)
         unread = _replaceable(result, detector, plan)
         if unread is not None:
-            return _read_all(_without(study, unread, result.refused), detectors, progress)
+            return unread
         results.append((detector, series_uid, result))
     if faults and len(faults) == len(results):
         raise faults[0]
-    return study, plan, results
+    return None
 
 
-def _replaceable(result: DetectorResult, detector: Detector, plan: StudyPlan) -> str | None:
-    """The series that was refused, where its own images were the reason and others of its role can be read instead."""
+def _unchanged(results: Sequence[Answer], before: StudyPlan, plan: StudyPlan) -> list[Answer]:
+    """The results, from the first on, of detectors that look at the same series under a new plan.
+
+    Those after the first that does not are read again: a detector may ask an earlier one for its reading.
+    """
+
+    def holds(answer: Answer) -> bool:
+        detector, _, result = answer
+        name = detector.reads.name
+        return result.refused is None and before.looked_at(name) == plan.looked_at(name)
+
+    return list(takewhile(holds, results))
+
+
+def _replaceable(
+    result: DetectorResult, detector: Detector, plan: StudyPlan
+) -> tuple[str, tuple[ReasonCode, str]] | None:
+    """The series that was refused and why, where its own images were the reason and others of its role are left."""
     series_uid, *parts = plan.together(detector.reads.name)
     if result.refused is None or result.refused[0] in NOT_OF_THE_IMAGES:
         return None
     if result.refused_for is not None:
-        return result.refused_for if result.refused_for in parts else None
+        return (result.refused_for, result.refused) if result.refused_for in parts else None
     roles = {facts.series_instance_uid: role_of(facts) for facts in plan.series}
-    return series_uid if any(roles[left] is roles[series_uid] for left in (*plan.left_out, *parts)) else None
+    has_others = any(roles[left] is roles[series_uid] for left in (*plan.left_out, *parts))
+    return (series_uid, result.refused) if has_others else None
 
 
-def _without(study: StudyInput, series_uid: str, reason: tuple[ReasonCode, str] | None) -> StudyInput:
+def _without(study: StudyInput, series_uid: str, reason: tuple[ReasonCode, str]) -> StudyInput:
     series = (replace(f, fault=reason) if f.series_instance_uid == series_uid else f for f in study.series)
     return replace(study, series=tuple(series))
 
@@ -314,9 +348,7 @@ def _not_assessed(study: StudyInput, question: Question, code: ReasonCode, sente
     )
 
 
-def _series_use(
-    facts: SeriesFacts, plan: StudyPlan, results: Sequence[tuple[Detector, str, DetectorResult]]
-) -> SeriesUse:
+def _series_use(facts: SeriesFacts, plan: StudyPlan, results: Sequence[Answer]) -> SeriesUse:
     uid, role = facts.series_instance_uid, role_of(facts)
     readers = [(d, r) for d, _, r in results if uid in plan.together(d.reads.name)]
     besides = [(d, r) for d, _, r in results if uid in plan.beside[d.reads.name].values()]

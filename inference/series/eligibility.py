@@ -91,6 +91,10 @@ class StudyPlan:
         """Series Instance UIDs that a detector answers from: the chosen one, and those of other parts of the spine."""
         return (self.chosen[detector], *self.parts[detector]) if detector in self.chosen else ()
 
+    def looked_at(self, detector: str) -> tuple[tuple[str, ...], Mapping[SeriesRole, str], str | None]:
+        """All series that a detector's answer hangs on: those it answers from, those beside, and the one for names."""
+        return self.together(detector), self.beside.get(detector, {}), self.names_from.get(detector)
+
     def refusal(self, question: Question) -> Reason:
         """Why the study gives no answer to a question: the reason of the series that came closest to one."""
         entries = [entry for entry in self.entries if entry.question is question]

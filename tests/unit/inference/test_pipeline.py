@@ -2,78 +2,15 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from inference.anatomy import Numbering, Site
+from builders.detectors import CT, T2, Picky, Reader, fracture, load, read, study
+from inference.anatomy import Numbering
 from inference.errors import ReasonCode, SeriesRefusal
-from inference.findings import FIVE_QUESTIONS, Absent, Finding, Grade, Measurement, NotAssessed, Present, Question
+from inference.findings import FIVE_QUESTIONS, Absent, Grade, Measurement, NotAssessed, Present, Question
 from inference.findings.encode import encode
-from inference.geometry import FrameReference, Plane, Volume
-from inference.pipeline import NOT_NUMBERED, DetectorResult, StudyInput, read_study
-from inference.provenance import ModelIdentity
-from inference.series.eligibility import Reads
-from inference.series.facts import SeriesFacts
+from inference.pipeline import NOT_NUMBERED, DetectorResult, read_study
 from inference.series.role import SeriesRole
-
-STUDY = "1.2.3"
-T2 = SeriesFacts(
-    study_instance_uid=STUDY,
-    series_instance_uid="1.2.3.1",
-    modality="MR",
-    sop_class_uids=("1.2.840.10008.5.1.4.1.1.4",),
-    frame_count=15,
-    rows=512,
-    columns=512,
-    plane=Plane.SAGITTAL,
-    spacing_mm=(4.0, 0.6, 0.6),
-    image_type=("ORIGINAL", "PRIMARY", "M"),
-    repetition_time_ms=3500.0,
-    echo_time_ms=100.0,
-    scanning_sequence=("SE",),
-    patient_age_years=70.0,
-)
-CT = replace(
-    T2, series_instance_uid="1.2.3.2", modality="CT", plane=Plane.AXIAL, sop_class_uids=("1.2.840.10008.5.1.4.1.1.2",)
-)
-
-
-class Reader:
-    """A detector that says what it was told to say."""
-
-    def __init__(self, name, answer):
-        self.identity = ModelIdentity(name=name, version="1", sha256="0" * 64, training_data="synthetic")
-        self.reads = Reads(
-            name=name, questions=frozenset({Question.COMPRESSION_FRACTURE}), roles=(SeriesRole.MR_SAGITTAL_T2,)
-        )
-        self._answer = answer
-
-    def read(self, volume, study_instance_uid, progress, by_role):
-        progress(f"reading {volume.shape} of {study_instance_uid}", 0.5)
-        self.saw = {role: v.series_instance_uid for role, v in by_role.items()}
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-
-def load(series_uid):
-    sources = (FrameReference(sop_class_uid="1.2", sop_instance_uid="1.2.9"),)
-    return Volume(
-        voxels=np.zeros((1, 2, 2), np.float32), affine=np.eye(4), sources=sources, series_instance_uid=series_uid
-    )
-
-
-def study(*series):
-    return StudyInput(study_instance_uid=STUDY, series=series, load=load)
-
-
-def fracture(level):
-    site = Site(level=level)
-    return Finding(id=f"2.25.{site.order[0]}", question=Question.COMPRESSION_FRACTURE, site=site, assessment=Present())
-
-
-def read(series, detectors):
-    return read_study(study(*series), detectors, software_version="0").findings
 
 
 def test_every_one_of_the_five_questions_is_answered_with_no_detector_at_all():
@@ -255,19 +192,6 @@ def test_a_series_that_was_left_for_another_says_so_and_is_not_refused():
     assert f"{T2.series_instance_uid} was taken, as it has 15 slices, not 9" in sentence
 
 
-class Picky(Reader):
-    """A detector that refuses some series."""
-
-    def __init__(self, name, refusals):
-        super().__init__(name, DetectorResult(findings=(fracture("L1"),)))
-        self._refusals = refusals
-
-    def read(self, volume, study_instance_uid, progress, by_role):
-        if volume.series_instance_uid in self._refusals:
-            raise SeriesRefusal("no spine", code=self._refusals[volume.series_instance_uid])
-        return super().read(volume, study_instance_uid, progress, by_role)
-
-
 def test_a_series_that_is_refused_gives_way_to_another_of_its_role():
     fewer = replace(T2, series_instance_uid="1.2.3.3", frame_count=9)
     document = read([T2, fewer], [Picky("a", {T2.series_instance_uid: ReasonCode.BODY_PART})])
@@ -283,64 +207,6 @@ def test_where_every_series_of_a_role_is_refused_each_says_why():
     document = read([T2, fewer], [Picky("a", refusals)])
     assert [s.refused for s in document.series] == [(code, "no spine") for code in refusals.values()]
     assert document.of(Question.COMPRESSION_FRACTURE)[0].assessment.reason is ReasonCode.ORIENTATION
-
-
-def axial(uid, low, **changes):
-    heights = ((low, low + 20.0),)
-    place = {"plane": Plane.AXIAL, "heights_mm": heights, "frame_of_reference_uids": ("1.9",), "frame_count": 5}
-    return replace(T2, series_instance_uid=uid, **{**place, **changes})
-
-
-class OfParts(Reader):
-    """A detector that reads axial series of several parts of the spine together."""
-
-    def __init__(self, answer):
-        super().__init__("parts", answer)
-        self.reads = Reads(
-            name="parts", questions=frozenset({Question.STENOSIS}), roles=(SeriesRole.MR_AXIAL_T2,), all_parts=True
-        )
-        self.looked = []
-
-    def read(self, volume, study_instance_uid, progress, by_role):
-        self.looked.append([stack.series_instance_uid for stack in (volume, *volume.other_stacks)])
-        return super().read(volume, study_instance_uid, progress, by_role)
-
-
-PARTS = (axial("1.2.3.5", 0.0), axial("1.2.3.6", 35.0), axial("1.2.3.7", 36.0, frame_count=4))
-STENOSED = DetectorResult(findings=(replace(fracture("L4"), question=Question.STENOSIS),))
-
-
-def test_series_of_several_parts_are_read_as_one_and_all_are_used():
-    reader = OfParts(STENOSED)
-    first, second, repeated = read(PARTS, [reader]).series
-    assert reader.looked == [["1.2.3.5", "1.2.3.6"]]
-    assert (first.used_by, second.used_by, repeated.used_by) == (("parts",), ("parts",), ())
-    assert [code for code, _ in repeated.warnings] == [ReasonCode.NOT_CHOSEN]
-
-
-@pytest.mark.parametrize(
-    ("broken", "looked"), [("1.2.3.6", ["1.2.3.5", "1.2.3.7"]), ("1.2.3.5", ["1.2.3.6"])]
-)  # fmt: skip
-def test_a_part_that_cannot_be_loaded_gives_way_to_its_repetition_and_says_why(broken, looked):
-    reader = OfParts(STENOSED)
-
-    def failing(series_uid):
-        if series_uid == broken:
-            raise SeriesRefusal("truncated", code=ReasonCode.PIXEL_DATA)
-        return load(series_uid)
-
-    series = read_study(replace(study(*PARTS), load=failing), [reader], software_version="0").findings.series
-    assert reader.looked == [looked]
-    assert {s.uid: s.refused for s in series if s.refused} == {broken: (ReasonCode.PIXEL_DATA, "truncated")}
-    assert {s.uid for s in series if s.used_by} == set(looked)
-
-
-def test_where_the_series_beside_is_refused_no_other_part_is_tried_and_all_say_why():
-    refusal = SeriesRefusal("no spine beside", code=ReasonCode.BODY_PART, series_instance_uid=T2.series_instance_uid)
-    reader = OfParts(refusal)
-    first, second, _ = read(PARTS, [reader]).series
-    assert reader.looked == [["1.2.3.5", "1.2.3.6"]]
-    assert first.refused == second.refused == (ReasonCode.BODY_PART, "no spine beside")
 
 
 @pytest.mark.parametrize("code", [ReasonCode.MISSING_SERIES, ReasonCode.FAULT])
