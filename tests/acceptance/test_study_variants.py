@@ -20,6 +20,7 @@ from dicom_node.sr.checklist import violations, walk
 from inference.errors import ReasonCode
 from inference.findings import FIVE_QUESTIONS, NotAssessed, Present, Question
 from inference.findings.encode import decode
+from inference.measure.levels import NAMED_METHOD
 from models.registry import DetectorSettings, load_detectors
 from server.study_run import RunContext, run_study
 from training.phantom import Contrast, Fracture, PhantomParameters, generate_spine
@@ -77,15 +78,19 @@ def axial_plan(fine, stack, name, number, attributes=None):
 
 @pytest.fixture
 def read(detectors, tmp_path):
-    """Write the series, read the study and give back what findings.json holds; the SR is sound and says the same."""
+    """Write the series, read the study and give back what findings.json holds; the SR is sound and says the same.
 
-    def read_study_of(*plans):
-        for number, plan in enumerate(plans):
+    What is `set_aside` belongs to one of the series and is no source of the SR.
+    """
+
+    def read_study_of(*plans, set_aside=()):
+        for number, plan in enumerate((*plans, *set_aside)):
             write_series(tmp_path / f"in{number}", plan)
         files = {}
         folders = [tmp_path / f"in{number}" for number in range(len(plans))]
+        others = [tmp_path / f"in{len(plans) + number}" for number in range(len(set_aside))]
         context = RunContext(created=datetime(2026, 1, 2, tzinfo=UTC))
-        run_study(folders, detectors, files.__setitem__, context, lambda _doing, _share: None)
+        run_study([*folders, *others], detectors, files.__setitem__, context, lambda _doing, _share: None)
         findings = decode(files["findings.json"])
         report = dcmread(BytesIO(files["sr.dcm"]))
         headers = [dcmread(path, stop_before_pixels=True) for folder in folders for path in folder.iterdir()]
@@ -285,3 +290,26 @@ def test_three_axial_series_of_one_disc_each_are_read_as_one_and_of_a_repeated_o
         assert outline.source.sop_instance_uid in {plan.sop_instance_uid(n) for n in range(len(plan.voxels))}, level
     assert f"{plans['L4-L5'].series_instance_uid} was taken, as it was acquired later" in not_chosen(findings, moved)
     assert present(findings, Question.STENOSIS) == {NARROW}
+
+
+def test_levels_that_do_not_show_the_sacrum_are_named_by_the_sagittal_slices_of_a_three_plane_localizer(
+    read, series, fine
+):
+    whole = series("T2")
+    lowest = fine.truth.vertebra("L5").centre_lps_mm[2]
+    end = int((whole.position_mm[2] - lowest) / PATIENT.spacing_mm)
+    cut = replace(whole, voxels=np.ascontiguousarray(whole.voxels[:, :end]))
+    coarse = {"rows": PATIENT.rows // 2, "columns": PATIENT.columns // 2, "spacing_mm": 2 * PATIENT.spacing_mm}
+    kind = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    sagittal = series("sagittal scout", "T2", kind, slices=3, slice_spacing_mm=8.0, **coarse)
+    kind["SeriesInstanceUID"] = sagittal.series_instance_uid
+    middle = fine.voxels.shape[2] // 2
+    turned = np.ascontiguousarray(fine.voxels[:, :, middle - 1 : middle + 2].transpose(2, 1, 0))
+    affine = fine.affine[:, [2, 1, 0, 3]].copy()
+    coronal = grid_plan(turned, affine, study="variants", series="coronal scout", attributes={**T2_TSE, **kind})
+    axial = axial_plan(fine, replace(stack_along(fine, "L3-L4", slices=3), tilt_deg=0.0), "axial scout", 8, kind)
+    findings = read(cut, sagittal, set_aside=(coronal, axial))
+    assert findings.numbering.method == NAMED_METHOD
+    assert not findings.numbering.ambiguous, findings.numbering.note
+    assert use(findings, sagittal).used_by == (SEGMENTER,)
+    assert present(findings, Question.COMPRESSION_FRACTURE) == {FRACTURED}
