@@ -340,6 +340,7 @@ OWN_REASONS = _own(
         ReasonCode.FAULT: "Detector failed by a fault of the program",
         ReasonCode.UNCERTAIN: "Uncertainty too large for a statement",
         ReasonCode.FEW_SLICES: "Few slices limit the measurements",
+        ReasonCode.LATERAL_SLICES: "Slices beside the spine were not read",
         ReasonCode.NUMBERING: "Level numbering uncertain",
         ReasonCode.TRANSITIONAL: "Transitional vertebra cannot be excluded",
         ReasonCode.OUT_OF_DISTRIBUTION: "Image differs from the training data",

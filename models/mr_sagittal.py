@@ -17,7 +17,7 @@ from inference.marrow_findings import NO_FAT_SUPPRESSED, SeriesMarrow, with_marr
 from inference.measure import read_sagittal
 from inference.measure.confidence import check_confidence, outline_confidence
 from inference.measure.foramen_fat import fat_shares
-from inference.measure.lateral import without_lateral
+from inference.measure.lateral import lateral_warnings, spine_slices, without_lateral
 from inference.measure.levels import NAMED_METHOD
 from inference.measure.marrow import read_marrow
 from inference.measure.matching import match_readings
@@ -216,12 +216,14 @@ class MrSagittalDetector:
 
     def _read_at(self, volume: Volume, progress: Progress) -> SpineReading:
         segmented = self.segment(volume, progress)
-        probabilities = without_lateral(segmented)
+        shown = spine_slices(segmented)
+        probabilities = without_lateral(segmented, shown)
         progress("measuring", 0.9)
         confidence = outline_confidence(probabilities)
         moved = check_motion(ripple(volume.voxels[len(volume.voxels) // 2], volume.spacing_mm[1:]), confidence)
         reading = read_sagittal(volume, probabilities)
         doubts = check_confidence(confidence, of_surest=probabilities is not segmented)
+        doubts += lateral_warnings(volume, shown)
         if reading.numbering.ambiguous:  # as it is where levels are counted from the wrong end
             middle = reading.midsagittal_slice
             check_stance(outline_confidence(probabilities[:, middle : middle + 1]), self._turned(volume, middle))
