@@ -45,14 +45,14 @@ def tell_types(
     if not discs:
         return {}
     outlined = next(one for one in series.values() if one.volume is chosen)
-    placed = _placed(outlined, series)
+    placed = place_series(outlined, series)
     return {disc.level.name: _type_at(disc, outlined, placed, fractured) for disc in discs}
 
 
-def _placed(
+def place_series(
     outlined: OutlinedSeries, series: Mapping[Contrast, OutlinedSeries]
 ) -> Mapping[Contrast, PlacedSeries] | Unmeasured:
-    """Both series with the outlines of one laid on them, or why they do not lie on each other."""
+    """T1 and T2 with the outlines of one laid on them, or why they do not lie on each other."""
     placed = {}
     for contrast, other in series.items():
         if other is outlined:

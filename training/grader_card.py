@@ -106,7 +106,8 @@ CC BY 4.0; cropped, scaled and drawn on.
   which was not measured.
 - One data set, one grader; not tested on another hospital's images. The crops come from single mid-sagittal slices, so
   a herniation beside the midline is not seen.
-- Modic: the data holds 4 discs of type 1 and 6 of type 3; what is learned is type 2 against none. No type is given.
+- Modic: the data holds 4 discs of type 1 and 6 of type 3; what is learned is type 2 against none. The
+  type is told by an uncalibrated rule beside this network, never by it (`python -m training.measure_modic_types`).
 - Series with fat saturation are not graded. Without T2 there is no Pfirrmann grade; without T1 or T2 no Modic answer.
 - Children, tumour, infection, metal, operated spines: not seen, or not known to be in the data.
 """
