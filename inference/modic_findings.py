@@ -23,8 +23,8 @@ from inference.subject import Subject
 
 SCALE = "modic"
 SPREAD = 0.10
-"""Robust standard deviation of a window's log ratio at discs that a radiologist graded Modic 0, on T1 and on T2
-(`python -m training.measure_modic_types`)."""
+"""Standard deviation of a window's log ratio, on T1 and on T2: at discs that a radiologist graded Modic 0 it is about
+this, robustly (`python -m training.measure_modic_types` prints 0.11). The unit of the limits."""
 ISOINTENSE = 1.0
 """Type 2 may be isointense on T2: down to this many standard deviations below ordinary marrow."""
 
