@@ -25,7 +25,7 @@ from inference.measure.motion import check_motion, ripple
 from inference.measure.naming import contradiction, lowest_level, with_doubt
 from inference.measure.outlines import BodyOutline, moved_outlines, own_outlines
 from inference.measure.plausibility import ImplausibleSize
-from inference.measure.reading import BodySize, HeightLoss, SpineReading, Unmeasured, VertebraReading, without_lengths
+from inference.measure.reading import BodySize, HeightLoss, SpineReading, Unmeasured, without_lengths
 from inference.pipeline import DetectorResult, Progress
 from inference.policies import Policies
 from inference.provenance import ModelIdentity
@@ -150,7 +150,7 @@ class MrSagittalDetector:
         if isinstance(outlines, Unmeasured):
             return replace(outlines, sentence=f"the {name} series cannot be used: {outlines.sentence}"), doubt
         progress("looking at the marrow", 0.95)
-        fractured = {v.level for v in reading.vertebrae if self._is_fractured(v)}
+        fractured = self.fractured(reading)
         marrow = SeriesMarrow(
             levels=read_marrow(outlines, volume, fractured=fractured, bright_ratio=self._policies.marrow.ratio),
             subject=replace(subject, volume=volume),
@@ -175,8 +175,11 @@ class MrSagittalDetector:
         doubt = contradiction(match, reading.numbering, second.numbering, name)
         return moved_outlines(reading, volume, target, match.motion), doubt
 
-    def _is_fractured(self, vertebra: VertebraReading) -> bool:
-        return isinstance(vertebra.loss, HeightLoss) and self._policies.fracture.is_present(vertebra.loss)
+    def fractured(self, reading: SpineReading) -> frozenset[Vertebra]:
+        """The vertebrae of a reading that are called fractured."""
+        losses = ((v.level, v.loss) for v in reading.vertebrae)
+        policy = self._policies.fracture
+        return frozenset(level for level, loss in losses if isinstance(loss, HeightLoss) and policy.is_present(loss))
 
     def _unread(
         self, volume: Volume, by_role: Mapping[SeriesRole, Volume], reason: Unmeasured
