@@ -197,7 +197,7 @@ def export(checkpoint: Path, bundle: Path, *, earlier: Path | None = None, note:
     Args:
         checkpoint: of the run; `pairs.npz` of its folder tells which T1 and T2 slices taught.
         bundle: folder to write.
-        earlier: the checkpoint whose weights the run started from.
+        earlier: the checkpoint, or the bundle's ONNX file, whose weights the run started from.
         note: for the card.
 
     Raises:
@@ -217,7 +217,7 @@ def export(checkpoint: Path, bundle: Path, *, earlier: Path | None = None, note:
         "pair_share": settings.get("pair_share", 0.0),
         "pair_patients": pair_names(checkpoint.parent / PAIRS) if settings.get("pair_share") else [],
         "learning_rate": settings["learning_rate"],
-        "earlier": [_earlier(read_checkpoint(earlier))] if earlier else [],
+        "earlier": earlier_runs(earlier) if earlier else [],
         "note": note,
     }
     share = settings.get("phantom_share", 0)
@@ -230,10 +230,24 @@ def export(checkpoint: Path, bundle: Path, *, earlier: Path | None = None, note:
     return metadata
 
 
-def _earlier(state: Mapping[str, Any]) -> dict[str, Any]:
-    settings = state["training_config"]
-    kept = ("seed", "minutes", "phantom_share", "learning_rate")
-    return {"steps": state["step"], **{name: settings[name] for name in kept}}
+def earlier_runs(path: Path) -> list[dict[str, Any]]:
+    """What the card says of the runs before, oldest first.
+
+    Args:
+        path: the checkpoint, or the ONNX file of the bundle, that the run started from. A bundle that is to be
+            overwritten is read before.
+    """
+    if path.suffix == ".onnx":
+        run: dict[str, Any] = json.loads((path.parents[1] / "configs" / "metadata.json").read_text())["spine"][
+            "training"
+        ]
+        return [*run["earlier"], _kept({**run, "minutes": run["budget_minutes"]})]
+    state = read_checkpoint(path)
+    return [_kept({"steps": state["step"], **state["training_config"]})]
+
+
+def _kept(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: run[name] for name in ("steps", "seed", "minutes", "phantom_share", "learning_rate")}
 
 
 def channel_format(
@@ -285,7 +299,7 @@ def main(
     *,
     checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of a training run.")],
     bundle: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("models/bundles") / NAME,
-    earlier: Annotated[Path | None, typer.Option(help="checkpoint.pt that the run started from.")] = None,
+    earlier: Annotated[Path | None, typer.Option(help="checkpoint.pt or model.onnx that the run started from.")] = None,
     note: Annotated[str, typer.Option(help="What the model card should say about how the run went.")] = "",
 ) -> None:
     """Export a checkpoint as an ONNX model bundle."""

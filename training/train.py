@@ -46,6 +46,7 @@ from training.spider import (
     read_patients,
     split_patients,
 )
+from training.start import read_onnx_weights
 from training.synthetic import generate_cached
 
 log = logging.getLogger(__name__)
@@ -227,6 +228,11 @@ def load_average(path: Path) -> SagittalSegmenter:
     return network
 
 
+def load_start(path: Path) -> SagittalSegmenter:
+    """Return the network to go on from: a checkpoint's averaged weights, or those of a bundle's ONNX file."""
+    return read_onnx_weights(path) if path.suffix == ".onnx" else load_average(path)
+
+
 def score_quickly(network: SagittalSegmenter, volumes: list[Volume], *, every: int = 3) -> dict[str, float]:
     """Return the mean Dice of each class over patients, on every third slice: a progress figure, not the evaluation."""
     network.eval()
@@ -298,7 +304,9 @@ def main(
     pair_share: Annotated[float, typer.Option(min=0, max=1, help="Share of samples from T1 and T2 TSE slices.")] = 0.0,
     teacher: Annotated[Path | None, typer.Option(help="Bundle whose outlines of T2 TSE teach.")] = None,
     learning_rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 2e-3,
-    start: Annotated[Path | None, typer.Option(help="Checkpoint to take averaged weights from.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint, or a bundle's ONNX file, to take weights from.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the output folder.")] = False,
 ) -> None:
     """Train the sagittal MR segmenter on the SPIDER T2 SPACE patients."""
@@ -317,7 +325,7 @@ def main(
         pairs=_teach(folder, teacher, split, out / PAIRS) if pair_share else [],
     )
     validation = [prepare(patient) for patient in read_patients(folder, split.validation)]
-    trainer = Trainer(config, load_average(start) if start else SagittalSegmenter())
+    trainer = Trainer(config, load_start(start) if start else SagittalSegmenter())
     if resume:
         trainer.load(out / CHECKPOINT)
     log.info(

@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="needs the extra train (onnx)")
 from models.bundle import read_bundle  # noqa: E402
 from models.labels import SPINE_CLASSES  # noqa: E402
 from training.augment import MILD, STRONG, augment, draw_stack, remap_contrast  # noqa: E402
-from training.export import ParityError, export, measure_parity, round_weights, write_onnx  # noqa: E402
+from training.export import ParityError, earlier_runs, export, measure_parity, round_weights, write_onnx  # noqa: E402
 from training.network import NetworkConfig, SagittalSegmenter, update_average  # noqa: E402
 from training.spider import (  # noqa: E402
     DataAbsentError,
@@ -24,6 +24,7 @@ from training.spider import (  # noqa: E402
     read_patients,
     split_patients,
 )
+from training.start import StartError, read_onnx_weights  # noqa: E402
 from training.synthetic import draw_parameters, generate_cached  # noqa: E402
 from training.train import (  # noqa: E402
     Material,
@@ -233,3 +234,28 @@ class TestExport:
         assert bundle.identity.sha256 == hashlib.sha256(bundle.weights.read_bytes()).hexdigest()
         assert bundle.labels == SPINE_CLASSES
         assert (bundle.context_slices, bundle.multiple_of) == (5, TINY.multiple_of)
+
+    def test_a_run_may_start_from_the_weights_of_a_bundle(self, tmp_path):
+        network = SagittalSegmenter(TINY)
+        with torch.no_grad():
+            for weight in network.parameters():  # the exporter keeps weights that are alike once, under one name
+                weight.add_(0.1 * torch.randn_like(weight))
+        write_onnx(round_weights(network), tmp_path / "model.onnx")
+        start = read_onnx_weights(tmp_path / "model.onnx", TINY)
+        for name, weight in network.named_parameters():
+            assert torch.equal(dict(start.named_parameters())[name], weight), name
+
+    def test_weights_of_another_network_are_no_start(self, tmp_path):
+        write_onnx(SagittalSegmenter(TINY), tmp_path / "model.onnx")
+        with pytest.raises(StartError, match=r"model.onnx lacks \d+ of the network's 73 weights"):
+            read_onnx_weights(tmp_path / "model.onnx")
+
+    def test_the_card_knows_the_runs_before(self, tmp_path):
+        for name, steps in (("first", 3), ("second", 2)):
+            trainer = Trainer(TrainingConfig(minutes=steps, seed=steps), SagittalSegmenter(TINY))
+            trainer.step = steps
+            trainer.save(tmp_path / f"{name}.pt")
+        export(tmp_path / "second.pt", tmp_path / "bundle", earlier=tmp_path / "first.pt")
+        runs = earlier_runs(tmp_path / "bundle" / "models" / "model.onnx")
+        assert [(run["steps"], run["seed"], run["minutes"]) for run in runs] == [(3, 3, 3), (2, 2, 2)]
+        assert earlier_runs(tmp_path / "first.pt") == runs[:1]
