@@ -25,6 +25,8 @@ ONCE_IN_S = 600.0
 """A study that is read image by image is one access: the same user, address, kind and study again within this time
 add no row."""
 _BAD_KEYS, _BAD_KEY_WINDOW_S = 30, 60.0
+_PROBES = 120
+"""Of one client in a minute: nobody signs in for them, and each asks the database and reads the models' weights."""
 _REMEMBERED = 10_000
 
 
@@ -87,6 +89,7 @@ class Guard:
         self.logins = LoginBrake()
         per_minute = rules.requests_per_minute
         self._requests = Brake(per_minute, 60.0) if per_minute else None
+        self._probes = Brake(_PROBES, 60.0)
         self._bad_keys = Brake(_BAD_KEYS, _BAD_KEY_WINDOW_S)
         self._recently = _Recently()
 
@@ -99,6 +102,8 @@ class Guard:
         permission = permission_for(asked.method, asked.path)
         if permission is not Permission.PROBE:
             self._check_door(asked)
+        if permission is Permission.PROBE and not self.rules.is_open:
+            _slow_down(self._probes.spend(asked.network))
         if self._requests is not None:
             _slow_down(self._requests.spend(asked.network))
         if permission is None:

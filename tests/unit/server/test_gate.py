@@ -228,6 +228,12 @@ def test_a_client_is_slowed_down(with_settings: Callable[..., Node]) -> None:
     assert int(answers[-1].headers["retry-after"]) >= 1
 
 
+def test_probes_cannot_be_used_to_keep_the_node_busy(closed: tuple[Node, httpx.Client]) -> None:
+    _, client = closed
+
+    assert 429 in {client.get("/healthz").status_code for _ in range(200)}
+
+
 def test_a_body_has_a_limit(closed: tuple[Node, httpx.Client]) -> None:
     _, client = closed
 
