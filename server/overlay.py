@@ -22,6 +22,7 @@ from inference.findings import (
     Evidence,
     Finding,
     GeometryType,
+    Grade,
     Measurement,
     NotAssessed,
     Present,
@@ -60,6 +61,7 @@ SCALES: dict[str, str] = {
     "genant": "Genant",
     "genant_shape": "shape",
     "meyerding": "Meyerding",
+    "modic": "type",
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
     "acuity": "",
@@ -172,7 +174,12 @@ def _place(finding: Finding) -> str:
 
 def _what(finding: Finding) -> str:
     name = f"{name_of(finding)} absent" if isinstance(finding.assessment, Absent) else name_of(finding)
-    return ", ".join([name, *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)])
+    return ", ".join([name, *map(_grade, finding.grades)])
+
+
+def _grade(grade: Grade) -> str:
+    words = f"{SCALES.get(grade.scale, grade.scale)} {grade.value}".strip()
+    return words if grade.calibration is None else f"{words} ({CALIBRATIONS[grade.calibration.value]})"
 
 
 def name_of(finding: Finding) -> str:
