@@ -6,7 +6,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
 from dicom_node import code_table as table
-from inference.anatomy import Disc, EndplateSide, Laterality, Region, Site, Vertebra, parse_level
+from inference.anatomy import Disc, EndplateSide, Laterality, Numbering, Region, Site, Vertebra, parse_level
 from inference.errors import ReasonCode
 from inference.findings import Absent, Assessment, Grade, NotAssessed, Present, Question
 from inference.provenance import MANUFACTURER
@@ -225,6 +225,13 @@ def answer_code(assessment: Assessment) -> Code:
 def reason_code(reason: ReasonCode) -> Code:
     """Why something was not assessed."""
     return table.OWN_REASONS[reason].code
+
+
+def numbering_code(numbering: Numbering) -> Code:
+    """Whether the levels of a study can be trusted."""
+    if numbering.method == "none":
+        return table.OWN_EVALUATIONS["NUMB_NONE"].code
+    return table.OWN_EVALUATIONS["NUMB_AMBIGUOUS" if numbering.ambiguous else "NUMB_CLEAR"].code
 
 
 def measurement_code(name: str) -> Code:
