@@ -95,10 +95,11 @@ def test_both_engines_give_the_same_on_every_shipped_network(name):
     assert ours.input_shape == expected.input_shape
     shape = tuple(size or real for size, real in zip(ours.input_shape, REAL_SIZE, strict=True))
     noise = np.random.default_rng(7).normal(size=shape).astype(np.float32)
-    for image in (parity_image(ours.input_shape, bundle.multiple_of), noise):
+    # The limit is not near what rounding does, also on noise, where logits are larger than on any image.
+    for image, share in ((parity_image(ours.input_shape, bundle.multiple_of), 0.1), (noise, 0.5)):
         difference = compare(ours, expected, image)
         assert difference.is_parity, difference
-        assert difference.logit < LARGEST_LOGIT_DIFFERENCE / 4  # the limit is not near what rounding does
+        assert difference.logit < share * LARGEST_LOGIT_DIFFERENCE
 
 
 @needs_openvino
