@@ -53,6 +53,8 @@ class RunContext:
     ae_title: str = "SPINEAI"
     config_digest: str = ""
     """Digest of the settings that change an answer; empty for the defaults."""
+    earlier_review: str | None = None
+    """A sentence about the review of an earlier revision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class MadeObject:
     """One DICOM object that was made."""
 
     role: str
-    """``sr`` or ``seg``."""
+    """uids.ObjectRole."""
     name: str
     """File name."""
     sop_instance_uid: str
@@ -156,15 +158,16 @@ def _report_context(index: StudyIndex, context: RunContext) -> ReportContext:
         device_name=context.ae_title,
         predecessor=dcmread(context.predecessor) if context.predecessor is not None else None,
         config_digest=context.config_digest,
+        earlier_review=context.earlier_review,
     )
 
 
 def _write_objects(
     result: StudyResult, series: dict[str, IndexedSeries], write: Write, context: ReportContext
 ) -> tuple[tuple[MadeObject, ...], tuple[str, ...]]:
-    sources = {uid: _headers(indexed) for uid, indexed in series.items()}
+    sources = headers_of(series.values())
     report = encode_report(result.findings, sources=sources, context=context)
-    made = [_keep(report, "sr", SR_NAME, write)]
+    made = [keep(report, "sr", SR_NAME, write)]
     not_segmented: list[str] = []
     for number, segmentation in enumerate(result.segmentations, start=1):
         headers = sources[segmentation.series_instance_uid]
@@ -173,8 +176,13 @@ def _write_objects(
         except SeriesRefusal as refusal:
             not_segmented.append(refusal.sentence)
             continue
-        made.append(_keep(dataset, "seg", f"seg-{number}.dcm", write))
+        made.append(keep(dataset, "seg", f"seg-{number}.dcm", write))
     return tuple(made), tuple(not_segmented)
+
+
+def headers_of(series: Iterable[IndexedSeries]) -> dict[str, list[Dataset]]:
+    """Headers of every instance of every series, by Series Instance UID."""
+    return {indexed.facts.series_instance_uid: _headers(indexed) for indexed in series}
 
 
 def _headers(indexed: IndexedSeries) -> list[Dataset]:
@@ -184,7 +192,8 @@ def _headers(indexed: IndexedSeries) -> list[Dataset]:
     return [dcmread(path, stop_before_pixels=True, force=True) for path in indexed.files]
 
 
-def _keep(dataset: Dataset, role: str, name: str, write: Callable[[str, bytes], None]) -> MadeObject:
+def keep(dataset: Dataset, role: str, name: str, write: Callable[[str, bytes], None]) -> MadeObject:
+    """Write an object, and say what it is."""
     data = to_bytes(dataset)
     write(name, data)
     return MadeObject(
