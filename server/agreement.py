@@ -5,6 +5,7 @@ Counted is the newest review of each study. A finding that the AI did not assess
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -107,6 +108,24 @@ def drift(connection: Connection) -> list[tuple[str, str, str, Signal, Chart]]:
         series[*group, Signal.PRESENT].append(row.present > 0)
         series[*group, Signal.NOT_ASSESSED].append(row.answered == 0)
     return [(*key, chart) for key, outcomes in series.items() for chart in charts(outcomes)]
+
+
+class DriftWatch:
+    """``drift``, computed anew only where a review was added: the metrics are asked for far more often than that."""
+
+    def __init__(self) -> None:
+        """Nothing is computed before the first call."""
+        self._lock = threading.Lock()
+        self._reviews = -1
+        self._found: list[tuple[str, str, str, Signal, Chart]] = []
+
+    def __call__(self, connection: Connection) -> list[tuple[str, str, str, Signal, Chart]]:
+        """The charts as they are now."""
+        with self._lock:
+            count = connection.execute(select(func.count()).select_from(reviews)).scalar_one()
+            if count != self._reviews:
+                self._found, self._reviews = drift(connection), count
+            return self._found
 
 
 def _per_study() -> Select[Any]:

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from sqlalchemy import Connection, Engine, Table, func, select
 
 from dicom_node.tables import deliveries, instances, quarantine, studies
-from server.agreement import decision_counts, drift
+from server.agreement import DriftWatch, decision_counts
 from server.database import reading
 from server.processes import list_processes
 from server.runs import UNFINISHED
@@ -24,18 +24,19 @@ from server.tables import review_runs, runs
 SECONDS_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
-def render(engine: Engine) -> bytes:
+def render(engine: Engine, watch: DriftWatch) -> bytes:
     """The metrics in the text format."""
     registry = CollectorRegistry()
-    registry.register(_Rows(engine))
+    registry.register(_Rows(engine, watch))
     return generate_latest(registry)
 
 
 class _Rows:
     """A collector over the database."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, watch: DriftWatch) -> None:
         self._engine = engine
+        self._watch = watch
 
     def describe(self) -> Iterable[Metric]:
         """Nothing ahead of time: the registry would otherwise collect once to find out."""
@@ -53,7 +54,7 @@ class _Rows:
             yield _count(connection, quarantine, "spine_instances_quarantined", "Instances that were set aside.")
             yield _queue_depth(connection)
             yield _run_seconds(connection)
-            yield from _of_reviews(connection)
+            yield from _of_reviews(connection, self._watch)
             yield from _of_processes(connection)
 
 
@@ -92,7 +93,7 @@ def _run_seconds(connection: Connection) -> Metric:
     return family
 
 
-def _of_reviews(connection: Connection) -> Iterator[Metric]:
+def _of_reviews(connection: Connection, watch: DriftWatch) -> Iterator[Metric]:
     yield _by_state(connection, review_runs, "spine_reviews", "Reviews by the state of the work on their reports.")
     labels = ["model", "version", "question"]
     decided = GaugeMetricFamily(
@@ -104,7 +105,7 @@ def _of_reviews(connection: Connection) -> Iterator[Metric]:
     alarms = GaugeMetricFamily(
         "spine_drift_alarm", "1 where a rate has moved from its reference.", labels=[*labels, "signal", "direction"]
     )
-    for model, version, question, signal, chart in drift(connection):
+    for model, version, question, signal, chart in watch(connection):
         value = 1.0 if chart.is_alarm else 0.0
         alarms.add_metric([model, version, question, signal.value, chart.direction.value], value)
     yield alarms

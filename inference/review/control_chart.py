@@ -4,9 +4,9 @@ The first studies give the reference rate p0. After them the log-likelihood rati
 is summed, never below zero; the sum reaching the limit is the alarm (Page, Biometrika 1954;41:100; for single cases
 Steiner et al., Biostatistics 2000;1:441). One value per study, because findings of one study are not independent.
 
-Reference and limit were chosen by simulation (tests/unit/review/test_control_chart.py): a steady rate of 2 to 30 % alarms
-in at most one of ten series of 500 studies, and a rate that goes from 10 to 30 % is told after 100 studies at most in
-half of them. A limit of 4.5, or a reference of 100 studies, cried wolf in a third to two thirds of the steady series.
+Reference and limit were chosen by simulation (tests/unit/review/test_control_chart.py): a steady rate of 2 to 30 %
+alarms in at most one of ten series of 500 studies, and a rate that goes from 10 to 30 % is told within 100 studies in
+at least half of them.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from server import __version__
+from server.agreement import DriftWatch
 from server.compose import Node
 from server.http import health, models, page, problems, reviews, statistics, studies, work
 from server.work_queue import make_client
@@ -23,6 +24,7 @@ def create(node: Node) -> FastAPI:
     )
     application.state.node = node
     application.state.client = make_client(node.engine)
+    application.state.drift = DriftWatch()
     problems.add_handlers(application)
     for part in (health, studies, reviews, statistics, work, models):
         application.include_router(part.router)

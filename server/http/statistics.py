@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
-from server.agreement import By, agreement, drift
+from server.agreement import By, DriftWatch, agreement
 from server.database import reading
 from server.http.access import TheNode
 
@@ -24,10 +24,11 @@ def agreement_of_reviews(node: TheNode, by: Grouping = [By.MODEL, By.VERSION, By
 
 
 @router.get("/drift", summary="Rates that are watched for change, for each model and question.")
-def drift_of_reviews(node: TheNode) -> dict[str, Any]:
+def drift_of_reviews(node: TheNode, request: Request) -> dict[str, Any]:
     """A chart whose value reaches its limit is an alarm; a chart begins after the reference studies."""
+    watch: DriftWatch = request.app.state.drift
     with reading(node.engine) as connection:
-        found = drift(connection)
+        found = watch(connection)
     return {
         "charts": [
             {
