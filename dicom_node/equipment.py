@@ -96,9 +96,12 @@ def person_observer(reviewer: Reviewer) -> ObserverContext:
 
 
 def person_name(text: str) -> str:
-    """A DICOM person name of ASCII letters: accents are left out; the caret says that one component is meant."""
-    plain_letters = normalize("NFKD", text.split("=", maxsplit=1)[0]).encode("ascii", "ignore").decode()
-    name = plain_letters.strip() or plain(text)
+    """A DICOM person name of ASCII letters: accents are left out; the caret says that one component is meant.
+
+    At most 64 characters, none of them a control character or a backslash (PS3.5 6.2, VR PN).
+    """
+    letters = normalize("NFKD", text.split("=", maxsplit=1)[0]).encode("ascii", "ignore").decode() or plain(text)
+    name = "".join(letter for letter in letters if letter.isprintable() and letter != "\\")[: LONG_TEXT - 1].strip()
     return name if "^" in name else f"{name}^"
 
 

@@ -15,8 +15,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dbos import DBOSClient
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row, insert, select
 
+from dicom_node.tables import studies
 from inference.findings import (
     Absent,
     DocumentReview,
@@ -69,6 +70,7 @@ def record_review(node: Node, client: DBOSClient, request: Request) -> tuple[Row
         ReviewRefusal: it does not fit the newest findings, or its key belongs to another review.
     """
     with node.engine.begin() as connection:
+        _lock(connection, request.study_instance_uid)
         known = _of_key(connection, request)
         if known is not None:
             return known, False
@@ -93,6 +95,12 @@ def record_review(node: Node, client: DBOSClient, request: Request) -> tuple[Row
 def reviewed_findings(node: Node, row: Row[Any]) -> StudyFindings:
     """The findings after a review."""
     return decode(node.spool.path(row.findings_path).read_bytes())
+
+
+def _lock(connection: Connection, study_instance_uid: str) -> None:
+    """Let the reviews of one study wait for each other; on SQLite the transaction itself does."""
+    which = studies.c.study_instance_uid == study_instance_uid
+    connection.execute(select(studies.c.study_instance_uid).where(which).with_for_update())
 
 
 def _of_key(connection: Connection, request: Request) -> Row[Any] | None:

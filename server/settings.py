@@ -91,7 +91,9 @@ class Settings(BaseSettings):
     sac_area_mm2: float = Field(
         75.0, gt=0, lt=100, description="Dural sac area on axial T2, in mm2, below which stenosis is called."
     )
-    organisation: str = Field("", description="Name of the organisation for which reviewers verify reports.")
+    organisation: str = Field(
+        "", max_length=64, description="Name of the organisation for which reviewers verify reports."
+    )
     rejection_note: str = Field(
         "none",
         description="What archives are told of results of which a reviewer rejected everything: none, or a rejection "

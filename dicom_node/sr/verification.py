@@ -11,7 +11,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from dicom_node.derived import ReportContext, plain
+from dicom_node.derived import LONG_TEXT, ReportContext, plain
 from dicom_node.equipment import person_name
 from inference.findings import DocumentReview
 
@@ -27,7 +27,7 @@ def verification_flags(review: DocumentReview | None) -> dict[str, Any]:
         "is_final": True,
         "is_verified": True,
         "verifying_observer_name": person_name(review.reviewer.name),
-        "verifying_organization": plain(review.reviewer.organisation),
+        "verifying_organization": plain(review.reviewer.organisation)[:LONG_TEXT],
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from builders.findings import context_of, reference, spine_findings
 from builders.reviews import reviewed
 from dicom_node.derived import from_bytes, to_bytes
+from dicom_node.equipment import person_name
 from dicom_node.rejection import encode_rejection
 from dicom_node.sr import encode_report
 from dicom_node.sr.checklist import children, groups_of, value_of, violations
@@ -193,3 +194,18 @@ def test_a_rejection_note_names_what_is_rejected(tmp_path, series, document, ai_
     assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == (
         ai_report.SOPInstanceUID
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Doe^Jane", "Doe^Jane"),
+        ("Jane Doe", "Jane Doe^"),
+        ("Müller^Zoë", "Muller^Zoe"),
+        ("Yamada^Tarou=山田^太郎", "Yamada^Tarou"),
+        ("Doe\\Jane\n", "DoeJane^"),
+        ("x" * 80, "x" * 63 + "^"),
+    ],
+)
+def test_person_names_are_written_in_ascii(written, name):
+    assert person_name(written) == name
