@@ -37,6 +37,8 @@ MEASUREMENTS: dict[str, Code] = {
     "marrow_signal_ratio": table.OWN_MEASUREMENTS["STIR_RATIO"].code,
     "marrow_signal_z_score": table.OWN_MEASUREMENTS["STIR_Z"].code,
     "marrow_oedema_share": table.OWN_MEASUREMENTS["BME_SHARE"].code,
+    "endplate_band_t1_ratio": table.OWN_MEASUREMENTS["BAND_T1"].code,
+    "endplate_band_t2_ratio": table.OWN_MEASUREMENTS["BAND_T2"].code,
     "anterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_A"].code,
     "middle_disc_height": table.OWN_MEASUREMENTS["DISC_H_M"].code,
     "posterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_P"].code,
@@ -102,6 +104,10 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
     "pfirrmann": (
         table.OWN_EVALUATIONS["PFIRRMANN"].code,
         {grade: table.OWN_EVALUATIONS[f"PFIRR{grade}"].code for grade in "12345"},
+    ),
+    "modic": (
+        table.OWN_EVALUATIONS["MODIC_TYPE"].code,
+        {kind: table.OWN_EVALUATIONS[f"MODIC{kind}"].code for kind in "123"},
     ),
     "meyerding": (
         table.OWN_EVALUATIONS["MEYERDING"].code,

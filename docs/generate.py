@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from docs.blocks import conformance, reference, validation
+from docs.blocks import access, conformance, reference, validation
 
 REPOSITORY = Path(__file__).parent.parent
 BLOCKS: Mapping[str, Callable[[], str]] = {
@@ -27,6 +27,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "review-reasons": reference.review_reasons,
     "review-faults": reference.review_faults,
     "validation": validation.validation,
+    "roles": access.roles,
+    "routes": access.routes,
+    "audit-events": access.audit_events,
 }
 SCHEMA_SOURCE = REPOSITORY / "inference" / "findings" / "schema.json"
 SCHEMA_COPY = REPOSITORY / "docs" / "findings.schema.json"

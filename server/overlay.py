@@ -22,6 +22,7 @@ from inference.findings import (
     Evidence,
     Finding,
     GeometryType,
+    Grade,
     NotAssessed,
     Present,
     Question,
@@ -59,6 +60,7 @@ SCALES: dict[str, str] = {
     "genant": "Genant",
     "genant_shape": "shape",
     "meyerding": "Meyerding",
+    "modic": "type",
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
     "acuity": "",
@@ -151,7 +153,12 @@ def _place(finding: Finding) -> str:
 
 
 def _what(finding: Finding) -> str:
-    return ", ".join([_name(finding), *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)])
+    return ", ".join([_name(finding), *map(_grade, finding.grades)])
+
+
+def _grade(grade: Grade) -> str:
+    words = f"{SCALES.get(grade.scale, grade.scale)} {grade.value}".strip()
+    return words if grade.calibration is None else f"{words} ({CALIBRATIONS[grade.calibration.value]})"
 
 
 def _name(finding: Finding) -> str:

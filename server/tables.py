@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 from dicom_node import tables as dicom_tables
+from server.auth import tables as auth_tables
 
 metadata = MetaData()
 
@@ -106,4 +107,4 @@ review_runs = Table(
     Column("finished_at", Float),
 )
 
-ALL_METADATA = (dicom_tables.metadata, metadata)
+ALL_METADATA = (dicom_tables.metadata, metadata, auth_tables.metadata)

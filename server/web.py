@@ -1,14 +1,15 @@
-"""``spine-node web``: answers HTTP on loopback."""
+"""``spine-node web``: answers HTTP, or HTTPS where a certificate is set."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 
 import uvicorn
 
 from inference.errors import SettingRefusal
-from server.compose import open_node
+from server.compose import Node, open_node
 from server.events import configure, event
 from server.http.app import create
 from server.processes import Presence, Role
@@ -20,15 +21,15 @@ def run(settings: Settings) -> None:
     """Serve until told to stop.
 
     Raises:
-        SettingRefusal: the port is taken, or the address is not ours.
+        SettingRefusal: the port is taken, the address is not ours, or the certificate cannot be used.
     """
     configure(settings.log_level)
+    _check_certificate(settings)
     stop = StopSignal()
     node = open_node(settings)
     listener = _listen(settings)
     port = int(listener.getsockname()[1])
-    config = uvicorn.Config(create(node), log_config=None, access_log=False, lifespan="off", server_header=False)
-    server = uvicorn.Server(config)  # outside the main thread it leaves the signals alone
+    server = uvicorn.Server(server_config(node))  # outside the main thread it leaves the signals alone
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
     presence = Presence(node.engine, Role.WEB, port=port)
@@ -39,6 +40,39 @@ def run(settings: Settings) -> None:
     thread.join(timeout=settings.stop_grace)
     presence.stop()
     event("web_stopped", port=port)
+
+
+def server_config(node: Node) -> uvicorn.Config:
+    """How uvicorn serves this node: quiet, over TLS where it is set, and believing the trusted proxies only."""
+    settings = node.settings
+    proxies = list(settings.http_trusted_proxies)
+    return uvicorn.Config(
+        create(node),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="none",
+        proxy_headers=bool(proxies),  # uvicorn's default believes whatever runs on this machine
+        forwarded_allow_ips=proxies,
+        ssl_certfile=settings.http_tls_certificate,
+        ssl_keyfile=settings.http_tls_key,
+    )
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Refuse by name what uvicorn would end on with a traceback, or stop at and ask for a passphrase."""
+    certificate, key = settings.http_tls_certificate, settings.http_tls_key
+    if certificate is None or key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
+    except (OSError, ValueError) as error:
+        raise SettingRefusal(f"TLS cannot use {certificate} with {key}: {getattr(error, 'strerror', error)}.") from None
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase, which nobody could type at a restart")
 
 
 def _listen(settings: Settings) -> socket.socket:

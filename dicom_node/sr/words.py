@@ -6,8 +6,10 @@ from inference.anatomy import Region
 from inference.findings import (
     Absent,
     Assessment,
+    Calibration,
     Finding,
     FindingReview,
+    Grade,
     Measurement,
     NotAssessed,
     Present,
@@ -40,6 +42,7 @@ GRADE_WORDS: dict[str, str] = {
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
     "meyerding": "Meyerding",
+    "modic": "type",
     "sac_narrowing": "narrowing",
 }
 """Scales whose value says nothing without their name."""
@@ -90,13 +93,13 @@ def review_words(finding: Finding, review: FindingReview) -> str:
 
 
 def _answer_with_grades(finding: Finding) -> str:
-    grades = [_grade_words(grade.scale, grade.value) for grade in finding.grades]
+    grades = [_grade_words(grade) for grade in finding.grades]
     return ", ".join([answer_words(finding.assessment), *grades])
 
 
 def label(finding: Finding) -> str:
     """What is drawn beside the arrow: level, finding, grades and the main number."""
-    parts = [short_words(finding), *(_grade_words(g.scale, g.value) for g in finding.grades)]
+    parts = [short_words(finding), *(_grade_words(g) for g in finding.grades)]
     if (loss := finding.measurement("height_loss")) is not None:
         parts.append(f"height loss {loss.value:g} %")
     if (slip := finding.measurement("slip_percent")) is not None:
@@ -138,5 +141,6 @@ def place_words(finding: Finding) -> str:
     return " ".join(words)
 
 
-def _grade_words(scale: str, value: str) -> str:
-    return f"{GRADE_WORDS[scale]} {value}" if scale in GRADE_WORDS else value
+def _grade_words(grade: Grade) -> str:
+    words = f"{GRADE_WORDS[grade.scale]} {grade.value}" if grade.scale in GRADE_WORDS else grade.value
+    return f"{words} (not calibrated)" if grade.calibration is Calibration.NONE else words

@@ -145,13 +145,17 @@ def _corrected(finding: Finding, correction: Correction, images: Images) -> tupl
     changed = (
         ("level", right.site != finding.site),
         ("assessment", right.assessment != finding.assessment),
-        ("grades", bool(correction.grades) and set(right.grades) != set(finding.grades)),
+        ("grades", bool(correction.grades) and _values(right) != _values(finding)),
         ("evidence", right.evidence != finding.evidence),
     )
     names = tuple(what for what, is_changed in changed if is_changed)
     if not names:
         raise ReviewRefusal(f"The correction of finding {finding.id} changes nothing.", fault=ReviewFault.EMPTY)
     return right, names
+
+
+def _values(finding: Finding) -> set[tuple[str, str]]:
+    return {(grade.scale, grade.value) for grade in finding.grades}
 
 
 def _with_level(finding: Finding, level: str | None) -> Finding:

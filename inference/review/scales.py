@@ -15,12 +15,14 @@ SCALES: Mapping[str, tuple[str, ...]] = {
     "canal_narrowing": ("none", "relative", "absolute"),
     "sac_narrowing": ("none", "relative", "absolute"),
     "pfirrmann": ("1", "2", "3", "4", "5"),
+    "modic": ("1", "2", "3"),
     "meyerding": ("0", "1", "2", "3", "4", "5"),
 }
 """Values of every scale, mildest first; the codes are in dicom_node.codes, and a test compares the two."""
 
 SCALES_OF: Mapping[Question, frozenset[str]] = {
     Question.COMPRESSION_FRACTURE: frozenset({"genant", "genant_shape", "acuity"}),
+    Question.MODIC: frozenset({"modic"}),
     Question.STENOSIS: frozenset({"canal_narrowing", "sac_narrowing"}),
     Question.DISC_DEGENERATION: frozenset({"pfirrmann"}),
     Question.SPONDYLOLISTHESIS: frozenset({"meyerding"}),

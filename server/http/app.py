@@ -7,9 +7,17 @@ from fastapi.responses import HTMLResponse
 
 from server import __version__
 from server.agreement import DriftWatch
+from server.auth.gate import Gate
+from server.auth.guard import Guard
+from server.auth.oidc import Provider
+from server.auth.pages import page_headers
+from server.auth.setup import guard_rules, oidc_rules
 from server.compose import Node
-from server.http import health, models, page, problems, reviews, statistics, studies, work
+from server.http import audit, health, login, models, page, problems, reviews, statistics, studies, work
 from server.work_queue import make_client
+
+BODY_LIMIT_BYTES = 1024**2
+"""Of a request to these parts; none of them takes more than a form or a small document."""
 
 
 def create(node: Node) -> FastAPI:
@@ -24,13 +32,17 @@ def create(node: Node) -> FastAPI:
     )
     application.state.node = node
     application.state.client = make_client(node.engine)
+    application.state.guard = Guard(node.engine, guard_rules(node.settings))
+    rules = oidc_rules(node.settings)
+    application.state.provider = None if rules is None else Provider(rules)
     application.state.drift = DriftWatch()
+    application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
-    for part in (health, studies, reviews, statistics, work, models):
-        application.include_router(part.router)
+    for part in (health, login, studies, reviews, statistics, work, models, audit):
+        application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
-    def docs() -> str:
-        return page.render(application.openapi())
+    def docs() -> HTMLResponse:
+        return HTMLResponse(page.render(application.openapi()), headers=page_headers(page.STYLE))
 
     return application

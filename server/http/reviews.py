@@ -6,15 +6,16 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Response
 from sqlalchemy import Row
 
 from dicom_node import store
 from inference.findings import Reviewer
 from inference.review import ReviewFault, ReviewRefusal
 from server import reviews
+from server.auth.roles import Method, Principal
 from server.database import reading
-from server.http.access import TheClient, TheNode
+from server.http.access import TheClient, TheNode, ThePrincipal
 from server.http.review_bodies import ReviewBody, named
 from server.operations import NotThere
 from server.review_rows import reviews_of
@@ -40,7 +41,7 @@ def post_review(
     *,
     node: TheNode,
     client: TheClient,
-    request: Request,
+    principal: ThePrincipal,
     response: Response,
     study_instance_uid: str,
     body: ReviewBody,
@@ -51,7 +52,7 @@ def post_review(
         study_instance_uid=study_instance_uid,
         revision=body.revision,
         review=body.value(),
-        reviewer=reviewer(request, body, node.settings.organisation),
+        reviewer=reviewer(principal, body, node.settings.organisation),
         key=key,
         document=body.document(),
         supersedes=body.supersedes,
@@ -71,17 +72,16 @@ def list_reviews(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
     return {"study_instance_uid": study_instance_uid, "reviews": found}
 
 
-def reviewer(request: Request, body: ReviewBody, organisation: str) -> Reviewer:
+def reviewer(principal: Principal, body: ReviewBody, organisation: str) -> Reviewer:
     """Who reviews: the user who is logged in; on a node where nobody logs in, the person that the body names.
 
     Raises:
         ReviewRefusal: it is nobody, or a machine, or the organisation is not known.
     """
-    principal = getattr(request.state, "principal", None)
-    if principal is not None and principal.is_person:
+    if principal.is_person:
         user = Reviewer(name=principal.display_name, identifier=principal.subject, organisation=organisation)
         return _checked(user)
-    if principal is not None and str(principal.method) != "loopback":
+    if principal.method is not Method.LOOPBACK:
         raise _refused("A review is a person's, who is logged in.")
     if body.reviewer is None:
         raise _refused("Where nobody logs in, a review names its reviewer: name, identifier and organisation.")
