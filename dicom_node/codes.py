@@ -6,7 +6,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
 from dicom_node import code_table as table
-from inference.anatomy import Disc, EndplateSide, Laterality, Region, Site, Vertebra, parse_level
+from inference.anatomy import Disc, EndplateSide, Laterality, Numbering, Region, Site, Vertebra, parse_level
 from inference.errors import ReasonCode
 from inference.findings import Absent, Assessment, Grade, NotAssessed, Present, Question, ReviewStatus
 from inference.provenance import MANUFACTURER
@@ -230,6 +230,13 @@ def reason_code(reason: ReasonCode) -> Code:
 def review_codes(status: ReviewStatus) -> tuple[Code, Code]:
     """(name, value) of what a person made of a finding."""
     return table.OWN_REVIEW["REVIEW"].code, table.OWN_REVIEW[status.name].code
+
+
+def numbering_code(numbering: Numbering) -> Code:
+    """Whether the levels of a study can be trusted."""
+    if numbering.method == "none":
+        return table.OWN_EVALUATIONS["NUMB_NONE"].code
+    return table.OWN_EVALUATIONS["NUMB_AMBIGUOUS" if numbering.ambiguous else "NUMB_CLEAR"].code
 
 
 def measurement_code(name: str) -> Code:

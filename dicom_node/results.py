@@ -33,7 +33,7 @@ class DeliveryState(StrEnum):
 OPEN_STATES: tuple[DeliveryState, ...] = (DeliveryState.PENDING, DeliveryState.RETRYING)
 
 
-SENDING_ORDER: tuple[str, ...] = ("seg", "sr", "verified_sr", "rejection_note")
+SENDING_ORDER: tuple[str, ...] = ("seg", "sr", "pr", "verified_sr", "rejection_note")
 """Roles (uids.ObjectRole, which the receiver cannot afford to import): what is referred to goes first."""
 _SENDING_ORDER = case({role: place for place, role in enumerate(SENDING_ORDER)}, value=results.c.role)
 

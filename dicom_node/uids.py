@@ -18,6 +18,7 @@ class ObjectRole(StrEnum):
 
     REPORT = "sr"
     SEGMENTATION = "seg"
+    PRESENTATION = "pr"
     VERIFIED_REPORT = "verified_sr"
     """The report after a review, with a person who answers for it."""
     REJECTION_NOTE = "rejection_note"

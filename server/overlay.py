@@ -23,6 +23,7 @@ from inference.findings import (
     Finding,
     GeometryType,
     Grade,
+    Measurement,
     NotAssessed,
     Present,
     Question,
@@ -107,18 +108,24 @@ def _render_stack(
     volume: Volume, segmentation: Segmentation | None, findings: StudyFindings, out: Path, name: str
 ) -> Iterator[Path]:
     """Its middle slice, and every slice with something abnormal."""
-    low, high = np.percentile(volume.voxels, WINDOW_PERCENTILES)
+    low, high = grey_range(volume)
     abnormal = [f for f in findings.findings if isinstance(f.assessment, Present)]
     drawn = [*abnormal, *(f for f in findings.findings if f.site.region and f.evidence and f not in abnormal)]
     middle = midsagittal_slice(volume, segmentation)
     for index in sorted({middle, *_slices_of(volume, drawn)}):
-        grey = _grey(volume.voxels[index], float(low), float(high))
+        grey = _grey(volume.voxels[index], low, high)
         canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
         shown = [f for f in drawn if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
         _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal if f.site.endplate is None})
         _draw_findings(canvas, volume, index, shown)
         _write_panel(canvas, volume, findings, index, shown)
         yield canvas.save(out / f"{name}-{index + 1:03d}.png")
+
+
+def grey_range(volume: Volume) -> tuple[float, float]:
+    """The values that are shown black and white."""
+    low, high = np.percentile(volume.voxels, WINDOW_PERCENTILES)
+    return float(low), float(high)
 
 
 def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
@@ -130,10 +137,10 @@ def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
 
 
 def describe(finding: Finding) -> str:
-    """One line for an abnormal finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
+    """One line for a finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
     line = f"{_place(finding)}: {_what(finding)}"
     if isinstance(finding.assessment, NotAssessed):
-        line += " (measured, not judged)"
+        line += " (measured, not judged)" if finding.measurements else " (not assessed)"
     if finding.probability is not None:
         line += f" (probability {finding.probability:.2f}, {CALIBRATIONS[finding.calibration.value]})"
     return line
@@ -148,12 +155,26 @@ def describe_site(findings: Sequence[Finding]) -> str:
     return f"{_place(findings[0])}: {'; '.join(words)}"
 
 
+def colour_of(finding: Finding, evidence: Evidence) -> Colour:
+    """In which colour a piece of evidence is drawn: measurements alike, the mark of what is present in its own."""
+    if evidence.measurement is not None:
+        return WARNING
+    return ABNORMAL if isinstance(finding.assessment, Present) else INK
+
+
+def is_angle(finding: Finding, evidence: Evidence) -> bool:
+    """Whether the points are two lines of two points each, with an angle between them."""
+    measured = finding.measurement(evidence.measurement) if evidence.measurement else None
+    return measured is not None and measured.unit == "deg"
+
+
 def _place(finding: Finding) -> str:
     return " ".join(filter(None, (finding.site.level or "study", finding.site.endplate, finding.site.side)))
 
 
 def _what(finding: Finding) -> str:
-    return ", ".join([_name(finding), *map(_grade, finding.grades)])
+    name = f"{name_of(finding)} absent" if isinstance(finding.assessment, Absent) else name_of(finding)
+    return ", ".join([name, *map(_grade, finding.grades)])
 
 
 def _grade(grade: Grade) -> str:
@@ -161,7 +182,8 @@ def _grade(grade: Grade) -> str:
     return words if grade.calibration is None else f"{words} ({CALIBRATIONS[grade.calibration.value]})"
 
 
-def _name(finding: Finding) -> str:
+def name_of(finding: Finding) -> str:
+    """What a finding is about, in a few words."""
     return FORAMINAL if finding.site.region is Region.FORAMEN else NAMES[finding.question]
 
 
@@ -233,13 +255,12 @@ def _draw_findings(canvas: SliceCanvas, volume: Volume, index: int, findings: li
 def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) -> None:
     points = evidence.geometry.points
     measured = finding.measurement(evidence.measurement) if evidence.measurement else None
-    if measured is not None and measured.unit == "deg":
+    if is_angle(finding, evidence) and measured is not None:
         for line in (points[:2], points[2:]):
             canvas.line(line, WARNING)
         canvas.label(points[1], f"{measured.value:.0f}°", WARNING, size=14, anchor="lm")
         return
-    mark = ABNORMAL if isinstance(finding.assessment, Present) else INK
-    canvas.line(points, mark if evidence.measurement is None else WARNING)
+    canvas.line(points, colour_of(finding, evidence))
     if measured is not None and measured.unit == "mm" and evidence.geometry.type is GeometryType.POLYLINE:
         top = min(points, key=lambda p: p[1])
         canvas.label(top, f"{measured.value:.1f}", WARNING, size=14, anchor="mb")
@@ -271,11 +292,14 @@ def _write_panel(
 
 
 def _measured(finding: Finding) -> str:
-    parts = []
-    for m in finding.measurements:
-        spread = f" ± {m.uncertainty:.2g}" if m.uncertainty is not None else ""
-        parts.append(f"{m.name.replace('_', ' ')} {m.value:.4g}{spread} {m.unit if m.unit != '1' else ''}".strip())
-    return "; ".join(parts)
+    return "; ".join(map(describe_measurement, finding.measurements))
+
+
+def describe_measurement(measured: Measurement) -> str:
+    """``anterior height 21.3 ± 0.4 mm``."""
+    spread = f" ± {measured.uncertainty:.2g}" if measured.uncertainty is not None else ""
+    unit = measured.unit if measured.unit != "1" else ""
+    return f"{measured.name.replace('_', ' ')} {measured.value:.4g}{spread} {unit}".strip()
 
 
 def summarise(question: Question, findings: StudyFindings) -> str:

@@ -32,7 +32,8 @@ class ReviewInput:
     """The instances of the revision that was reviewed."""
     report: Path
     """The SR of the findings as the AI gave them."""
-    segmentations: tuple[Path, ...]
+    companions: tuple[Path, ...]
+    """SEG and presentation states of the same revision."""
     earlier_verified: Path | None
     """The verified SR of the review that this one supersedes."""
     folder: str
@@ -75,7 +76,7 @@ def make_objects(
     report = encode_report(findings, sources=sources, context=context)
     made = [keep(report, ObjectRole.VERIFIED_REPORT, verified_name(review.number), write)]
     if rejection_note != NO_NOTE and is_rejected(findings):
-        rejected = [predecessor, *(dcmread(path, stop_before_pixels=True) for path in request.segmentations)]
+        rejected = [predecessor, *(dcmread(path, stop_before_pixels=True) for path in request.companions)]
         source = _first(sources)
         note = encode_rejection(rejected, why=rejection_note, review=review, source=source, context=context)
         made.append(keep(note, ObjectRole.REJECTION_NOTE, f"rejection-{review.number}.dcm", write))

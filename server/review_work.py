@@ -27,6 +27,7 @@ from server.runs import UNFINISHED, RunState
 from server.study_kernel import config_digest, result_values, results_folder
 from server.work_queue import enqueue_review
 
+_COMPANIONS = (ObjectRole.SEGMENTATION, ObjectRole.PRESENTATION)
 WAIT_S = 1.0
 """How long a report waits before it looks again whether that of the earlier review, its predecessor, is made."""
 
@@ -91,7 +92,7 @@ class ReviewSteps:
             findings=path(row.findings_path),
             sources=tuple(path(instance.path) for instance in instances_of(connection, study, revision)),
             report=next(path(record.path) for record in made if record.role == ObjectRole.REPORT),
-            segmentations=tuple(path(record.path) for record in made if record.role == ObjectRole.SEGMENTATION),
+            companions=tuple(path(record.path) for record in made if record.role in _COMPANIONS),
             earlier_verified=earlier,
             folder=results_folder(study, revision),
         )

@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent."
     )
     overlays: bool = Field(default=False, description="Also write overlay pictures beside the results of each study.")
+    presentation_states: bool = Field(
+        default=False,
+        description="Also make a Grayscale Softcopy Presentation State for each series with something present on it, "
+        "for viewers that draw neither SR nor SEG.",
+    )
     workers: int = Field(
         1, ge=1, le=64, description="Studies read at the same time; each is one process with its own model."
     )

@@ -138,6 +138,7 @@ class StudyReader:
             ae_title=self._settings.ae_title,
             config_digest=config_digest(self._settings),
             earlier_review=request.get("earlier_review"),
+            presentation_states=self._settings.presentation_states,
         )
         run = run_study(
             [self._spool.path(path) for path in request["paths"]],
@@ -182,5 +183,5 @@ def _answer(run: StudyRun, folder: str) -> Value:
         "findings_sha256": run.findings_sha256,
         "results": result_values(run.objects, folder),
         "seconds": round(run.seconds, 3),
-        "notes": list(run.not_segmented),
+        "notes": list(run.not_encoded),
     }

@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.canal_line import CanalLine
-from inference.measure.grid import parts_of
+from inference.measure.fused_discs import STACKED, disc_parts
 
 USUAL_PITCH_MM = 33.0
 """Distance from disc to disc where too few discs tell it: mean body and disc of T12..L5 (models.md 2.3)."""
 FRAGMENT_PITCH = 0.5
 """Parts nearer than this share of the pitch are one structure (models.md 3.5, from SPINEPS), unless stacked."""
-STACKED = 0.5
-"""Pieces of one disc lie beside each other, the discs above and below a collapsed body over each other: parts of which
-the smaller lies over or under the larger by more than this share of its area are two discs ..."""
 LEAST_APART = 0.25
-"""... if they are this share of the pitch apart: the halves of one disc that a dark line splits are nearer."""
+"""Parts that lie over each other are two discs if they are this share of the pitch apart: the halves of one disc that a
+dark line splits are nearer."""
 MINIMUM_DISC_SHARE = 0.15
 """A disc smaller than this share of the median one is an island of noise, unless the field of view cuts it."""
 SMALLEST_ISLAND_MM3 = 30.0
@@ -71,7 +69,7 @@ def label_discs(
 
     Fragments of one disc are joined by their place along the canal; islands far from every disc stay 0.
     """
-    part_of, count = parts_of(disc)
+    part_of, count = disc_parts(disc, spacing_mm)
     voxels = np.argwhere(disc)
     volumes = np.asarray(np.bincount(part_of, minlength=count) * np.prod(spacing_mm), dtype=np.float64)
     arcs = _mean_by(part_of, line.arc_mm[voxels[:, 1], voxels[:, 2]], count)

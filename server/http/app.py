@@ -13,7 +13,20 @@ from server.auth.oidc import Provider
 from server.auth.pages import page_headers
 from server.auth.setup import guard_rules, oidc_rules
 from server.compose import Node
-from server.http import audit, health, login, models, page, problems, reviews, statistics, studies, work
+from server.http import (
+    audit,
+    fhir,
+    health,
+    login,
+    models,
+    overlay,
+    page,
+    problems,
+    reviews,
+    statistics,
+    studies,
+    work,
+)
 from server.work_queue import make_client
 
 BODY_LIMIT_BYTES = 1024**2
@@ -38,7 +51,7 @@ def create(node: Node) -> FastAPI:
     application.state.drift = DriftWatch()
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
-    for part in (health, login, studies, reviews, statistics, work, models, audit):
+    for part in (health, login, studies, reviews, statistics, overlay, fhir, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

@@ -11,9 +11,9 @@ from dicom_node import store
 from server.compose import Node
 from server.database import reading
 from server.http.access import Limit, Offset, TheClient, TheNode
-from server.operations import NotThere, complete
+from server.operations import NotThere, complete, require_finished_run
 from server.review_rows import newest_review, reviews_of
-from server.runs import RunState, runs_of
+from server.runs import runs_of
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -66,17 +66,11 @@ def findings(
     nobody reviewed that revision, also if an earlier one was reviewed.
     """
     with reading(node.engine) as connection:
-        done = [run for run in runs_of(connection, study_instance_uid) if run.state == RunState.DONE]
-    chosen = [run for run in done if revision in (None, run.revision)]
-    if not chosen:
-        raise NotThere(
-            f"Study {study_instance_uid} has no findings{f' of revision {revision}' if revision else ''} yet."
-        )
-    newest = chosen[-1]
+        run = require_finished_run(connection, study_instance_uid, revision)
     if reviewed:
-        return _reviewed(node, study_instance_uid, newest.revision)
-    data = node.spool.path(newest.findings_path).read_bytes()
-    return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(newest.revision)})
+        return _reviewed(node, study_instance_uid, run.revision)
+    data = node.spool.path(run.findings_path).read_bytes()
+    return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(run.revision)})
 
 
 @router.post(

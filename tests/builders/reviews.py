@@ -15,6 +15,7 @@ from builders.dicom import SeriesPlan, write_series
 from builders.findings import context_of, reference, spine_findings
 from dicom_node import store
 from dicom_node.sr import encode_report
+from dicom_node.uids import ObjectRole
 from inference.findings import DocumentReview, Reviewer, StudyFindings
 from inference.findings.encode import encode
 from inference.geometry import FrameReference
@@ -88,7 +89,9 @@ def add_reviewable_study(
     )
     made = results_folder(study, revision)
     node.spool.write_result(f"{made}/findings.json", encode(findings))
-    kept_report = keep(report, "sr", "sr.dcm", lambda name, data: node.spool.write_result(f"{made}/{name}", data))
+    kept_report = keep(
+        report, ObjectRole.REPORT, "sr.dcm", lambda name, data: node.spool.write_result(f"{made}/{name}", data)
+    )
     results = result_values([kept_report], made)
     outcome = {"state": "done", "results": results, "findings_path": f"{made}/findings.json", "findings_sha256": "f"}
     assert steps.record(study, revision, outcome) == {"state": "done"}

@@ -63,3 +63,10 @@ def key_of(node: Node, *permissions: Permission, lifetime_s: float | None = None
 def sign_in(client: httpx.Client, name: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
     """Send the login form."""
     return client.post("/login", data={"name": name, "password": password, "next": "/api/v1/me"}, headers=headers)
+
+
+@contextmanager
+def web_client(node: Node) -> Iterator[httpx.Client]:
+    """A client of the node, which serves until it is done."""
+    with serving(node) as url, httpx.Client(base_url=url, timeout=60) as client:
+        yield client

@@ -55,17 +55,6 @@ def test_numbering_is_ambiguous_where_the_column_leaves_the_stack_sideways(block
     assert "leaves the stack" in reading.numbering.note
 
 
-@pytest.mark.parametrize("crush", [0.4, 0.6, 0.7, 0.75])
-def test_the_discs_beside_a_collapsed_body_are_two(block_spine, crush):
-    """Used to be taken for pieces of one disc, so that the body was lost and every level above it shifted."""
-    spine = block_spine(crush={Vertebra.L1: crush}, spacing=(4.0, 0.7, 0.7))
-    reading = read_sagittal(*spine.build())
-    assert {v.level for v in reading.vertebrae} >= set(MEASURED)
-    (body,) = [v for v in reading.vertebrae if v.level is Vertebra.L1]
-    assert isinstance(body.heights, Heights)
-    assert body.heights.middle.mm == pytest.approx(spine.height_mm(Vertebra.L1, 0.5), abs=0.6)
-
-
 @pytest.mark.parametrize("loss", [0.0, 0.15, 0.25, 0.30, 0.45])
 def test_loss_of_a_wedge_is_within_three_percent(block_spine, loss):
     spine = block_spine(spacing=(1.0, 1.0, 1.0), slices=15, loss={Vertebra.L2: loss})
