@@ -5,13 +5,17 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import warnings
 
+import pydicom.config
 import uvicorn
+from fastapi import FastAPI
 
 from inference.errors import SettingRefusal
-from server.compose import Node, open_node
+from server.compose import open_node
 from server.events import configure, event
 from server.http.app import create
+from server.indexing import Indexer
 from server.processes import Presence, Role
 from server.settings import Settings
 from server.signals import StopSignal
@@ -25,29 +29,36 @@ def run(settings: Settings) -> None:
     """
     configure(settings.log_level)
     _check_certificate(settings)
+    warnings.simplefilter("ignore")  # pydicom's warnings quote values, which may identify a patient
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # what was received is served as it is
     stop = StopSignal()
     node = open_node(settings)
+    node.spool.sweep()
     listener = _listen(settings)
     port = int(listener.getsockname()[1])
-    server = uvicorn.Server(server_config(node))  # outside the main thread it leaves the signals alone
+    application = create(node)
+    server = uvicorn.Server(server_config(application, settings))  # outside the main thread it leaves the signals alone
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
     presence = Presence(node.engine, Role.WEB, port=port)
     presence.start()
+    indexer = Indexer(application.state.dicomweb.index)
+    indexer.start()
     event("web_started", port=port)
     stop.wait()
+    indexer.stop()
     server.should_exit = True
     thread.join(timeout=settings.stop_grace)
+    application.state.dicomweb.door.close()
     presence.stop()
     event("web_stopped", port=port)
 
 
-def server_config(node: Node) -> uvicorn.Config:
-    """How uvicorn serves this node: quiet, over TLS where it is set, and believing the trusted proxies only."""
-    settings = node.settings
+def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application: quiet, over TLS where it is set, and believing the trusted proxies only."""
     proxies = list(settings.http_trusted_proxies)
     return uvicorn.Config(
-        create(node),
+        application,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -77,8 +88,11 @@ def _no_passphrase() -> str:
 
 def _listen(settings: Settings) -> socket.socket:
     try:
-        return socket.create_server((settings.http_host, settings.http_port))
+        listener = socket.create_server((settings.http_host, settings.http_port))
     except OSError as error:
         raise SettingRefusal(
             f"HTTP cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}."
         ) from error
+    # asyncio does this only for sockets that name their protocol; without it the end of each answer waits 40 ms
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

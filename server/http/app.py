@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
+from dicom_node.dicomweb.archive import open_archive
+from dicom_node.dicomweb.intake import IntakeLimits
 from server import __version__
 from server.agreement import DriftWatch
 from server.auth.gate import Gate
@@ -12,9 +16,11 @@ from server.auth.guard import Guard
 from server.auth.oidc import Provider
 from server.auth.pages import page_headers
 from server.auth.setup import guard_rules, oidc_rules
-from server.compose import Node
+from server.compose import Node, inbox_rules
+from server.database import reading
 from server.http import (
     audit,
+    dicomweb,
     fhir,
     health,
     login,
@@ -45,6 +51,13 @@ def create(node: Node) -> FastAPI:
     )
     application.state.node = node
     application.state.client = make_client(node.engine)
+    application.state.dicomweb = open_archive(
+        node.engine,
+        node.spool,
+        partial(reading, node.engine),
+        rules=inbox_rules(node.settings),
+        limits=IntakeLimits(request_bytes=int(node.settings.stow_max_gib * 1024**3)),
+    )
     application.state.guard = Guard(node.engine, guard_rules(node.settings))
     rules = oidc_rules(node.settings)
     application.state.provider = None if rules is None else Provider(rules)
@@ -53,6 +66,7 @@ def create(node: Node) -> FastAPI:
     problems.add_handlers(application)
     for part in (health, login, studies, reviews, statistics, overlay, fhir, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
+    application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -17,6 +17,7 @@ from server.auth.roles import Method, Permission, Role, person
 from server.auth.sessions import SessionRules, open_session
 from server.auth.users import add_user
 from server.compose import Node
+from server.http.app import create
 from server.web import server_config
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users that live for one test
@@ -26,9 +27,9 @@ RULES = SessionRules(idle_s=1800.0, lifetime_s=43_200.0)
 @contextmanager
 def serving(node: Node) -> Iterator[str]:
     """Serve as ``spine-node web`` does, on a free port of loopback; gives the base URL."""
-    config = server_config(node)
+    application = create(node)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(application, node.settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -37,7 +38,8 @@ def serving(node: Node) -> Iterator[str]:
     server.should_exit = True
     thread.join(20)
     listener.close()
-    config.app.state.client.destroy()
+    application.state.dicomweb.door.close()
+    application.state.client.destroy()
 
 
 def add_person(node: Node, name: str, role: Role = Role.VIEWER) -> None:
