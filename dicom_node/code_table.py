@@ -8,11 +8,9 @@ documented mapping only and are never sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from pydicom.sr.coding import Code
-
+from dicom_node.concept import Concept
 from inference.errors import ReasonCode
+from inference.findings import ReviewReason
 
 PRIVATE_SCHEME = "99SPINEAI"
 PRIVATE_SCHEME_NAME = "Spine imaging AI findings"
@@ -28,25 +26,6 @@ OIDM = "HL7 guides (FSH) and the OIDM code list"
 VSAC = "VSAC value set 2.16.840.1.113762.1.4.1021.95"
 LOINC = "LOINC; check digit verified by a unit test"
 OWN = "this project"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Concept:
-    """One coded concept."""
-
-    value: str
-    """At most 16 characters (VR SH)."""
-    scheme: str
-    meaning: str
-    """At most 64 characters (VR LO)."""
-    source: str
-    radelement: str | None = None
-    """RadElement set or element with the same content; documentation, not sent."""
-
-    @property
-    def code(self) -> Code:
-        """The triplet as pydicom and highdicom take it."""
-        return Code(self.value, self.scheme, self.meaning)
 
 
 def _standard(scheme: str, rows: str) -> dict[str, Concept]:
@@ -79,6 +58,9 @@ DCM = _standard(
     114007 Measurement not attempted
     114008 Calculation failure
     114011 Value indeterminate
+    113001 Rejected for Quality Reasons
+    113037 Rejected for Patient Safety Reasons
+    121006 Person
     121007 Device
     121058 Procedure reported
     121071 Finding
@@ -306,6 +288,27 @@ OWN_EVALUATIONS = _own(
     }
 )
 
+OWN_REVIEW = _own(
+    {
+        "REVIEW": "Review of the finding by a person",
+        "ACCEPTED": "Accepted as the AI gave it",
+        "CORRECTED": "Corrected",
+        "REJECTED": "Rejected",
+        "ADDED": "Added; the AI did not give it",
+        "REVIEW_WHY": "Reason of the review decision",
+        ReviewReason.NOT_THERE: "The finding is not there",
+        ReviewReason.MISSED: "The finding was missed",
+        ReviewReason.ARTEFACT: "An artefact was taken for a finding",
+        ReviewReason.OTHER_CAUSE: "Another cause of what is seen",
+        ReviewReason.IMAGE_QUALITY: "The images do not allow the answer",
+        ReviewReason.LEVEL: "At another level",
+        ReviewReason.GRADE: "Of another grade",
+        ReviewReason.GEOMETRY: "Mark, line or outline in the wrong place",
+        ReviewReason.REPLACED: "Replaced by another finding at its site",
+        ReviewReason.OTHER: "Another reason, in words",
+    }
+)
+
 OWN_SITES = _own({"T13": "T13 vertebra (transitional)", "L6": "L6 vertebra (transitional)"})
 
 OWN_REGIONS = _own({"FORAMEN": "Intervertebral foramen at the disc"})
@@ -350,6 +353,7 @@ OWN_REASONS = _own(
         ReasonCode.NUMBERING: "Level numbering uncertain",
         ReasonCode.TRANSITIONAL: "Transitional vertebra cannot be excluded",
         ReasonCode.OUT_OF_DISTRIBUTION: "Image differs from the training data",
+        ReasonCode.REJECTED: "Rejected by the reviewer",
         ReasonCode.NOT_CHOSEN: "Another series of the study was read instead",
     }
 )
@@ -366,6 +370,7 @@ ALL_CONCEPTS: tuple[Concept, ...] = tuple(
         OWN_FINDINGS,
         OWN_MEASUREMENTS,
         OWN_EVALUATIONS,
+        OWN_REVIEW,
         OWN_SITES,
         OWN_REGIONS,
         OWN_DISCS,

@@ -8,7 +8,7 @@ from pydicom.sr.coding import Code
 from dicom_node import code_table as table
 from inference.anatomy import Disc, EndplateSide, Laterality, Numbering, Region, Site, Vertebra, parse_level
 from inference.errors import ReasonCode
-from inference.findings import Absent, Assessment, Grade, NotAssessed, Present, Question
+from inference.findings import Absent, Assessment, Grade, NotAssessed, Present, Question, ReviewStatus
 from inference.provenance import MANUFACTURER
 from inference.segmentation import Structure
 
@@ -225,6 +225,11 @@ def answer_code(assessment: Assessment) -> Code:
 def reason_code(reason: ReasonCode) -> Code:
     """Why something was not assessed."""
     return table.OWN_REASONS[reason].code
+
+
+def review_codes(status: ReviewStatus) -> tuple[Code, Code]:
+    """(name, value) of what a person made of a finding."""
+    return table.OWN_REVIEW["REVIEW"].code, table.OWN_REVIEW[status.name].code
 
 
 def numbering_code(numbering: Numbering) -> Code:

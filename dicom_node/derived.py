@@ -63,6 +63,8 @@ TYPE_2_KEYWORDS: tuple[str, ...] = (
 """Of these, the ones that must be there, empty if need be."""
 COPIED_SEQUENCES: tuple[str, ...] = ("IssuerOfAccessionNumberSequence", "ProcedureCodeSequence")
 """Copied as values: the text stays the same, its bytes may be written anew."""
+LONG_TEXT = 64
+"""VR LO."""
 _ESCAPE = 0x1B
 _LAST_ASCII = 0x7E
 
@@ -89,6 +91,12 @@ class ReportContext:
     """The SR of the revision before this one: its SOP class and the three instance UIDs are read."""
     config_digest: str = ""
     """Digest of the settings that change an answer; empty for the defaults."""
+    earlier_verified: Dataset | None = None
+    """The verified SR of the study before this one, where this one is verified and there is one."""
+    earlier_review: str | None = None
+    """A sentence about the review of an earlier revision, which does not hold for this one."""
+    description: str | None = None
+    """Of the series, where it is not that of an unverified result; at most 64 characters are kept."""
 
     def __post_init__(self) -> None:
         """Refuse a time without zone and a revision that cannot be."""
@@ -100,6 +108,8 @@ class ReportContext:
     @property
     def series_description(self) -> str:
         """What a PACS shows for the series (at most 64 characters); later revisions say which they are."""
+        if self.description is not None:
+            return plain(self.description)[:LONG_TEXT].rstrip()
         if self.revision == 1:
             return SERIES_TEXT
         return f"AI findings, revision {self.revision}: unverified, research use only"

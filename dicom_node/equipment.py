@@ -7,6 +7,7 @@ length between two points (TID 4019).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from unicodedata import normalize
 
 import highdicom as hd
 from highdicom.sr import (
@@ -15,18 +16,18 @@ from highdicom.sr import (
     DeviceObserverIdentifyingAttributes,
     ObservationContext,
     ObserverContext,
+    PersonObserverIdentifyingAttributes,
 )
 from pydicom.dataset import Dataset
 
 from dicom_node import code_table as table
-from dicom_node.derived import ReportContext, plain
+from dicom_node.derived import LONG_TEXT, ReportContext, plain
 from dicom_node.uids import device_uid
+from inference.findings import Reviewer
 from inference.provenance import MANUFACTURER, RESEARCH_USE, SOFTWARE_NAME, ModelIdentity
 
 ARITHMETIC_NAME = "spine-node geometry"
 """Lengths between points and what follows from them by formula; no learned part."""
-LONG_TEXT = 64
-"""VR LO."""
 
 
 def model_algorithm(model: ModelIdentity, parameters: Sequence[str] = ()) -> AlgorithmIdentification:
@@ -50,8 +51,8 @@ def arithmetic_algorithm(software_version: str) -> AlgorithmIdentification:
     return AlgorithmIdentification(name=ARITHMETIC_NAME, version=plain(software_version))
 
 
-def device_observer(context: ReportContext) -> ObservationContext:
-    """The server as the observer (TID 1002, 1004)."""
+def observers(context: ReportContext, reviewer: Reviewer | None = None) -> ObservationContext:
+    """The server as the observer (TID 1002, 1004), and before it the person who reviewed (TID 1003)."""
     attributes = DeviceObserverIdentifyingAttributes(
         uid=context.server_uid,
         name=plain(context.device_name),
@@ -61,22 +62,47 @@ def device_observer(context: ReportContext) -> ObservationContext:
         role_in_procedure=table.DCM["121094"].code,
     )
     return ObservationContext(
+        observer_person_context=None if reviewer is None else person_observer(reviewer),
         observer_device_context=ObserverContext(
             observer_type=CodedConcept.from_code(table.DCM["121007"].code), observer_identifying_attributes=attributes
-        )
+        ),
     )
 
 
-def contributing_equipment(models: Iterable[ModelIdentity], context: ReportContext) -> list[hd.ContributingEquipment]:
+def contributing_equipment(
+    models: Iterable[ModelIdentity], context: ReportContext, notice: str = RESEARCH_USE
+) -> list[hd.ContributingEquipment]:
     """One item per model and one for the server, each with its Device UID (IHE AIR 6.5.3.1).
 
     The purpose is (109102, DCM, Processing Equipment): AIR's own code for a processing algorithm is a placeholder.
     """
-    items = [_equipment(m.name, m.version, device_uid(m), f"{_made_of(m)}. {RESEARCH_USE}") for m in models]
+    items = [_equipment(m.name, m.version, device_uid(m), f"{_made_of(m)}. {notice}") for m in models]
     items.append(
         _equipment(SOFTWARE_NAME, context.software_version, context.server_uid, "Server: measurement and encoding")
     )
     return items
+
+
+def person_observer(reviewer: Reviewer) -> ObserverContext:
+    """A reviewer as the observer (TID 1003)."""
+    attributes = PersonObserverIdentifyingAttributes(
+        name=person_name(reviewer.name),
+        login_name=plain(reviewer.identifier),
+        organization_name=plain(reviewer.organisation),
+    )
+    return ObserverContext(
+        observer_type=CodedConcept.from_code(table.DCM["121006"].code), observer_identifying_attributes=attributes
+    )
+
+
+def person_name(text: str) -> str:
+    """A DICOM person name of ASCII letters: accents are left out; the caret says that one component is meant.
+
+    At most 64 characters, none of them a control character or a backslash (PS3.5 6.2, VR PN).
+    """
+    letters = normalize("NFKD", text.split("=", maxsplit=1)[0]).encode("ascii", "ignore").decode() or plain(text)
+    name = "".join(letter for letter in letters if letter.isprintable() and letter != "\\")[: LONG_TEXT - 1].strip()
+    return name if "^" in name else f"{name}^"
 
 
 def _made_of(model: ModelIdentity) -> str:

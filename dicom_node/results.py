@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
 
 from dicom_node.delivery import SendOutcome, Verdict
 from dicom_node.tables import deliveries, results
@@ -33,6 +33,11 @@ class DeliveryState(StrEnum):
 OPEN_STATES: tuple[DeliveryState, ...] = (DeliveryState.PENDING, DeliveryState.RETRYING)
 
 
+SENDING_ORDER: tuple[str, ...] = ("seg", "sr", "pr", "verified_sr", "rejection_note")
+"""Roles (uids.ObjectRole, which the receiver cannot afford to import): what is referred to goes first."""
+_SENDING_ORDER = case({role: place for place, role in enumerate(SENDING_ORDER)}, value=results.c.role)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRecord:
     """One object that this node made."""
@@ -41,7 +46,7 @@ class ResultRecord:
     study_instance_uid: str
     revision: int
     role: str
-    """``sr``, ``seg`` or ``pr`` (uids.ObjectRole)."""
+    """uids.ObjectRole."""
     sop_class_uid: str
     series_instance_uid: str
     path: str
@@ -129,14 +134,14 @@ def queue_deliveries(
 def pending_deliveries(
     connection: Connection, study_instance_uid: str, revision: int, destination: str
 ) -> tuple[Delivery, ...]:
-    """What is still to be sent of a revision to a destination: SEG before SR, so that the SR's readers find it."""
+    """What is still to be sent of a revision to a destination, in the order of SENDING_ORDER."""
     query = _deliveries().where(
         deliveries.c.study_instance_uid == study_instance_uid,
         deliveries.c.revision == revision,
         deliveries.c.destination == destination,
         deliveries.c.state.in_([state.value for state in OPEN_STATES]),
     )
-    return tuple(_delivery(row) for row in connection.execute(query.order_by(results.c.role, deliveries.c.id)))
+    return tuple(_delivery(row) for row in connection.execute(query.order_by(_SENDING_ORDER, deliveries.c.id)))
 
 
 def list_deliveries(

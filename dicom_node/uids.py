@@ -19,6 +19,10 @@ class ObjectRole(StrEnum):
     REPORT = "sr"
     SEGMENTATION = "seg"
     PRESENTATION = "pr"
+    VERIFIED_REPORT = "verified_sr"
+    """The report after a review, with a person who answers for it."""
+    REJECTION_NOTE = "rejection_note"
+    """A key object selection that names objects as rejected (IHE Imaging Object Change Management)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "settings": reference.settings,
     "commands": reference.commands,
     "reasons": reference.reasons,
+    "review-reasons": reference.review_reasons,
+    "review-faults": reference.review_faults,
     "validation": validation.validation,
     "roles": access.roles,
     "routes": access.routes,

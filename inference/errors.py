@@ -6,6 +6,7 @@
     │   ├── InstanceRefusal    one instance cannot be accepted
     │   ├── BundleRefusal      a model bundle cannot be loaded
     │   ├── SettingRefusal     a setting is unknown or out of range
+    │   ├── ReviewRefusal      a review cannot be applied to the findings (inference.review.refusal)
     │   └── UsageRefusal       a command was called with something that it cannot use
     └── Failure            ours, or a peer's, and possibly passing; may be retried
         ├── StorageFailure     bytes could not be made durable
@@ -77,6 +78,8 @@ class ReasonCode(StrEnum):
     """A lumbosacral transitional vertebra cannot be excluded."""
     OUT_OF_DISTRIBUTION = "W_OOD"
     """The image differs from what the detector was trained on."""
+    REJECTED = "E_REJECTED"
+    """The reviewer rejected the finding, and said nothing in its place."""
     NOT_CHOSEN = "W_NOT_CHOSEN"
     """The series could have been read, and another one of the study was taken instead."""
 

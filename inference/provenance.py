@@ -13,6 +13,9 @@ from dataclasses import dataclass
 SOFTWARE_NAME = "Spine Imaging AI Inference Server"
 MANUFACTURER = "Spine Imaging AI Inference Server project"
 RESEARCH_USE = "AI-generated. Not reviewed by a physician. For research use only; not for use in diagnostic procedures."
+REVIEWED_RESEARCH_USE = (
+    "AI-generated, reviewed by the person named here. For research use only; not for use in diagnostic procedures."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

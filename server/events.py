@@ -42,6 +42,7 @@ FIELDS = frozenset(
         "port",
         "reason",
         "reason_code",
+        "review",
         "revision",
         "role",
         "seconds",

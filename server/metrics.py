@@ -15,26 +15,28 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from sqlalchemy import Connection, Engine, Table, func, select
 
 from dicom_node.tables import deliveries, instances, quarantine, studies
+from server.agreement import DriftWatch, decision_counts
 from server.database import reading
 from server.processes import list_processes
 from server.runs import UNFINISHED
-from server.tables import runs
+from server.tables import review_runs, runs
 
 SECONDS_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
-def render(engine: Engine) -> bytes:
+def render(engine: Engine, watch: DriftWatch) -> bytes:
     """The metrics in the text format."""
     registry = CollectorRegistry()
-    registry.register(_Rows(engine))
+    registry.register(_Rows(engine, watch))
     return generate_latest(registry)
 
 
 class _Rows:
     """A collector over the database."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, watch: DriftWatch) -> None:
         self._engine = engine
+        self._watch = watch
 
     def describe(self) -> Iterable[Metric]:
         """Nothing ahead of time: the registry would otherwise collect once to find out."""
@@ -52,6 +54,7 @@ class _Rows:
             yield _count(connection, quarantine, "spine_instances_quarantined", "Instances that were set aside.")
             yield _queue_depth(connection)
             yield _run_seconds(connection)
+            yield from _of_reviews(connection, self._watch)
             yield from _of_processes(connection)
 
 
@@ -88,6 +91,24 @@ def _run_seconds(connection: Connection) -> Metric:
     family = HistogramMetricFamily("spine_inference_seconds", "Time to read one study revision and encode its objects.")
     family.add_metric([], buckets=[*buckets, ("+Inf", float(total[0]))], sum_value=float(total[1]))
     return family
+
+
+def _of_reviews(connection: Connection, watch: DriftWatch) -> Iterator[Metric]:
+    yield _by_state(connection, review_runs, "spine_reviews", "Reviews by the state of the work on their reports.")
+    labels = ["model", "version", "question"]
+    decided = GaugeMetricFamily(
+        "spine_review_decisions", "Findings by what the newest review made of them.", labels=[*labels, "status"]
+    )
+    for *group, count in decision_counts(connection):
+        decided.add_metric([str(value) for value in group], count)
+    yield decided
+    alarms = GaugeMetricFamily(
+        "spine_drift_alarm", "1 where a rate has moved from its reference.", labels=[*labels, "signal", "direction"]
+    )
+    for model, version, question, signal, chart in watch(connection):
+        value = 1.0 if chart.is_alarm else 0.0
+        alarms.add_metric([model, version, question, signal.value, chart.direction.value], value)
+    yield alarms
 
 
 def _of_processes(connection: Connection) -> Iterator[Metric]:

@@ -14,10 +14,11 @@ from dicom_node.assembly import Assembler
 from dicom_node.results import OPEN_STATES, DeliveryState
 from dicom_node.tables import deliveries
 from inference.errors import Refusal
+from server.chains import next_generation
 from server.compose import Node, assembly_rules
 from server.database import reading
+from server.review_rows import requeue_failed_reviews
 from server.runs import UNFINISHED, RunState, finished_run, queue_run, requeue_run, runs_of
-from server.tables import delivery_chains
 from server.work_queue import Delivery, enqueue_delivery, enqueue_study
 
 RETRYABLE = (RunState.FAILED, RunState.REFUSED)
@@ -75,13 +76,15 @@ class Retried:
     revisions: tuple[int, ...]
     deliveries: int
     """Objects that will be sent again."""
+    reviews: tuple[int, ...] = ()
+    """Reviews of which the report is made again."""
 
 
 def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
     """Queue again what failed: of a study (its UID), of one object (its SOP Instance UID) or one delivery (its number).
 
-    A study that failed or was refused is read again; an object in the dead letter, or waiting for its next try, is
-    sent at once.
+    A study that failed or was refused is read again, the report of a review that failed is made again; an object in
+    the dead letter, or waiting for its next try, is sent at once.
 
     Raises:
         NotThere: nothing has that identifier.
@@ -91,14 +94,15 @@ def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
         study_runs = runs_of(connection, identifier)
         waiting = _open_deliveries(connection, identifier)
         revisions = tuple(run.revision for run in study_runs if run.state in RETRYABLE)
-        if not revisions and not waiting:
+        made_again = requeue_failed_reviews(connection, client, identifier)
+        if not revisions and not waiting and not made_again:
             raise _nothing_to_retry(connection, identifier, study_runs)
         now = time.time()
         for revision in revisions:
             generation = requeue_run(connection, identifier, revision, now)
             enqueue_study(client, connection, identifier, revision, generation=generation)
         _requeue_deliveries(connection, client, waiting, now)
-    return Retried(revisions=revisions, deliveries=len(waiting))
+    return Retried(revisions=revisions, deliveries=len(waiting), reviews=made_again)
 
 
 def _open_deliveries(connection: Connection, identifier: str) -> list[Row[Any]]:
@@ -115,16 +119,7 @@ def _requeue_deliveries(connection: Connection, client: DBOSClient, rows: list[R
     anew = {"state": DeliveryState.PENDING.value, "attempts": 0, "reason": None, "updated_at": now}
     connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(**anew))
     for study_instance_uid, revision, destination in sorted(chains):
-        generation = connection.execute(
-            update(delivery_chains)
-            .where(
-                delivery_chains.c.study_instance_uid == study_instance_uid,
-                delivery_chains.c.revision == revision,
-                delivery_chains.c.destination == destination,
-            )
-            .values(generation=delivery_chains.c.generation + 1)
-            .returning(delivery_chains.c.generation)
-        ).scalar_one()
+        generation = next_generation(connection, study_instance_uid, revision, destination)
         delivery = Delivery(
             study_instance_uid=study_instance_uid, revision=revision, destination=destination, generation=generation
         )

@@ -136,6 +136,14 @@ class Settings(BaseSettings):
     sac_area_mm2: float = Field(
         75.0, gt=0, lt=100, description="Dural sac area on axial T2, in mm2, below which stenosis is called."
     )
+    organisation: str = Field(
+        "", max_length=64, description="Name of the organisation for which reviewers verify reports."
+    )
+    rejection_note: str = Field(
+        "none",
+        description="What archives are told of results of which a reviewer rejected everything: none, or a rejection "
+        "note for reasons of quality or patient_safety.",
+    )
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(
         1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt."
@@ -197,6 +205,13 @@ class Settings(BaseSettings):
     def _engine(cls, value: str) -> str:
         if value not in {"auto", "onnxruntime", "openvino"}:
             raise SettingRefusal(f"inference_engine is auto, onnxruntime or openvino, got {value!r}.")
+        return value
+
+    @field_validator("rejection_note")
+    @classmethod
+    def _note(cls, value: str) -> str:
+        if value not in {"none", "quality", "patient_safety"}:
+            raise SettingRefusal(f"rejection_note is none, quality or patient_safety, got {value!r}.")
         return value
 
     @field_validator("database_url")

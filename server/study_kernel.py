@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +30,7 @@ from server.events import configure, fault, frames_of
 from server.kernel import Value, Work
 from server.memory import keep_freed_memory, spare_lasting_objects
 from server.settings import Settings
-from server.study_run import FINDINGS_NAME, RunContext, StudyRun, run_study, write_overlays
+from server.study_run import FINDINGS_NAME, MadeObject, RunContext, StudyRun, run_study, write_overlays
 
 
 def policies_of(settings: Settings) -> Policies:
@@ -136,6 +137,7 @@ class StudyReader:
             predecessor=self._path(request["predecessor"]),
             ae_title=self._settings.ae_title,
             config_digest=config_digest(self._settings),
+            earlier_review=request.get("earlier_review"),
             presentation_states=self._settings.presentation_states,
         )
         run = run_study(
@@ -159,8 +161,9 @@ def results_folder(study_instance_uid: str, revision: int) -> str:
     return f"{RESULTS}/{fan_out}/{study_instance_uid}/r{revision}"
 
 
-def _answer(run: StudyRun, folder: str) -> Value:
-    made: list[dict[str, Any]] = [
+def result_values(made: Iterable[MadeObject], folder: str) -> list[dict[str, Any]]:
+    """What was made, as values of the work queue; ``folder`` is relative to the spool's root."""
+    return [
         {
             "role": item.role,
             "path": f"{folder}/{item.name}",
@@ -169,13 +172,16 @@ def _answer(run: StudyRun, folder: str) -> Value:
             "series_instance_uid": item.series_instance_uid,
             "sha256": item.sha256,
         }
-        for item in run.objects
+        for item in made
     ]
+
+
+def _answer(run: StudyRun, folder: str) -> Value:
     return {
         "state": "done",
         "findings_path": f"{folder}/{FINDINGS_NAME}",
         "findings_sha256": run.findings_sha256,
-        "results": made,
+        "results": result_values(run.objects, folder),
         "seconds": round(run.seconds, 3),
         "notes": list(run.not_encoded),
     }

@@ -54,6 +54,8 @@ class RunContext:
     ae_title: str = "SPINEAI"
     config_digest: str = ""
     """Digest of the settings that change an answer; empty for the defaults."""
+    earlier_review: str | None = None
+    """A sentence about the review of an earlier revision."""
     presentation_states: bool = False
     """Whether to make a presentation state for each series on which something is present."""
 
@@ -63,7 +65,7 @@ class MadeObject:
     """One DICOM object that was made."""
 
     role: str
-    """``sr``, ``seg`` or ``pr`` (uids.ObjectRole)."""
+    """uids.ObjectRole."""
     name: str
     """File name."""
     sop_instance_uid: str
@@ -107,7 +109,7 @@ def run_study(
     progress("writing results", 0.95)
     encoded = encode(result.findings)
     write(FINDINGS_NAME, encoded)
-    sources = {uid: _headers(indexed) for uid, indexed in series.items()}
+    sources = headers_of(index.series)
     report_context = _report_context(index, context)
     objects, not_encoded = _write_objects(result, sources, write, report_context)
     if context.presentation_states:
@@ -164,6 +166,7 @@ def _report_context(index: StudyIndex, context: RunContext) -> ReportContext:
         device_name=context.ae_title,
         predecessor=dcmread(context.predecessor) if context.predecessor is not None else None,
         config_digest=context.config_digest,
+        earlier_review=context.earlier_review,
     )
 
 
@@ -171,7 +174,7 @@ def _write_objects(
     result: StudyResult, sources: Mapping[str, Sequence[Dataset]], write: Write, context: ReportContext
 ) -> tuple[tuple[MadeObject, ...], tuple[str, ...]]:
     report = encode_report(result.findings, sources=sources, context=context)
-    made = [_keep(report, ObjectRole.REPORT, SR_NAME, write)]
+    made = [keep(report, ObjectRole.REPORT, SR_NAME, write)]
     not_segmented: list[str] = []
     for number, segmentation in enumerate(result.segmentations, start=1):
         headers = sources[segmentation.series_instance_uid]
@@ -180,7 +183,7 @@ def _write_objects(
         except SeriesRefusal as refusal:
             not_segmented.append(refusal.sentence)
             continue
-        made.append(_keep(dataset, ObjectRole.SEGMENTATION, f"seg-{number}.dcm", write))
+        made.append(keep(dataset, ObjectRole.SEGMENTATION, f"seg-{number}.dcm", write))
     return tuple(made), tuple(not_segmented)
 
 
@@ -201,8 +204,13 @@ def _write_presentation_states(
             not_shown.append(refusal.sentence)
             continue
         if dataset is not None:
-            made.append(_keep(dataset, ObjectRole.PRESENTATION, f"pr-{len(made) + 1}.dcm", write))
+            made.append(keep(dataset, ObjectRole.PRESENTATION, f"pr-{len(made) + 1}.dcm", write))
     return tuple(made), tuple(not_shown)
+
+
+def headers_of(series: Iterable[IndexedSeries]) -> dict[str, list[Dataset]]:
+    """Headers of every instance of every series, by Series Instance UID."""
+    return {indexed.facts.series_instance_uid: _headers(indexed) for indexed in series}
 
 
 def _headers(indexed: IndexedSeries) -> list[Dataset]:
@@ -212,7 +220,8 @@ def _headers(indexed: IndexedSeries) -> list[Dataset]:
     return [dcmread(path, stop_before_pixels=True, force=True) for path in indexed.files]
 
 
-def _keep(dataset: Dataset, role: ObjectRole, name: str, write: Callable[[str, bytes], None]) -> MadeObject:
+def keep(dataset: Dataset, role: ObjectRole, name: str, write: Callable[[str, bytes], None]) -> MadeObject:
+    """Write an object, and say what it is."""
     data = to_bytes(dataset)
     write(name, data)
     return MadeObject(

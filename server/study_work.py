@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from dbos import DBOSClient
 from sqlalchemy import Connection, Engine
 
-from dicom_node.results import ResultRecord, queue_deliveries, record_results
+from dicom_node.results import ResultRecord, record_results
 from dicom_node.store import instances_of
 from inference.errors import StorageFailure
+from server.chains import start_deliveries
 from server.database import reading
 from server.events import event
 from server.kernel import Ended, Kernel, Value
+from server.review_rows import earlier_review
 from server.runs import (
     UNFINISHED,
     RunState,
@@ -24,8 +26,7 @@ from server.runs import (
     run_of,
     start_run,
 )
-from server.tables import delivery_chains
-from server.work_queue import Delivery, enqueue_delivery, enqueue_study
+from server.work_queue import enqueue_study
 
 WAIT_S = 2.0
 """How long a revision waits before it looks again whether the earlier one is finished."""
@@ -66,6 +67,7 @@ class StudySteps:
                 "state": "ready",
                 "content_at": content_at,
                 "predecessor": predecessor_path(connection, study_instance_uid, revision),
+                "earlier_review": earlier_review(connection, study_instance_uid, revision),
                 "attempts": self.attempts,
             }
 
@@ -81,6 +83,7 @@ class StudySteps:
                 "paths": paths,
                 "content_at": begun["content_at"],
                 "predecessor": begun["predecessor"],
+                "earlier_review": begun.get("earlier_review"),
             }
         )
         return {"state": "ended", "reason": answer.reason} if isinstance(answer, Ended) else answer
@@ -120,7 +123,9 @@ class StudySteps:
             findings_sha256=outcome.get("findings_sha256"),
         )
         if made:
-            self._queue_deliveries(connection, study_instance_uid, revision, now)
+            start_deliveries(
+                connection, self.client, study_instance_uid, revision, destinations=self.destinations, now=now
+            )
         event(
             "study_finished",
             study_instance_uid=study_instance_uid,
@@ -129,20 +134,6 @@ class StudySteps:
             seconds=outcome.get("seconds"),
         )
         return {"state": state.value}
-
-    def _queue_deliveries(self, connection: Connection, study_instance_uid: str, revision: int, now: float) -> None:
-        queue_deliveries(connection, study_instance_uid, revision, self.destinations, now)
-        for destination in self.destinations:
-            chain = Delivery(study_instance_uid=study_instance_uid, revision=revision, destination=destination)
-            connection.execute(
-                delivery_chains.insert().values(
-                    study_instance_uid=study_instance_uid,
-                    revision=revision,
-                    destination=destination,
-                    generation=chain.generation,
-                )
-            )
-            enqueue_delivery(self.client, connection, chain)
 
     def _final(self, outcome: Value) -> tuple[RunState, str | None]:
         """The state of the run, and why, for every way in which reading can end."""

@@ -1,4 +1,4 @@
-"""Work that ended without saying so: a run or a delivery that no workflow of the queue stands for any more.
+"""Work that ended without saying so: a run, a delivery or a review's report that no workflow stands for any more.
 
 It happens when a workflow was started and killed so often that DBOS gives it up, or when the database refused its
 last step.
@@ -15,9 +15,17 @@ from sqlalchemy import Connection, Engine, select, update
 from dicom_node.results import OPEN_STATES, DeliveryState
 from dicom_node.tables import deliveries
 from server.events import event
-from server.runs import UNFINISHED, fail_if_unfinished
-from server.tables import delivery_chains, runs
-from server.work_queue import DELIVERY_WORKFLOW, STUDY_WORKFLOW, Delivery, study_workflow_id
+from server.review_rows import finish_review_run
+from server.runs import UNFINISHED, RunState, fail_if_unfinished
+from server.tables import delivery_chains, review_runs, runs
+from server.work_queue import (
+    DELIVERY_WORKFLOW,
+    REVIEW_WORKFLOW,
+    STUDY_WORKFLOW,
+    Delivery,
+    review_workflow_id,
+    study_workflow_id,
+)
 
 ACTIVE = ["ENQUEUED", "DELAYED", "PENDING"]
 _SETTLE_S = 60.0  # rows and queue are changed together, but are read here one after the other
@@ -41,11 +49,11 @@ class Sweep:
 
     def run(self, now: float) -> int:
         """Mark what nobody works on as failed or dead; returns how many."""
-        names = [STUDY_WORKFLOW, DELIVERY_WORKFLOW]
+        names = [STUDY_WORKFLOW, DELIVERY_WORKFLOW, REVIEW_WORKFLOW]
         flows = self.client.list_workflows(status=ACTIVE, name=names, load_input=False, load_output=False)
         active = {flow.workflow_id for flow in flows}
         with self.engine.begin() as connection:
-            given_up = _sweep_runs(connection, active, now) + _sweep_deliveries(connection, active, now)
+            given_up = sum(sweep(connection, active, now) for sweep in (_sweep_runs, _sweep_deliveries, _sweep_reviews))
         if given_up:
             event("work_given_up", count=given_up)
         return given_up
@@ -92,4 +100,15 @@ def _sweep_deliveries(connection: Connection, active: set[str], now: float) -> i
             given_up += connection.execute(
                 update(deliveries).where(deliveries.c.id == row.id).values(**values)
             ).rowcount
+    return given_up
+
+
+def _sweep_reviews(connection: Connection, active: set[str], now: float) -> int:
+    old = review_runs.c.queued_at < now - _SETTLE_S
+    given_up = 0
+    for run in connection.execute(select(review_runs).where(review_runs.c.state.in_(UNFINISHED), old)).all():
+        own = review_workflow_id(run.study_instance_uid, run.number, generation=run.generation)
+        if not any(flow == own or flow.startswith(f"{own}/wait") for flow in active):
+            finish_review_run(connection, run.study_instance_uid, run.number, RunState.FAILED, GIVEN_UP)
+            given_up += 1
     return given_up

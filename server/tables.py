@@ -1,4 +1,4 @@
-"""The server's own tables: runs of studies, delivery chains, worker leases, and the processes of this node.
+"""The server's own tables: runs of studies, deliveries, reviews, worker leases, and the processes of this node.
 
 DBOS keeps its tables in the same database (workflow.md 7); it is the engine, these rows are the record.
 Times are seconds since the epoch (UTC) as a float.
@@ -6,7 +6,7 @@ Times are seconds since the epoch (UTC) as a float.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 from dicom_node import tables as dicom_tables
 from server.auth import tables as auth_tables
@@ -58,6 +58,53 @@ processes = Table(
     Column("last_seen", Float, nullable=False),
     Column("counters", Text, nullable=False),  # JSON object of numbers
     Column("fault", Text),  # one sentence when the process cannot do its work
+)
+
+reviews = Table(  # rows are added and never changed
+    "reviews",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),  # counts the reviews of a study
+    Column("revision", Integer, nullable=False),  # whose findings were reviewed
+    Column("supersedes", Integer),  # number of the review that this one replaces
+    Column("idempotency_key", String(255), nullable=False),
+    Column("request_sha256", String(64), nullable=False),  # of what was asked, and by whom
+    Column("reviewer_name", Text, nullable=False),
+    Column("reviewer_identifier", Text, nullable=False),
+    Column("reviewer_organisation", Text, nullable=False),
+    Column("reviewed_at", Float, nullable=False),
+    Column("document", Text, nullable=False),  # the decisions as canonical JSON
+    Column("findings_path", Text, nullable=False),  # the reviewed findings, relative to the results folder
+    Column("findings_sha256", String(64), nullable=False),
+    UniqueConstraint("study_instance_uid", "idempotency_key", name="uq_review_key"),
+)
+
+review_decisions = Table(  # what statistics count: one row for each finding of each review, never changed
+    "review_decisions",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("ordinal", Integer, primary_key=True),  # place in the reviewed document
+    Column("finding_id", String(64), nullable=False),
+    Column("question", String(32), nullable=False),
+    Column("level", String(16)),  # where the AI said it is
+    Column("model", String(128)),
+    Column("model_version", String(64)),
+    Column("ai_assessment", String(16)),  # present | absent | not_assessed; NULL where the AI did not give it
+    Column("status", String(16), nullable=False),  # inference.findings.ReviewStatus
+    Column("reason", String(32)),
+)
+
+review_runs = Table(
+    "review_runs",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("generation", Integer, nullable=False, default=1),  # grows with each retry by a person
+    Column("state", String(16), nullable=False),  # RunState of making the verified report
+    Column("reason", Text),
+    Column("queued_at", Float, nullable=False),
+    Column("finished_at", Float),
 )
 
 ALL_METADATA = (dicom_tables.metadata, metadata, auth_tables.metadata)

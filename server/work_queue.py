@@ -23,6 +23,7 @@ STUDY_QUEUE = "study"
 DELIVERY_QUEUE = "deliver"
 STUDY_WORKFLOW = "study"
 DELIVERY_WORKFLOW = "deliver"
+REVIEW_WORKFLOW = "review"
 MAX_RECOVERIES = 10
 """Takeovers and restarts, those of an upgrade too, before a workflow counts as one that kills its worker. What computes
 runs in a child process, with a smaller limit of its own (study_attempts)."""
@@ -77,6 +78,33 @@ def enqueue_study(
     if delay > 0:
         options["delay_seconds"] = delay
     client.enqueue_in_transaction(connection, options, study_instance_uid, revision, generation, wait)
+
+
+def review_workflow_id(study_instance_uid: str, number: int, *, generation: int = 1, wait: int = 0) -> str:
+    """The id of the work on the report of one review: the same work is never queued twice."""
+    waited = f"/wait{wait}" if wait else ""
+    return f"{study_instance_uid}/review{number}/g{generation}{waited}"
+
+
+def enqueue_review(
+    client: DBOSClient,
+    connection: Connection,
+    study_instance_uid: str,
+    number: int,
+    *,
+    generation: int = 1,
+    wait: int = 0,
+    delay: float = 0.0,
+) -> None:
+    """Queue the report of a review, in the caller's transaction; beside deliveries, so that it waits for no study."""
+    options = EnqueueOptions(
+        workflow_name=REVIEW_WORKFLOW,
+        queue_name=DELIVERY_QUEUE,
+        workflow_id=review_workflow_id(study_instance_uid, number, generation=generation, wait=wait),
+    )
+    if delay > 0:
+        options["delay_seconds"] = delay
+    client.enqueue_in_transaction(connection, options, study_instance_uid, number, generation, wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from server.kernel import Kernel
 from server.lease import LOST_EXIT_CODE, Lease, Slot, take_slot
 from server.outbound import destinations
 from server.processes import Presence, Role
+from server.review_work import ReviewSteps
 from server.settings import Settings
 from server.signals import StopSignal
 from server.study_kernel import ReaderFactory, check_engine
@@ -50,9 +51,7 @@ def run(settings: Settings) -> None:
             os._exit(LOST_EXIT_CODE)
 
     targets = destinations(settings)
-    _launch(
-        node,
-        slot,
+    steps = (
         StudySteps(
             engine=node.engine,
             client=client,
@@ -69,7 +68,9 @@ def run(settings: Settings) -> None:
             back_off=back_off(settings),
             leave_if_lost=leave_if_lost,
         ),
+        ReviewSteps(node=node, client=client, destinations=tuple(targets), leave_if_lost=leave_if_lost),
     )
+    _launch(node, slot, steps)
     lease.start()
     presence = Presence(node.engine, Role.WORK, slot=slot.number)
     presence.start()
@@ -92,7 +93,7 @@ def _free_slot(node: Node) -> Slot:
     raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")
 
 
-def _launch(node: Node, slot: Slot, study_steps: StudySteps, delivery_steps: DeliverySteps) -> None:
+def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, ReviewSteps]) -> None:
     disable_pickle()
     config = DBOSConfig(
         name=APPLICATION,
@@ -105,7 +106,7 @@ def _launch(node: Node, slot: Slot, study_steps: StudySteps, delivery_steps: Del
     )
     DBOS(config=config)
     DBOS.listen_queues([STUDY_QUEUE, DELIVERY_QUEUE])
-    register(study_steps, delivery_steps)
+    register(*steps)
     DBOS.launch()
     interval = node.settings.poll_interval
     # Registered alike by every worker: the queue's rules are rows that all of them read again at each look.

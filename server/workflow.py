@@ -3,6 +3,7 @@
     study:    begin -> read (in a child process; again if that was killed) -> record, which queues a delivery per
     destination
     deliver:  send, which queues the next try, delayed
+    review:   make the report of a review -> record, which queues a delivery per destination
 
 Each step returns a small JSON value that DBOS keeps: after a crash the workflow is replayed, finished steps are not.
 An expected failure is a value, because a recorded exception comes back as another class (workflow.md 4). A step may
@@ -17,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from dbos import DBOS
 
-from server.work_queue import DELIVERY_WORKFLOW, MAX_RECOVERIES, STUDY_WORKFLOW
+from server.work_queue import DELIVERY_WORKFLOW, MAX_RECOVERIES, REVIEW_WORKFLOW, STUDY_WORKFLOW
 
 Value: TypeAlias = dict[str, Any]
 
@@ -46,10 +47,23 @@ class DeliveryWork(Protocol):
         ...
 
 
-def register(study_work: StudyWork, delivery_work: DeliveryWork) -> None:
+class ReviewWork(Protocol):
+    """What is done for the report of one review (server.review_work)."""
+
+    def make(self, study_instance_uid: str, number: int, generation: int, wait: int) -> Value:
+        """``state``: done with what was made, failed with the reason, waiting or superseded."""
+        ...
+
+    def record(self, study_instance_uid: str, number: int, outcome: Value) -> Value:
+        """Write the rows and queue the deliveries; ``state`` of the work."""
+        ...
+
+
+def register(study_work: StudyWork, delivery_work: DeliveryWork, review_work: ReviewWork) -> None:
     """Make the workflows known to DBOS; after ``DBOS(...)`` and before ``DBOS.launch()``."""
     _register_study(study_work)
     _register_delivery(delivery_work)
+    _register_review(review_work)
 
 
 def _register_study(work: StudyWork) -> None:
@@ -86,3 +100,20 @@ def _register_delivery(work: DeliveryWork) -> None:
     @DBOS.workflow(name=DELIVERY_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
     def deliver(study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
         return send(study_instance_uid, revision, destination, generation, attempt)
+
+
+def _register_review(work: ReviewWork) -> None:
+    @DBOS.step(name="make_review", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def make(study_instance_uid: str, number: int, generation: int, wait: int) -> Value:
+        return work.make(study_instance_uid, number, generation, wait)
+
+    @DBOS.step(name="record_review", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def record(study_instance_uid: str, number: int, outcome: Value) -> Value:
+        return work.record(study_instance_uid, number, outcome)
+
+    @DBOS.workflow(name=REVIEW_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+    def review(study_instance_uid: str, number: int, generation: int, wait: int) -> Value:
+        outcome = make(study_instance_uid, number, generation, wait)
+        if outcome["state"] in {"superseded", "waiting"}:
+            return outcome
+        return record(study_instance_uid, number, outcome)

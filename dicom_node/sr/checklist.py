@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.code_table import PRIVATE_SCHEME
 from dicom_node.frames import pixel_spacing
-from dicom_node.sr.groups import CORNERSTONE, angle_deg, area_mm2, is_closed, length_mm
+from dicom_node.sr.groups import CORNERSTONE
+from inference.drawing import angle_deg, area_mm2, is_closed, length_mm
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 LENGTH_TOLERANCE_MM = 0.011
@@ -27,21 +28,27 @@ _ROOT_FLAGS = {
     "SOPClassUID": COMPREHENSIVE_3D_SR,
     "Modality": "SR",
     "CompletionFlag": "COMPLETE",
-    "VerificationFlag": "UNVERIFIED",
-    "PreliminaryFlag": "PRELIMINARY",
     "ContentQualification": "RESEARCH",
 }
-_DEVICE_ITEMS = {"121005": "Observer Type", "121012": "Device Observer UID"}
+_PRELIMINARY_FLAG = {"UNVERIFIED": "PRELIMINARY", "VERIFIED": "FINAL"}
+_OBSERVERS = {"UNVERIFIED": ["121007"], "VERIFIED": ["121006", "121007"]}
+"""By the Verification Flag; a person stands beside the device that observed."""
 
 
-def violations(report: Dataset, sources: dict[str, Dataset] | None = None) -> tuple[str, ...]:
+def violations(
+    report: Dataset, sources: dict[str, Dataset] | None = None, *, verified: bool = False
+) -> tuple[str, ...]:
     """Everything that is wrong, as sentences; empty when the report is right.
 
     Args:
         report: The SR.
+        verified: Whether it is to be the report of a review.
         sources: Source headers by SOP Instance UID; where given, lengths are computed again and identity is compared.
     """
+    wanted = "VERIFIED" if verified else "UNVERIFIED"
     found = [sentence for check in _CHECKS for sentence in check(report)]
+    if str(report.get("VerificationFlag", "")) != wanted:
+        found.append(f"VerificationFlag must be {wanted}, got {report.get('VerificationFlag')!r}")
     if sources is not None:
         found += [*_lengths(report, sources), *_evidence(report, sources)]
     return tuple(found)
@@ -82,6 +89,9 @@ def _flags(report: Dataset) -> Iterator[str]:
     for keyword, wanted in _ROOT_FLAGS.items():
         if str(report.get(keyword, "")) != wanted:
             yield f"{keyword} must be {wanted}, got {report.get(keyword)!r}"
+    preliminary = _PRELIMINARY_FLAG.get(str(report.get("VerificationFlag", "")))
+    if report.get("PreliminaryFlag") != preliminary:
+        yield f"PreliminaryFlag must be {preliminary}, got {report.get('PreliminaryFlag')!r}"
     if name_of(report) != "126000":
         yield "the document title must be (126000, DCM, Imaging Measurement Report)"
     template = report.get("ContentTemplateSequence")
@@ -93,14 +103,28 @@ def _context(report: Dataset) -> Iterator[str]:
     """Language, device observer and procedure reported: TID 1204, 1001, TID 1500 row 4."""
     if not children(report, "121049"):
         yield "the language is not stated"
-    for code, meaning in _DEVICE_ITEMS.items():
-        if len(children(report, code)) != 1:
-            yield f"{meaning} must be there once"
-    if [value_of(c, "ConceptCodeSequence") for c in children(report, "121005")] != ["121007"]:
-        yield "the observer must be a device"
+    if len(children(report, "121012")) != 1:
+        yield "Device Observer UID must be there once"
+    observers = [value_of(c, "ConceptCodeSequence") for c in children(report, "121005")]
+    if observers != _OBSERVERS.get(str(report.get("VerificationFlag", ""))):
+        yield f"the observer must be a device, and a person before it where it is verified, got {observers}"
     procedures = children(report, "121058")
     if not procedures or any(p.RelationshipType != "HAS CONCEPT MOD" for p in procedures):
         yield "Procedure Reported must be there as a concept modifier"
+
+
+def _verification(report: Dataset) -> Iterator[str]:
+    """PS3.3 C.17.2: who verified, when and for whom, and what was verified."""
+    if report.get("VerificationFlag") != "VERIFIED":
+        return
+    for keyword in ("VerifyingObserverName", "VerifyingOrganization", "VerificationDateTime"):
+        observers = report.get("VerifyingObserverSequence") or [Dataset()]
+        if not all(observer.get(keyword) for observer in observers):
+            yield f"a verified report must state {keyword}"
+    if not children(report, "121008"):
+        yield "a verified report must name its person observer"
+    if not report.get("PredecessorDocumentsSequence"):
+        yield "a verified report must name the report that was verified as its predecessor"
 
 
 def _containers(report: Dataset) -> Iterator[str]:
@@ -125,8 +149,9 @@ def _groups(report: Dataset) -> Iterator[str]:
         for name, meaning in (("121071", "Finding"), ("363698007", "Finding Site"), ("121106", "Comment")):
             if len(children(group, name)) != 1:
                 yield f"{where} must have one {meaning}"
+        by_a_person = [value_of(c, "ConceptCodeSequence") for c in children(group, "REVIEW")] == ["ADDED"]
         for name, meaning in (("111001", "Algorithm Name"), ("111003", "Algorithm Version")):
-            if not children(group, name):
+            if not children(group, name) and not by_a_person:
                 yield f"{where} has no {meaning}"
         tracking = children(group, "112039")
         if tracking and not str(tracking[0].TextValue).startswith(f"{CORNERSTONE}:"):
@@ -204,6 +229,7 @@ def _equipment(report: Dataset) -> Iterator[str]:
 _CHECKS: tuple[Callable[[Dataset], Iterator[str]], ...] = (
     _flags,
     _context,
+    _verification,
     _containers,
     _groups,
     _tracking,

@@ -8,7 +8,7 @@ Comment as label. A number that is drawn is computed from the emitted points, be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import acos, copysign, degrees, hypot
+from math import copysign
 
 import numpy as np
 from highdicom.sr import (
@@ -33,13 +33,11 @@ from dicom_node.frames import pixel_spacing
 from dicom_node.sr.items import comment, finding_site
 from dicom_node.sr.words import label, measurement_label, place_words, short_words
 from dicom_node.uids import measurement_tracking_uid
-from inference.findings import Evidence, Finding, GeometryType, Measurement, Present, StudyFindings
+from inference.drawing import ANGLE_POINTS, LINE_POINTS, angle_deg, area_mm2, is_closed, length_mm
+from inference.findings import Evidence, Finding, GeometryType, Measurement, Present, ReviewStatus, StudyFindings
 
 CORNERSTONE = "Cornerstone3DTools@^0.1.0"
 """OHIF restores a group to an annotation tool by this prefix of its Tracking Identifier; text may follow."""
-LINE_POINTS = 2
-ANGLE_POINTS = 4
-"""Two lines of two points each, as the viewer's tool for Cobb angles draws them."""
 
 
 def measurement_groups(
@@ -71,6 +69,7 @@ class _GroupMaker:
         model = next((m for m in document.models if m.name == finding.model), None)
         parameters = [f"operating point: {finding.operating_point}"] if finding.operating_point else []
         self.algorithm = self.arithmetic if model is None else model_algorithm(model, parameters)
+        self.by_a_person = finding.review is not None and finding.review.status is ReviewStatus.ADDED
 
     def groups(self) -> Iterator[ContainerContentItem]:
         """An arrow at the finding, then one group per measurement that is drawn, then its outlines."""
@@ -94,7 +93,10 @@ class _GroupMaker:
         tracking = _tracking("ArrowAnnotate", f"{place_words(finding)} {short_words(finding)}", finding.id)
         drawn = {e.measurement for e in finding.evidence}
         numbers = [m for m in finding.measurements if m.name not in drawn]
-        evaluations = [QualitativeEvaluation(name=n, value=v) for n, v in map(codes.grade_codes, finding.grades)]
+        coded = [codes.grade_codes(grade) for grade in finding.grades]
+        if finding.review is not None:
+            coded.append(codes.review_codes(finding.review.status))
+        evaluations = [QualitativeEvaluation(name=name, value=value) for name, value in coded]
         if not numbers:
             return _labelled(self._bare_point(tracking, mark, evaluations), label(finding))
         shape = _coordinates(mark, GraphicTypeValues.POINT)
@@ -157,7 +159,7 @@ class _GroupMaker:
             tracking_identifier=tracking,
             finding_type=codes.question_code(self.finding.question, self.finding.site),
             finding_sites=[finding_site(self.finding.site)],
-            algorithm_id=self.algorithm,
+            algorithm_id=None if self.by_a_person else self.algorithm,
             qualitative_evaluations=evaluations,
             measurements=numbers,
         )
@@ -172,34 +174,9 @@ class _GroupMaker:
             ),
             finding_type=codes.question_code(self.finding.question, self.finding.site),
             finding_sites=[finding_site(self.finding.site)],
-            algorithm_id=self.algorithm,
+            algorithm_id=None if self.by_a_person else self.algorithm,
             qualitative_evaluations=evaluations,
         )
-
-
-def length_mm(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
-    """Length of a two-point line, to 0.01 mm: (column, row) points, spacing (between rows, between columns)."""
-    (column0, row0), (column1, row1) = points
-    return round(hypot((column1 - column0) * spacing_mm[1], (row1 - row0) * spacing_mm[0]), 2)
-
-
-def angle_deg(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
-    """Angle between two lines of two (column, row) points each, to 0.1 degree, 0 to 180."""
-    one, other = (np.subtract(points[last], points[last - 1]) * (spacing_mm[1], spacing_mm[0]) for last in (1, 3))
-    cosine = float(one @ other) / (hypot(*one.tolist()) * hypot(*other.tolist()))
-    return round(degrees(acos(min(max(cosine, -1.0), 1.0))), 1)
-
-
-def area_mm2(points: Sequence[tuple[float, float]], spacing_mm: tuple[float, float]) -> float:
-    """Area inside a closed outline, to 0.1 mm2: (column, row) points, spacing (between rows, between columns)."""
-    columns, rows = np.asarray(points, dtype=np.float64).T
-    twice = float(np.sum(columns[:-1] * rows[1:] - columns[1:] * rows[:-1]))
-    return round(abs(twice) / 2 * spacing_mm[0] * spacing_mm[1], 1)
-
-
-def is_closed(points: Sequence[tuple[float, float]]) -> bool:
-    """Whether points go around something: the last is the first."""
-    return len(points) > LINE_POINTS + 1 and tuple(points[0]) == tuple(points[-1])
 
 
 def _is_outline(evidence: Evidence) -> bool:

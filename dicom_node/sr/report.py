@@ -1,4 +1,4 @@
-"""One Comprehensive 3D SR (TID 1500) per study revision.
+"""One Comprehensive 3D SR (TID 1500) per study revision, and one per review of it.
 
 Root: language, device observer, procedure reported, image library (the images that are referred to), imaging
 measurements (only when something can be drawn: an empty container is not allowed, and a group without coordinates there
@@ -7,6 +7,7 @@ breaks OHIF), qualitative evaluations (always).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from highdicom.sr import Comprehensive3DSR, ContainerContentItem, ContentItem
@@ -17,14 +18,21 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node import code_table as table
 from dicom_node import codes
 from dicom_node.derived import ReportContext, finish, plain, stand_in
-from dicom_node.equipment import contributing_equipment, device_observer, fix_times
+from dicom_node.equipment import contributing_equipment, fix_times, observers
 from dicom_node.sr.groups import measurement_groups
 from dicom_node.sr.items import container
 from dicom_node.sr.library import image_library
 from dicom_node.sr.procedure import imaged_procedures
 from dicom_node.sr.statements import evaluations
+from dicom_node.sr.verification import (
+    VERIFIED_SERIES_NUMBER,
+    fix_verification_time,
+    verification_flags,
+    verified_context,
+)
 from dicom_node.uids import ObjectRole, Origin
 from inference.findings import FIVE_QUESTIONS, StudyFindings
+from inference.findings.encode import encode
 from inference.provenance import MANUFACTURER, SOFTWARE_NAME
 
 SERIES_NUMBER = 9001
@@ -35,18 +43,21 @@ REVISION_STEP = 10
 def encode_report(
     findings: StudyFindings, *, sources: Mapping[str, Sequence[Dataset]], context: ReportContext
 ) -> Dataset:
-    """Encode the findings of one study revision.
+    """Encode the findings of one study revision; reviewed ones as a verified report.
 
     Args:
         findings: The document; each of the five questions has at least one finding.
         sources: Headers (no pixels needed) of the instances of every series of the study, by Series Instance UID.
-        context: Who, when, and which revision.
+        context: Who, when, and which revision. Of reviewed findings, ``predecessor`` is the SR of the findings as the
+            AI gave them, and the time is that of the review.
 
     Raises:
-        ValueError: findings, sources and context are not of one study, there is no source, or a question has no answer.
+        ValueError: findings, sources and context are not of one study, there is no source, or a question has no answer;
+            or the findings are reviewed and there is no predecessor.
     """
     instances = _instances(findings, sources, context)
     first = min(instances.values(), key=lambda header: str(header.SOPInstanceUID))
+    role, number = _role(findings), _series_number(findings, context)
     origin = Origin(
         study_instance_uid=context.study_instance_uid,
         revision=context.revision,
@@ -58,28 +69,43 @@ def encode_report(
     report = Comprehensive3DSR(
         evidence=[stand_in(header) for header in instances.values()],
         content=_content(findings, instances, context),
-        series_instance_uid=origin.uid(ObjectRole.REPORT, "series"),
-        series_number=SERIES_NUMBER + REVISION_STEP * (context.revision - 1),
-        sop_instance_uid=origin.uid(ObjectRole.REPORT),
+        series_instance_uid=origin.uid(*role, "series"),
+        series_number=number,
+        sop_instance_uid=origin.uid(*role),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=SOFTWARE_NAME,
         software_versions=plain(context.software_version),
         device_serial_number=plain(context.device_name),
         is_complete=True,
-        is_final=False,
-        is_verified=False,
-        previous_versions=None if context.predecessor is None else [context.predecessor],
-        contributing_equipment=contributing_equipment(findings.models, context),
+        **verification_flags(findings.review),
+        previous_versions=[p for p in (context.predecessor, context.earlier_verified) if p is not None] or None,
+        contributing_equipment=contributing_equipment(findings.models, context, findings.notice),
         coding_schemes=[codes.coding_scheme()],
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     # Statements refer to no image. highdicom searches and copies the tree that it gets item by item, which takes longer
     # than to make it, so that they are added afterwards.
-    report.ContentSequence.append(evaluations(findings))
-    finish(report, first, context)
+    report.ContentSequence.append(evaluations(findings, context.earlier_review))
+    finish(report, first, context if findings.review is None else verified_context(context, findings.review))
+    fix_verification_time(report)
     fix_times(report)
     return report
+
+
+def _role(findings: StudyFindings) -> tuple[str, ...]:
+    """What the report is; a verified one is told apart from others by its review and what that says."""
+    if findings.review is None:
+        return (ObjectRole.REPORT,)
+    return (ObjectRole.VERIFIED_REPORT, hashlib.sha256(encode(findings)).hexdigest())
+
+
+def _series_number(findings: StudyFindings, context: ReportContext) -> int:
+    if findings.review is None:
+        return SERIES_NUMBER + REVISION_STEP * (context.revision - 1)
+    if context.predecessor is None:
+        raise ValueError("a verified report needs the report that was reviewed as its predecessor, got none")
+    return VERIFIED_SERIES_NUMBER + findings.review.number - 1
 
 
 def _instances(
@@ -103,7 +129,7 @@ def _content(findings: StudyFindings, instances: Mapping[str, Dataset], context:
     groups = measurement_groups(findings, instances, context.software_version)
     children: list[ContentItem] = [
         *LanguageOfContentItemAndDescendants(DEFAULT_LANGUAGE),
-        *device_observer(context),
+        *observers(context, None if findings.review is None else findings.review.reviewer),
         *imaged_procedures(findings, instances.values()),
         *image_library(findings, instances),
     ]

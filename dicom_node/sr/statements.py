@@ -34,13 +34,22 @@ from dicom_node.sr.items import (
 from dicom_node.sr.words import statement
 from inference.anatomy import Numbering
 from inference.errors import ReasonCode
-from inference.findings import Calibration, Finding, Measurement, NotAssessed, StudyFindings
-from inference.provenance import RESEARCH_USE
+from inference.findings import (
+    Calibration,
+    Finding,
+    FindingReview,
+    Measurement,
+    NotAssessed,
+    ReviewStatus,
+    StudyFindings,
+)
 
 
-def evaluations(findings: StudyFindings) -> ContainerContentItem:
-    """The container: research use, the level numbering, what limits a series, then every finding in document order."""
-    items: list[ContentItem] = [comment(RESEARCH_USE), _numbering(findings.numbering), *_limits(findings)]
+def evaluations(findings: StudyFindings, earlier_review: str | None = None) -> ContainerContentItem:
+    """The container: research use, an earlier revision's review, level numbering, limits, every finding in order."""
+    items: list[ContentItem] = [comment(findings.notice), _numbering(findings.numbering), *_limits(findings)]
+    if earlier_review is not None:
+        items.insert(1, comment(earlier_review))
     items += [_statement(finding, findings) for finding in findings.findings]
     return container(table.OTHERS["C0034375"].code, items)
 
@@ -76,14 +85,25 @@ def _properties(finding: Finding, findings: StudyFindings) -> Iterator[ContentIt
         yield code_item(why, codes.reason_code(finding.assessment.reason), HAS_PROPERTIES)
     if finding.operating_point is not None:
         yield text_item(table.OWN_EVALUATIONS["OPERATING_POINT"].code, finding.operating_point, HAS_PROPERTIES)
+    if finding.review is not None:
+        yield from _review(finding.review)
     yield from (grade_item(grade, HAS_PROPERTIES) for grade in finding.grades)
     yield from _numbers(finding, findings)
+
+
+def _review(review: FindingReview) -> Iterator[ContentItem]:
+    """What a person made of it, and the coded reason."""
+    yield code_item(*codes.review_codes(review.status), HAS_PROPERTIES)
+    if review.reason is not None:
+        why = table.OWN_REVIEW["REVIEW_WHY"].code
+        yield code_item(why, table.OWN_REVIEW[review.reason].code, HAS_PROPERTIES)
 
 
 def _numbers(finding: Finding, findings: StudyFindings) -> Iterator[ContentItem]:
     """What was measured, what could not be, and the probability."""
     yield from (_measured(m, findings.software_version) for m in finding.measurements)
-    name = codes.main_measurement(finding.question, finding.site)
+    is_rejected = finding.review is not None and finding.review.status is ReviewStatus.REJECTED
+    name = None if is_rejected else codes.main_measurement(finding.question, finding.site)
     if name and isinstance(finding.assessment, NotAssessed) and finding.measurement(name) is None:
         yield code_item(codes.measurement_code(name), codes.QUALIFIERS[finding.assessment.reason], HAS_PROPERTIES)
     if finding.probability is not None:

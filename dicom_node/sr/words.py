@@ -8,11 +8,13 @@ from inference.findings import (
     Assessment,
     Calibration,
     Finding,
+    FindingReview,
     Grade,
     Measurement,
     NotAssessed,
     Present,
     Question,
+    ReviewStatus,
 )
 
 QUESTION_WORDS: dict[Question, str] = {
@@ -46,6 +48,15 @@ GRADE_WORDS: dict[str, str] = {
 """Scales whose value says nothing without their name."""
 
 
+REVIEW_WORDS: dict[ReviewStatus, str] = {
+    ReviewStatus.ACCEPTED: "Accepted by {reviewer}.",
+    ReviewStatus.CORRECTED: "Corrected by {reviewer}.",
+    ReviewStatus.REJECTED: "",
+    ReviewStatus.ADDED: "Added by {reviewer}; the AI did not give it.",
+}
+"""A rejected finding says so itself: it is not assessed any more, and why."""
+
+
 def answer_words(assessment: Assessment) -> str:
     """``present``, ``absent`` or ``not assessed``."""
     match assessment:
@@ -65,7 +76,25 @@ def statement(finding: Finding) -> str:
         text += f" {finding.assessment.sentence}"
     if finding.note:
         text += f" {finding.note}"
-    return text
+    return text if finding.review is None else f"{text} {review_words(finding, finding.review)}"
+
+
+def review_words(finding: Finding, review: FindingReview) -> str:
+    """What a person made of a finding, with what the AI had said."""
+    words = REVIEW_WORDS[review.status].format(reviewer=review.reviewer)
+    parts = [words] if words else []
+    if review.original is not None:
+        said = _answer_with_grades(review.original)
+        place = "" if review.original.site == finding.site else f"{place_words(review.original)}: "
+        parts.append(f"The AI said: {place}{said}.")
+    if review.note:
+        parts.append(f'Note: "{review.note}"')
+    return " ".join(parts)
+
+
+def _answer_with_grades(finding: Finding) -> str:
+    grades = [_grade_words(grade) for grade in finding.grades]
+    return ", ".join([answer_words(finding.assessment), *grades])
 
 
 def label(finding: Finding) -> str:
@@ -77,7 +106,14 @@ def label(finding: Finding) -> str:
         parts.append(f"slip {slip.value:g} %")
     if (area := finding.measurement("dural_sac_area")) is not None:
         parts.append(f"dural sac {area.value:g} mm2")
-    return f"{place_words(finding)}: {', '.join(parts)}"
+    return f"{place_words(finding)}: {', '.join(parts)}{_label_review(finding)}"
+
+
+def _label_review(finding: Finding) -> str:
+    """Whose the finding is, where it is not as the AI gave it."""
+    if finding.review is None or finding.review.status is ReviewStatus.ACCEPTED:
+        return ""
+    return f" ({finding.review.status.value} by {finding.review.reviewer})"
 
 
 def question_words(finding: Finding) -> str:

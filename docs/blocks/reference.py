@@ -10,6 +10,9 @@ import typer
 from docs.blocks.markdown import table
 from docs.blocks.sentences import member_sentences
 from inference.errors import ReasonCode
+from inference.findings import ReviewReason
+from inference.review import Action, ReviewFault
+from inference.review.review import REASONS
 from server.cli import COMMANDS
 from server.settings import Settings
 
@@ -69,3 +72,23 @@ def reasons() -> str:
     """Every reason code with its sentence."""
     sentences = member_sentences(ReasonCode)
     return table(("code", "meaning"), [(f"`{code.value}`", sentences[code.name]) for code in ReasonCode])
+
+
+def review_reasons() -> str:
+    """Every reason of a review's decision, and with which decisions it goes."""
+    sentences = member_sentences(ReviewReason)
+    rows = [
+        (
+            f"`{reason.value}`",
+            sentences[reason.name],
+            ", ".join(action.value for action in Action if reason in REASONS[action]) or "neither",
+        )
+        for reason in ReviewReason
+    ]
+    return table(("reason", "meaning", "goes with"), rows)
+
+
+def review_faults() -> str:
+    """Every code of a review that cannot be applied."""
+    sentences = member_sentences(ReviewFault)
+    return table(("code", "meaning"), [(f"`{fault.value}`", sentences[fault.name]) for fault in ReviewFault])

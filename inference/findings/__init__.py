@@ -7,20 +7,24 @@ from inference.findings.finding import (
     Calibration,
     Evidence,
     Finding,
+    FindingReview,
     Geometry,
     GeometryType,
     Grade,
     Measurement,
     Question,
 )
+from inference.findings.reviewed import DocumentReview, Reviewer, ReviewReason, ReviewStatus
 
 __all__ = [
     "FIVE_QUESTIONS",
     "Absent",
     "Assessment",
     "Calibration",
+    "DocumentReview",
     "Evidence",
     "Finding",
+    "FindingReview",
     "Geometry",
     "GeometryType",
     "Grade",
@@ -28,6 +32,9 @@ __all__ = [
     "NotAssessed",
     "Present",
     "Question",
+    "ReviewReason",
+    "ReviewStatus",
+    "Reviewer",
     "SeriesUse",
     "StudyFindings",
 ]

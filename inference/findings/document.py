@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from inference.anatomy import Numbering
 from inference.errors import ReasonCode
 from inference.findings.finding import Finding, Question
-from inference.provenance import ModelIdentity
+from inference.findings.reviewed import DocumentReview
+from inference.provenance import RESEARCH_USE, REVIEWED_RESEARCH_USE, ModelIdentity
 
 SCHEMA = "spine-findings/1"
 
@@ -44,6 +45,13 @@ class StudyFindings:
     findings: tuple[Finding, ...]
     models: tuple[ModelIdentity, ...]
     software_version: str
+    review: DocumentReview | None = None
+    """The review that it has been through; None as the AI gave it."""
+
+    @property
+    def notice(self) -> str:
+        """What stands in everything that is made of it."""
+        return RESEARCH_USE if self.review is None else REVIEWED_RESEARCH_USE
 
     def of(self, question: Question) -> tuple[Finding, ...]:
         """The findings of one question, in document order."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from importlib import resources
 from typing import Any, assert_never
 
@@ -17,14 +18,16 @@ from inference.findings.finding import (
     Calibration,
     Evidence,
     Finding,
+    FindingReview,
     Geometry,
     GeometryType,
     Grade,
     Measurement,
     Question,
 )
+from inference.findings.reviewed import DocumentReview, Reviewer, ReviewReason, ReviewStatus
 from inference.geometry import FrameReference
-from inference.provenance import RESEARCH_USE, SOFTWARE_NAME, ModelIdentity
+from inference.provenance import SOFTWARE_NAME, ModelIdentity
 
 
 def encode(document: StudyFindings) -> bytes:
@@ -48,8 +51,8 @@ def schema() -> dict[str, Any]:
 
 
 def to_json(document: StudyFindings) -> dict[str, Any]:
-    """The document as JSON values."""
-    return {
+    """The document as JSON values; ``review`` only where there was one."""
+    values = {
         "schema": SCHEMA,
         "study_instance_uid": document.study_instance_uid,
         "series": [_series_to_json(s) for s in document.series],
@@ -70,8 +73,9 @@ def to_json(document: StudyFindings) -> dict[str, Any]:
             for m in document.models
         ],
         "software": {"name": SOFTWARE_NAME, "version": document.software_version},
-        "notice": RESEARCH_USE,
+        "notice": document.notice,
     }
+    return values | ({"review": _document_review_to_json(document.review)} if document.review else {})
 
 
 def from_json(values: dict[str, Any]) -> StudyFindings:
@@ -86,6 +90,7 @@ def from_json(values: dict[str, Any]) -> StudyFindings:
         findings=tuple(_finding_from_json(f) for f in values["findings"]),
         models=tuple(ModelIdentity(**m) for m in values["models"]),
         software_version=values["software"]["version"],
+        review=_document_review_from_json(values["review"]) if "review" in values else None,
     )
 
 
@@ -150,7 +155,7 @@ def _assessment_from_json(values: dict[str, Any]) -> Assessment:
 
 
 def _finding_to_json(finding: Finding) -> dict[str, Any]:
-    return {
+    values = {
         "id": finding.id,
         "question": finding.question.value,
         "site": _site_to_json(finding.site),
@@ -168,6 +173,7 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
         "model": finding.model,
         "note": finding.note,
     }
+    return values | ({"review": _finding_review_to_json(finding.review)} if finding.review else {})
 
 
 def _grade_to_json(grade: Grade) -> dict[str, str]:
@@ -208,6 +214,7 @@ def _finding_from_json(values: dict[str, Any]) -> Finding:
         evidence=tuple(_evidence_from_json(e) for e in values["evidence"]),
         model=values["model"],
         note=values["note"],
+        review=_finding_review_from_json(values["review"]) if "review" in values else None,
     )
 
 
@@ -231,4 +238,50 @@ def _evidence_from_json(values: dict[str, Any]) -> Evidence:
             type=GeometryType(geometry["type"]), points=tuple((float(x), float(y)) for x, y in geometry["points"])
         ),
         measurement=values["measurement"],
+    )
+
+
+def _document_review_to_json(review: DocumentReview) -> dict[str, Any]:
+    return {
+        "number": review.number,
+        "revision": review.revision,
+        "reviewer": {
+            "name": review.reviewer.name,
+            "identifier": review.reviewer.identifier,
+            "organisation": review.reviewer.organisation,
+        },
+        "reviewed_at": review.reviewed_at.isoformat(timespec="seconds"),
+        "supersedes": review.supersedes,
+    }
+
+
+def _document_review_from_json(values: dict[str, Any]) -> DocumentReview:
+    return DocumentReview(
+        number=values["number"],
+        revision=values["revision"],
+        reviewer=Reviewer(**values["reviewer"]),
+        reviewed_at=datetime.fromisoformat(values["reviewed_at"]),
+        supersedes=values["supersedes"],
+    )
+
+
+def _finding_review_to_json(review: FindingReview) -> dict[str, Any]:
+    return {
+        "status": review.status.value,
+        "reviewer": review.reviewer,
+        "reason": None if review.reason is None else review.reason.value,
+        "note": review.note,
+        "changed": list(review.changed),
+        "original": None if review.original is None else _finding_to_json(review.original),
+    }
+
+
+def _finding_review_from_json(values: dict[str, Any]) -> FindingReview:
+    return FindingReview(
+        status=ReviewStatus(values["status"]),
+        reviewer=values["reviewer"],
+        reason=None if values["reason"] is None else ReviewReason(values["reason"]),
+        note=values["note"],
+        changed=tuple(values["changed"]),
+        original=None if values["original"] is None else _finding_from_json(values["original"]),
     )

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from inference.anatomy import Site
 from inference.findings.assessment import Assessment
+from inference.findings.reviewed import ReviewReason, ReviewStatus
 from inference.geometry import FrameReference
 
 
@@ -115,7 +116,26 @@ class Finding:
     """Name of the model in the document's ``models``; None where no model took part."""
     note: str | None = None
     """One sentence for the reader, when the rest does not say it."""
+    review: FindingReview | None = None
+    """What a person made of it; None where nobody has looked."""
 
     def measurement(self, name: str) -> Measurement | None:
         """The measurement of that name, None if there is none."""
         return next((m for m in self.measurements if m.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingReview:
+    """What a person made of one finding."""
+
+    status: ReviewStatus
+    reviewer: str
+    """Display name."""
+    reason: ReviewReason | None = None
+    """None where it was accepted."""
+    note: str | None = None
+    """The reviewer's own words."""
+    changed: tuple[str, ...] = ()
+    """Of a corrected finding: ``level``, ``assessment``, ``grades``, ``evidence``."""
+    original: Finding | None = None
+    """The finding as the AI gave it, where it was corrected or rejected."""

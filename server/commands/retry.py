@@ -26,5 +26,7 @@ def command(
     retried = retry(node.engine, make_client(node.engine), identifier)
     for revision in retried.revisions:
         typer.echo(f"Revision {revision} is queued to be read again.")
+    for number in retried.reviews:
+        typer.echo(f"The report of review {number} is made again.")
     if retried.deliveries:
         typer.echo(f"{retried.deliveries} deliveries are queued again.")

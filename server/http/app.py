@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from dicom_node.dicomweb.archive import open_archive
 from dicom_node.dicomweb.intake import IntakeLimits
 from server import __version__
+from server.agreement import DriftWatch
 from server.auth.gate import Gate
 from server.auth.guard import Guard
 from server.auth.oidc import Provider
@@ -17,7 +18,21 @@ from server.auth.pages import page_headers
 from server.auth.setup import guard_rules, oidc_rules
 from server.compose import Node, inbox_rules
 from server.database import reading
-from server.http import audit, dicomweb, fhir, health, login, models, overlay, page, problems, studies, work
+from server.http import (
+    audit,
+    dicomweb,
+    fhir,
+    health,
+    login,
+    models,
+    overlay,
+    page,
+    problems,
+    reviews,
+    statistics,
+    studies,
+    work,
+)
 from server.work_queue import make_client
 
 BODY_LIMIT_BYTES = 1024**2
@@ -46,9 +61,10 @@ def create(node: Node) -> FastAPI:
     application.state.guard = Guard(node.engine, guard_rules(node.settings))
     rules = oidc_rules(node.settings)
     application.state.provider = None if rules is None else Provider(rules)
+    application.state.drift = DriftWatch()
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
-    for part in (health, login, studies, overlay, fhir, work, models, audit):
+    for part in (health, login, studies, reviews, statistics, overlay, fhir, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 

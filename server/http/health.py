@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from server import metrics
@@ -31,6 +31,8 @@ def readyz(node: TheNode) -> JSONResponse:
 
 
 @router.get("/metrics", summary="Prometheus metrics.", response_class=Response)
-def prometheus(node: TheNode) -> Response:
+def prometheus(node: TheNode, request: Request) -> Response:
     """Counts and times; no identifier of a patient or a study."""
-    return Response(metrics.render(node.engine), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(
+        metrics.render(node.engine, request.app.state.drift), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )

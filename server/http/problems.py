@@ -12,15 +12,17 @@ from starlette.exceptions import HTTPException
 
 from dicom_node.dicomweb.refusals import WebRefusal
 from inference.errors import Failure, Refusal
+from inference.review import ReviewFault, ReviewRefusal
 from server.events import fault
 from server.operations import NotThere
 
 MEDIA_TYPE = "application/problem+json"
 
 
-def problem(status: HTTPStatus, detail: str) -> JSONResponse:
+def problem(status: HTTPStatus, detail: str, code: str | None = None) -> JSONResponse:
     """One problem: ``type`` is about:blank, so that the status says what kind it is (RFC 9457 4.2.1)."""
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    body: dict[str, str | int] = {"type": "about:blank", "title": status.phrase, "status": status.value}
+    body |= {"detail": detail} | ({} if code is None else {"code": code})
     return JSONResponse(body, status_code=status.value, media_type=MEDIA_TYPE)
 
 
@@ -29,6 +31,7 @@ def add_handlers(application: FastAPI) -> None:
     application.add_exception_handler(HTTPException, _http)
     application.add_exception_handler(RequestValidationError, _invalid)
     application.add_exception_handler(NotThere, _not_there)
+    application.add_exception_handler(ReviewRefusal, _review)
     application.add_exception_handler(WebRefusal, _web_refused)
     application.add_exception_handler(Refusal, _refused)
     application.add_exception_handler(Failure, _failed)
@@ -56,6 +59,16 @@ def _web_refused(_request: Request, error: Exception) -> JSONResponse:
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.CONFLICT, str(error))
+
+
+_CONFLICTS = {ReviewFault.SUPERSEDED, ReviewFault.KEY}
+"""Faults of a review that would have been right at another time, or under another key."""
+
+
+def _review(_request: Request, error: Exception) -> JSONResponse:
+    fault_name = error.fault if isinstance(error, ReviewRefusal) else None
+    status = HTTPStatus.CONFLICT if fault_name in _CONFLICTS else HTTPStatus.UNPROCESSABLE_ENTITY
+    return problem(status, str(error), fault_name)
 
 
 def _failed(_request: Request, error: Exception) -> JSONResponse:

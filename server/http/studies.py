@@ -8,9 +8,11 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Row
 
 from dicom_node import store
+from server.compose import Node
 from server.database import reading
 from server.http.access import Limit, Offset, TheClient, TheNode
 from server.operations import NotThere, complete, require_finished_run
+from server.review_rows import newest_review, reviews_of
 from server.runs import runs_of
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
@@ -38,11 +40,35 @@ def one_study(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
     return _study(study) | {"revisions": revisions}
 
 
+@router.get("/{study_instance_uid}/revisions", summary="The revisions of a study, each with its reviews.")
+def revisions(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
+    """Oldest first; 404 when nothing of it was received. ``reviews`` are numbers, the one that holds last."""
+    with reading(node.engine) as connection:
+        if store.study(connection, study_instance_uid) is None:
+            raise NotThere(f"No instance of study {study_instance_uid} was received.")
+        found = [_run(run) for run in runs_of(connection, study_instance_uid)]
+        reviewed = [(review.revision, review.number) for review in reviews_of(connection, study_instance_uid)]
+    for entry in found:
+        entry["reviews"] = [number for revision, number in reviewed if revision == entry["revision"]]
+    return {"study_instance_uid": study_instance_uid, "revisions": found}
+
+
 @router.get("/{study_instance_uid}/findings", summary="findings.json of the newest revision, or of one that is named.")
-def findings(node: TheNode, study_instance_uid: str, revision: int | None = None) -> Response:
-    """The bytes as they were made; the header ``X-Spine-Revision`` says of which revision."""
+def findings(
+    node: TheNode,
+    study_instance_uid: str,
+    revision: int | None = None,
+    reviewed: bool = False,  # noqa: FBT001, FBT002
+) -> Response:
+    """The bytes as they were made; the header ``X-Spine-Revision`` says of which revision.
+
+    With ``reviewed``, as the newest review of that revision left them (``X-Spine-Review`` is its number); 404 where
+    nobody reviewed that revision, also if an earlier one was reviewed.
+    """
     with reading(node.engine) as connection:
         run = require_finished_run(connection, study_instance_uid, revision)
+    if reviewed:
+        return _reviewed(node, study_instance_uid, run.revision)
     data = node.spool.path(run.findings_path).read_bytes()
     return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(run.revision)})
 
@@ -56,6 +82,16 @@ def complete_study(node: TheNode, client: TheClient, study_instance_uid: str) ->
     """``revision`` is the one that is read; nothing is read twice."""
     revision = complete(node, client, study_instance_uid)
     return {"study_instance_uid": study_instance_uid, "revision": revision}
+
+
+def _reviewed(node: Node, study_instance_uid: str, revision: int) -> Response:
+    with reading(node.engine) as connection:
+        review = newest_review(connection, study_instance_uid, revision=revision)
+    if review is None:
+        raise NotThere(f"Revision {revision} of study {study_instance_uid} was not reviewed.")
+    headers = {"X-Spine-Revision": str(revision), "X-Spine-Review": str(review.number)}
+    data = node.spool.path(review.findings_path).read_bytes()
+    return Response(data, media_type="application/json", headers=headers)
 
 
 def _study(study: store.Study) -> dict[str, Any]:

@@ -42,4 +42,4 @@ def quarantined(node: TheNode, limit: Limit = 100, offset: Offset = 0) -> dict[s
 def try_again(node: TheNode, client: TheClient, identifier: str) -> dict[str, Any]:
     """``identifier``: Study Instance UID, SOP Instance UID of a result, or number of a delivery."""
     retried = retry(node.engine, client, identifier)
-    return {"revisions": list(retried.revisions), "deliveries": retried.deliveries}
+    return {"revisions": list(retried.revisions), "deliveries": retried.deliveries, "reviews": list(retried.reviews)}

@@ -103,7 +103,6 @@ def test_each_route_is_open_to_those_who_may_and_to_nobody_else(closed: tuple[No
         ("GET", "/dicom-web/studies", Permission.READ_IMAGES),
         ("GET", "/dicom-web/studies/1.2/series/3/metadata", Permission.READ_IMAGES),
         ("POST", "/dicom-web/studies", Permission.STORE_IMAGES),
-        ("POST", "/api/v1/studies/1.2/reviews", Permission.REVIEW),
         ("GET", "/api/v1/studies/1.2/overlay", Permission.READ_FINDINGS),
         ("POST", "/api/v1/claims/check", Permission.WRITE_CLAIMS),
     ],
