@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show which series would answer which question, and why not.",
     "send": "Send files to a DICOM node.",
     "models": "List, verify, show or import model bundles.",
+    "viewer": "Install the OHIF viewer, which the node then serves.",
     "status": "Show what the node is doing.",
     "retry": "Try a failed study, or deliveries in the dead letter, again.",
     "check": "Check settings, database, disk, models and destinations.",

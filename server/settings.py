@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     sac_area_mm2: float = Field(
         75.0, gt=0, lt=100, description="Dural sac area on axial T2, in mm2, below which stenosis is called."
     )
+    viewer_dir: str = Field("", description="Folder of the OHIF viewer; empty: `viewer` in the data folder.")
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(
         1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt."
@@ -196,6 +197,11 @@ class Settings(BaseSettings):
     def results_dir(self) -> Path:
         """Where findings.json, SR and SEG are kept."""
         return self.data_dir / "results"
+
+    @property
+    def viewer_folder(self) -> Path:
+        """Where the OHIF viewer is installed, if it is."""
+        return Path(self.viewer_dir) if self.viewer_dir else self.data_dir / "viewer"
 
     @property
     def site_bundles(self) -> Path:

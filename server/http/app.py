@@ -7,7 +7,8 @@ from fastapi.responses import HTMLResponse
 
 from server import __version__
 from server.compose import Node
-from server.http import health, models, page, problems, studies, work
+from server.http import health, models, page, problems, studies, work, worklist
+from server.http.pages import add_pages
 from server.work_queue import make_client
 
 
@@ -24,11 +25,12 @@ def create(node: Node) -> FastAPI:
     application.state.node = node
     application.state.client = make_client(node.engine)
     problems.add_handlers(application)
-    for part in (health, studies, work, models):
+    for part in (health, studies, worklist, work, models):
         application.include_router(part.router)
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
     def docs() -> str:
         return page.render(application.openapi())
 
+    add_pages(application, node)
     return application
