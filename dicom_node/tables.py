@@ -1,4 +1,4 @@
-"""The DICOM node's own tables: what was received, what became of it, and what was sent.
+"""The DICOM node's own tables: what was received, what became of it, what was sent, and what can be searched.
 
 A *study* row counts revisions: the first complete set of instances is revision 1; instances that arrive later make
 revision 2, and so on. Nothing is overwritten. Times are seconds since the epoch (UTC), as a float.
@@ -98,3 +98,36 @@ deliveries = Table(
     Column("updated_at", Float, nullable=False),
     UniqueConstraint("destination", "sop_instance_uid", name="uq_delivery"),
 )
+
+# What QIDO-RS searches: header attributes as DICOM JSON, read from the files after they were acknowledged. Rows are
+# only ever added, and can all be deleted: what is missing is read again. They hold names and birth dates.
+
+web_studies = Table(
+    "web_studies",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("received_at", Float, nullable=False),  # of the instance that speaks for the study: the first that was read
+    Column("attributes", Text, nullable=False),  # DICOM JSON (PS3.18 F.2) of the study's and the patient's attributes
+)
+Index("ix_web_studies_received", web_studies.c.received_at, web_studies.c.study_instance_uid)
+
+web_series = Table(
+    "web_series",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("series_instance_uid", String(64), primary_key=True),
+    Column("modality", String(16), nullable=False),  # empty where the header does not say it
+    Column("number", BigInteger, nullable=False),  # SeriesNumber, for the order only
+    Column("attributes", Text, nullable=False),
+)
+
+web_instances = Table(
+    "web_instances",
+    metadata,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),  # InstanceNumber, for the order only
+    Column("attributes", Text, nullable=False),
+)
+Index("ix_web_instances_study", web_instances.c.study_instance_uid, web_instances.c.series_instance_uid)

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from dicom_node.dicomweb.refusals import WebRefusal
 from inference.errors import Failure, Refusal
 from server.events import fault
 from server.operations import NotThere
@@ -28,6 +29,7 @@ def add_handlers(application: FastAPI) -> None:
     application.add_exception_handler(HTTPException, _http)
     application.add_exception_handler(RequestValidationError, _invalid)
     application.add_exception_handler(NotThere, _not_there)
+    application.add_exception_handler(WebRefusal, _web_refused)
     application.add_exception_handler(Refusal, _refused)
     application.add_exception_handler(Failure, _failed)
     application.add_exception_handler(SQLAlchemyError, _database)
@@ -47,6 +49,10 @@ def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 def _not_there(_request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _web_refused(_request: Request, error: Exception) -> JSONResponse:
+    return problem(error.status if isinstance(error, WebRefusal) else HTTPStatus.BAD_REQUEST, str(error))
 
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:

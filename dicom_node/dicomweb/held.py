@@ -1,0 +1,158 @@
+"""Which instances there are to retrieve: what was received and what this node made, never what was set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, null, select, union_all
+from sqlalchemy.sql.selectable import CompoundSelect
+
+from dicom_node.dicomweb.refusals import checked_uid, not_held
+from dicom_node.spool import Spool
+from dicom_node.tables import instances, results, web_instances
+
+Reading = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction that only reads, and so waits for no writer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A study, a series of it, or an instance of that, by UID."""
+
+    study: str
+    series: str | None = None
+    instance: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no UID.
+
+        Raises:
+            WebRefusal: 400.
+        """
+        for value, name in ((self.study, "study"), (self.series, "series"), (self.instance, "instance")):
+            if value is not None:
+                checked_uid(value, f"{name}'s name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One instance that can be retrieved."""
+
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str | None
+    """As it was received; None for an object of ours, whose file says it."""
+    path: Path
+    relative: str
+    """Path below the spool's root."""
+    sha256: str
+    """Of what was stored; the same digest is the same content."""
+    received_at: float
+    """Or made at; seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """Looks instances up."""
+
+    reading: Reading
+    spool: Spool
+
+    def of(self, place: Place) -> list[Held]:
+        """The instances of a place, by series and in the order of their instance numbers where those are known.
+
+        Raises:
+            WebRefusal: 404, nothing of it is held.
+        """
+        with self.reading() as connection:
+            found = _found(connection, place, self.spool)
+        if not found:
+            raise not_held("Nothing is held under this address.")
+        return found
+
+    def missing(self, study_instance_uid: str | None, limit: int) -> list[Held]:
+        """Instances without a row in the search index, the first received first."""
+        with self.reading() as connection:
+            rows = connection.execute(_without_row(study_instance_uid, limit)).mappings()
+            return [_held(row, self.spool) for row in rows]
+
+    def counts(self) -> tuple[int, int]:
+        """How many instances were received and how many were made; they only ever grow."""
+        with self.reading() as connection:
+            received, made = (
+                int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                for table in (instances, results)
+            )
+        return received, made
+
+
+_COLUMNS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "sop_class_uid", "path", "sha256")
+
+
+def _rows(table: Table, time: str, rank: int) -> Select[tuple[object, ...]]:
+    columns = (table.c[name] for name in _COLUMNS)
+    syntax: ColumnElement[Any] = table.c["transfer_syntax_uid"] if table is instances else null()
+    return select(
+        *columns, table.c[time].label("received_at"), syntax.label("transfer_syntax_uid"), literal(rank).label("rank")
+    )
+
+
+def _everything(place: Place | None, *, without_row: bool = False) -> CompoundSelect[tuple[object, ...]]:
+    parts = []
+    for table, time, rank in ((instances, "received_at", 1), (results, "created_at", 0)):
+        query = _rows(table, time, rank)
+        if place is not None:
+            wanted = {
+                "study_instance_uid": place.study,
+                "series_instance_uid": place.series,
+                "sop_instance_uid": place.instance,
+            }
+            query = query.where(*(table.c[name] == value for name, value in wanted.items() if value is not None))
+        if without_row:
+            known = select(web_instances.c.sop_instance_uid).where(
+                web_instances.c.sop_instance_uid == table.c.sop_instance_uid
+            )
+            query = query.where(~known.exists())
+        parts.append(query)
+    return union_all(*parts)
+
+
+def _found(connection: Connection, place: Place, spool: Spool) -> list[Held]:
+    """An object of ours that is in both tables (it came back after its row was lost) is the one that was made."""
+    rows = _everything(place).subquery()
+    number = func.coalesce(web_instances.c.number, 0)
+    query = (
+        select(rows)
+        .outerjoin(web_instances, web_instances.c.sop_instance_uid == rows.c.sop_instance_uid)
+        .order_by(rows.c.rank, rows.c.series_instance_uid, number, rows.c.received_at, rows.c.sop_instance_uid)
+    )
+    found: dict[str, Held] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["sop_instance_uid"], _held(row, spool))
+    return _received_first(list(found.values()))
+
+
+def _received_first(found: Sequence[Held]) -> list[Held]:
+    """By series, the one first received first; within a series as they come."""
+    first: dict[str, float] = {}
+    for held in found:
+        first[held.series_instance_uid] = min(held.received_at, first.get(held.series_instance_uid, held.received_at))
+    return sorted(found, key=lambda held: (first[held.series_instance_uid], held.series_instance_uid))
+
+
+def _without_row(study_instance_uid: str | None, limit: int) -> Select[tuple[object, ...]]:
+    place = None if study_instance_uid is None else Place(study=study_instance_uid)
+    rows = _everything(place, without_row=True).subquery()
+    return select(rows).order_by(rows.c.received_at, rows.c.sop_instance_uid).limit(limit)
+
+
+def _held(row: object, spool: Spool) -> Held:
+    values = {name: row[name] for name in (*_COLUMNS, "received_at", "transfer_syntax_uid")}  # type: ignore[index]  # a row mapping
+    relative = str(values.pop("path"))
+    return Held(path=spool.path(relative), relative=relative, **values)

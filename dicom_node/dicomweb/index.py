@@ -1,0 +1,152 @@
+"""The search index: header attributes of every instance, read from the files once they are safe.
+
+The receiver writes nothing here, so an acknowledgement waits for no index. What has no row is found by comparing the
+tables, read, and added in one transaction per batch, so that a kill leaves either all of a batch or nothing; two
+processes that read the same instance write the same rows. All rows may be deleted at any time: they are made again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from sqlalchemy import Connection, Engine, Table
+
+from dicom_node.dicomweb.encoding import JsonDataset, element_as_json, quietly
+from dicom_node.dicomweb.held import Held, Holdings
+from dicom_node.dicomweb.levels import INDEXED, INSTANCE_NUMBER, MODALITY, SERIES_NUMBER, Level, tag_of
+from dicom_node.reader.values import PARSE_ERRORS
+from dicom_node.tables import web_instances, web_series, web_studies
+
+BATCH = 200
+"""Instances in one transaction: the receiver waits for its end, some milliseconds."""
+MODALITY_MAX_CHARACTERS = 16
+"""CS, PS3.5 6.2."""
+LARGEST_NUMBER = 2**31 - 1
+"""IS, PS3.5 6.2; where no number is stated, the entry comes last."""
+WANTED_TAGS = [int(tag, 16) for tags in INDEXED.values() for tag in tags]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class SearchIndex:
+    """Keeps the tables web_studies, web_series and web_instances complete. Thread-safe."""
+
+    engine: Engine
+    holdings: Holdings
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _complete_at: tuple[int, int] | None = None
+    """Numbers of instances and results when nothing was missing."""
+
+    def refresh(self, study_instance_uid: str | None = None, *, budget_s: float | None = None) -> bool:
+        """Read what is missing of a study, or of all; False when the time ran out before everything was read."""
+        deadline = None if budget_s is None else time.monotonic() + budget_s
+        counts = self.holdings.counts() if study_instance_uid is None else None
+        if counts is not None and counts == self._complete_at:
+            return True
+        while True:
+            with self._lock:
+                missing = self.holdings.missing(study_instance_uid, BATCH)
+                if missing:
+                    self._add(missing)
+            if len(missing) < BATCH:
+                break
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+        if counts is not None:
+            self._complete_at = counts
+        return True
+
+    def _add(self, missing: Iterable[Held]) -> None:
+        rows: dict[Table, list[dict[str, Any]]] = {web_studies: [], web_series: [], web_instances: []}
+        for held in missing:
+            header = read_header(held)
+            for table, row in _rows(held, header):
+                rows[table].append(row)
+        with self.engine.begin() as connection:
+            for table, values in rows.items():
+                _insert(connection, table, values)
+
+
+def read_header(held: Held) -> JsonDataset:
+    """The indexed attributes of an instance; only its UIDs where the file cannot be read as a data set."""
+    try:
+        with quietly():
+            dataset = dcmread(held.path, stop_before_pixels=True, specific_tags=list(WANTED_TAGS))
+            return {f"{tag:08X}": element_as_json(dataset, tag) for tag in sorted(dataset.keys())}
+    except FileNotFoundError:
+        log.warning("instance_without_file", extra={"sop_instance_uid": held.sop_instance_uid})
+    except (*PARSE_ERRORS, OSError) as error:
+        detail = {"sop_instance_uid": held.sop_instance_uid, "error": type(error).__name__}
+        log.warning("instance_not_indexed", extra=detail)
+    return {}
+
+
+def read_attributes(held: Held, tags: Iterable[str]) -> JsonDataset:
+    """Attributes that the index does not hold, from the file."""
+    wanted = [int(tag, 16) for tag in tags]
+    try:
+        with quietly():
+            dataset: Dataset = dcmread(held.path, stop_before_pixels=True, specific_tags=list(wanted))
+            return {f"{tag:08X}": element_as_json(dataset, tag) for tag in wanted if tag in dataset}
+    except (*PARSE_ERRORS, OSError):
+        return {}
+
+
+def _rows(held: Held, header: JsonDataset) -> Iterable[tuple[Table, dict[str, Any]]]:
+    stated = {
+        tag_of("StudyInstanceUID"): held.study_instance_uid,
+        tag_of("SeriesInstanceUID"): held.series_instance_uid,
+        tag_of("SOPInstanceUID"): held.sop_instance_uid,
+        tag_of("SOPClassUID"): held.sop_class_uid,
+    }
+    attributes = header | {tag: {"vr": "UI", "Value": [value]} for tag, value in stated.items()}
+    study = {"study_instance_uid": held.study_instance_uid}
+    series = study | {"series_instance_uid": held.series_instance_uid}
+    modality = str(_first(attributes, MODALITY) or "")[:MODALITY_MAX_CHARACTERS]
+    yield web_studies, study | {"received_at": held.received_at, "attributes": _text(attributes, Level.STUDY)}
+    yield (
+        web_series,
+        series
+        | {"modality": modality, "number": _number(attributes, SERIES_NUMBER)}
+        | {"attributes": _text(attributes, Level.SERIES)},
+    )
+    yield (
+        web_instances,
+        series
+        | {"sop_instance_uid": held.sop_instance_uid, "number": _number(attributes, INSTANCE_NUMBER)}
+        | {"attributes": _text(attributes, Level.INSTANCE)},
+    )
+
+
+def _text(attributes: Mapping[str, Any], level: Level) -> str:
+    return json.dumps({tag: attributes[tag] for tag in INDEXED[level] if tag in attributes}, separators=(",", ":"))
+
+
+def _first(attributes: Mapping[str, Any], tag: str) -> object:
+    values = attributes.get(tag, {}).get("Value") or [None]
+    return values[0]
+
+
+def _number(attributes: Mapping[str, Any], tag: str) -> int:
+    value = _first(attributes, tag)
+    return min(int(value), LARGEST_NUMBER) if isinstance(value, int | float) else LARGEST_NUMBER
+
+
+def _insert(connection: Connection, table: Table, values: list[dict[str, Any]]) -> None:
+    """Add rows; those that are there stay as they are."""
+    dialect: Any = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+    key = list(table.primary_key)
+    unique = {tuple(row[column.name] for column in key): row for row in reversed(values)}
+    in_order = sorted(unique.items())  # so that two processes lock them in one order
+    statement = dialect.insert(table).on_conflict_do_nothing(index_elements=key)
+    connection.execute(statement, [row for _, row in in_order])
