@@ -26,8 +26,11 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "reasons": reference.reasons,
     "validation": validation.validation,
 }
-SCHEMA_SOURCE = REPOSITORY / "inference" / "findings" / "schema.json"
-SCHEMA_COPY = REPOSITORY / "docs" / "findings.schema.json"
+SCHEMA_COPIES: Mapping[Path, Path] = {
+    REPOSITORY / "inference" / "findings" / "schema.json": REPOSITORY / "docs" / "findings.schema.json",
+    REPOSITORY / "server" / "overlay.schema.json": REPOSITORY / "docs" / "overlay.schema.json",
+}
+"""The published copy of every schema, by the one that is used."""
 _BLOCK = re.compile(r"<!-- generated: (?P<name>[a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -47,10 +50,11 @@ def _block(name: str) -> str:
 
 
 def main() -> None:
-    """Write every page, and the copy of the findings schema."""
+    """Write every page, and the copies of the schemas."""
     for page in pages():
         page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")
-    SCHEMA_COPY.write_bytes(SCHEMA_SOURCE.read_bytes())
+    for source, copy in SCHEMA_COPIES.items():
+        copy.write_bytes(source.read_bytes())
 
 
 if __name__ == "__main__":

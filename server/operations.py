@@ -16,7 +16,7 @@ from dicom_node.tables import deliveries
 from inference.errors import Refusal
 from server.compose import Node, assembly_rules
 from server.database import reading
-from server.runs import UNFINISHED, RunState, queue_run, requeue_run, runs_of
+from server.runs import UNFINISHED, RunState, finished_run, queue_run, requeue_run, runs_of
 from server.tables import delivery_chains
 from server.work_queue import Delivery, enqueue_delivery, enqueue_study
 
@@ -25,6 +25,20 @@ RETRYABLE = (RunState.FAILED, RunState.REFUSED)
 
 class NotThere(Refusal):
     """What was asked for does not exist here."""
+
+
+def require_finished_run(connection: Connection, study_instance_uid: str, revision: int | None) -> Row[Any]:
+    """The newest run of a study that is done, or the one of a revision.
+
+    Raises:
+        NotThere: there is none (yet).
+    """
+    run = finished_run(connection, study_instance_uid, revision)
+    if run is None:
+        raise NotThere(
+            f"Study {study_instance_uid} has no findings{f' of revision {revision}' if revision else ''} yet."
+        )
+    return run
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from inference.findings import (
     Evidence,
     Finding,
     GeometryType,
+    Measurement,
     NotAssessed,
     Present,
     Question,
@@ -128,10 +129,10 @@ def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
 
 
 def describe(finding: Finding) -> str:
-    """One line for an abnormal finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
+    """One line for a finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
     line = f"{_place(finding)}: {_what(finding)}"
     if isinstance(finding.assessment, NotAssessed):
-        line += " (measured, not judged)"
+        line += " (measured, not judged)" if finding.measurements else " (not assessed)"
     if finding.probability is not None:
         line += f" (probability {finding.probability:.2f}, {CALIBRATIONS[finding.calibration.value]})"
     return line
@@ -146,15 +147,24 @@ def describe_site(findings: Sequence[Finding]) -> str:
     return f"{_place(findings[0])}: {'; '.join(words)}"
 
 
+def colour_of(finding: Finding, evidence: Evidence) -> Colour:
+    """In which colour a piece of evidence is drawn: measurements alike, the mark of what is present in its own."""
+    if evidence.measurement is not None:
+        return WARNING
+    return ABNORMAL if isinstance(finding.assessment, Present) else INK
+
+
 def _place(finding: Finding) -> str:
     return " ".join(filter(None, (finding.site.level or "study", finding.site.endplate, finding.site.side)))
 
 
 def _what(finding: Finding) -> str:
-    return ", ".join([_name(finding), *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)])
+    name = f"{name_of(finding)} absent" if isinstance(finding.assessment, Absent) else name_of(finding)
+    return ", ".join([name, *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)])
 
 
-def _name(finding: Finding) -> str:
+def name_of(finding: Finding) -> str:
+    """What a finding is about, in a few words."""
     return FORAMINAL if finding.site.region is Region.FORAMEN else NAMES[finding.question]
 
 
@@ -231,8 +241,7 @@ def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) ->
             canvas.line(line, WARNING)
         canvas.label(points[1], f"{measured.value:.0f}°", WARNING, size=14, anchor="lm")
         return
-    mark = ABNORMAL if isinstance(finding.assessment, Present) else INK
-    canvas.line(points, mark if evidence.measurement is None else WARNING)
+    canvas.line(points, colour_of(finding, evidence))
     if measured is not None and measured.unit == "mm" and evidence.geometry.type is GeometryType.POLYLINE:
         top = min(points, key=lambda p: p[1])
         canvas.label(top, f"{measured.value:.1f}", WARNING, size=14, anchor="mb")
@@ -264,11 +273,14 @@ def _write_panel(
 
 
 def _measured(finding: Finding) -> str:
-    parts = []
-    for m in finding.measurements:
-        spread = f" ± {m.uncertainty:.2g}" if m.uncertainty is not None else ""
-        parts.append(f"{m.name.replace('_', ' ')} {m.value:.4g}{spread} {m.unit if m.unit != '1' else ''}".strip())
-    return "; ".join(parts)
+    return "; ".join(map(describe_measurement, finding.measurements))
+
+
+def describe_measurement(measured: Measurement) -> str:
+    """``anterior height 21.3 ± 0.4 mm``."""
+    spread = f" ± {measured.uncertainty:.2g}" if measured.uncertainty is not None else ""
+    unit = measured.unit if measured.unit != "1" else ""
+    return f"{measured.name.replace('_', ' ')} {measured.value:.4g}{spread} {unit}".strip()
 
 
 def summarise(question: Question, findings: StudyFindings) -> str:

@@ -67,6 +67,12 @@ def runs_of(connection: Connection, study_instance_uid: str) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
+def finished_run(connection: Connection, study_instance_uid: str, revision: int | None = None) -> Row[Any] | None:
+    """The newest run that is done, or the one of a revision; None where there is no such."""
+    done = [run for run in runs_of(connection, study_instance_uid) if run.state == RunState.DONE]
+    return next((run for run in reversed(done) if revision in (None, run.revision)), None)
+
+
 def has_unfinished_before(connection: Connection, study_instance_uid: str, revision: int) -> bool:
     """Whether an earlier revision is still being worked on; its SR would be this one's predecessor."""
     query = select(func.count()).where(

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -124,14 +125,15 @@ def _wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
     They get the time of unpacking instead of the package's, which is 1985 for all: browsers ask with it what is new.
     """
+    now = time.time()
     for member in archive:
         parts = PurePosixPath(member.name).parts
         if not member.isfile():
             continue
         if member.name == LICENCE:
-            yield member.replace(name=parts[-1], mtime=None)
+            yield member.replace(name=parts[-1], mtime=now)
         elif parts[:2] == ("package", "dist") and parts[2] not in UNUSED:
-            yield member.replace(name=str(PurePosixPath(*parts[2:])), mtime=None)
+            yield member.replace(name=str(PurePosixPath(*parts[2:])), mtime=now)
 
 
 def _replace(folder: Path, made: Path) -> None:

@@ -70,6 +70,19 @@ def shared_folder(shared_data: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
+def golden(repository: Path) -> Callable[[str, str], None]:
+    """Compare a text with ``tests/golden/NAME``, by default a .txt; ``UPDATE_GOLDEN=1`` writes it, for review."""
+
+    def compare(name: str, text: str) -> None:
+        path = repository / "tests" / "golden" / (name if "." in name else f"{name}.txt")
+        if os.environ.get("UPDATE_GOLDEN") == "1":
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; UPDATE_GOLDEN=1 writes it anew"
+
+    return compare
+
+
+@pytest.fixture
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on."""
     return free_tcp_port()

@@ -26,6 +26,18 @@ def pack_frames(frames: Iterable[MaskArray]) -> bytes:
     return data + b"\x00" * (len(data) % 2)
 
 
+def unpack_frame(data: bytes, index: int, shape: tuple[int, int]) -> MaskArray:
+    """Frame ``index`` (from 0) of packed frames of one shape (rows, columns); ValueError where the data ends early."""
+    rows, columns = shape
+    first, size = index * rows * columns, rows * columns
+    begin, end = first // BITS_PER_BYTE, -(-(first + size) // BITS_PER_BYTE)
+    if end > len(data):
+        raise ValueError(f"frame {index + 1} ends at byte {end}, but there are {len(data)}")
+    bits = np.unpackbits(np.frombuffer(data[begin:end], dtype=np.uint8), bitorder="little")
+    start = first - begin * BITS_PER_BYTE
+    return np.asarray(bits[start : start + size].reshape(shape), dtype=np.bool_)
+
+
 def overlap(masks: Iterable[MaskArray]) -> bool:
     """True when a voxel belongs to more than one mask."""
     seen: MaskArray | None = None

@@ -29,14 +29,19 @@ _BODY_SHADE, _DISC_SHADE = 0.75, 0.5
 
 
 def display_color(structure: Structure, level: str | None) -> CIELabColor:
-    """Recommended display colour: by the level's place in the spine, and the structure's shade."""
+    """Recommended display colour, as DICOM writes it."""
+    return CIELabColor.from_rgb(*display_rgb(structure, level))
+
+
+def display_rgb(structure: Structure, level: str | None) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255: by the level's place in the spine, and the structure's shade."""
     if structure is Structure.SPINAL_CANAL or level is None:
-        return CIELabColor.from_rgb(*_CANAL_RGB)
+        return _CANAL_RGB
     place = parse_level(level)
     vertebra = place if isinstance(place, Vertebra) else place.above
     red, green, blue = _WHEEL[list(Vertebra).index(vertebra) % len(_WHEEL)]
     shade = {Structure.VERTEBRAL_BODY: _BODY_SHADE, Structure.DISC: _DISC_SHADE}.get(structure, 1.0)
-    return CIELabColor.from_rgb(round(red * shade), round(green * shade), round(blue * shade))
+    return round(red * shade), round(green * shade), round(blue * shade)
 
 
 def describe(number: int, segment: Segment, model: ModelIdentity) -> SegmentDescription:

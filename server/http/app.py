@@ -11,7 +11,7 @@ from dicom_node.dicomweb.archive import open_archive
 from server import __version__
 from server.compose import Node
 from server.database import reading
-from server.http import dicomweb, health, models, page, problems, studies, work, worklist
+from server.http import dicomweb, health, models, overlay, page, problems, studies, work, worklist
 from server.http.pages import add_pages
 from server.work_queue import make_client
 
@@ -30,7 +30,7 @@ def create(node: Node) -> FastAPI:
     application.state.client = make_client(node.engine)
     application.state.dicomweb = open_archive(node.engine, node.spool, partial(reading, node.engine))
     problems.add_handlers(application)
-    for part in (health, studies, worklist, work, models, dicomweb):
+    for part in (health, studies, overlay, worklist, work, models, dicomweb):
         application.include_router(part.router)
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

@@ -10,8 +10,8 @@ from sqlalchemy import Row
 from dicom_node import store
 from server.database import reading
 from server.http.access import Limit, Offset, TheClient, TheNode
-from server.operations import NotThere, complete
-from server.runs import RunState, runs_of
+from server.operations import NotThere, complete, require_finished_run
+from server.runs import runs_of
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -42,15 +42,9 @@ def one_study(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
 def findings(node: TheNode, study_instance_uid: str, revision: int | None = None) -> Response:
     """The bytes as they were made; the header ``X-Spine-Revision`` says of which revision."""
     with reading(node.engine) as connection:
-        done = [run for run in runs_of(connection, study_instance_uid) if run.state == RunState.DONE]
-    chosen = [run for run in done if revision in (None, run.revision)]
-    if not chosen:
-        raise NotThere(
-            f"Study {study_instance_uid} has no findings{f' of revision {revision}' if revision else ''} yet."
-        )
-    newest = chosen[-1]
-    data = node.spool.path(newest.findings_path).read_bytes()
-    return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(newest.revision)})
+        run = require_finished_run(connection, study_instance_uid, revision)
+    data = node.spool.path(run.findings_path).read_bytes()
+    return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(run.revision)})
 
 
 @router.post(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+LINE = 100
 LEFT_OUT = {"PixelData", "ContentSequence", "PerFrameFunctionalGroupsSequence"}
 
 
@@ -64,3 +67,15 @@ _VALUES: dict[str, Callable[[Dataset], str]] = {
     "SCOORD": lambda item: f"{item.GraphicType} {[round(float(v), 2) for v in item.GraphicData]}",
     "IMAGE": lambda item: str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID),
 }
+
+
+def dump_json(value: Any, indent: str = "") -> str:
+    """JSON that a person can read: one key or item per line, but what is short side by side."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or len(line) <= LINE:
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{inner}{json.dumps(key)}: {dump_json(part, inner)}" for key, part in value.items()]
+        return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(f"{inner}{dump_json(part, inner)}" for part in value) + f"\n{indent}]"

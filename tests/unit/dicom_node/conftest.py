@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -101,19 +100,6 @@ def dsrdump() -> Callable[[Path], str]:
         return "\n".join(lines)
 
     return run
-
-
-@pytest.fixture
-def golden(repository: Path) -> Callable[[str, str], None]:
-    """Compare a text with ``tests/golden/NAME.txt``; ``UPDATE_GOLDEN=1`` writes it instead, for review in the diff."""
-
-    def compare(name: str, text: str) -> None:
-        path = repository / "tests" / "golden" / f"{name}.txt"
-        if os.environ.get("UPDATE_GOLDEN") == "1":
-            path.write_text(text, encoding="utf-8")
-        assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; UPDATE_GOLDEN=1 writes it anew"
-
-    return compare
 
 
 @pytest.fixture(scope="session")

@@ -2,36 +2,24 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import insert
 
+from builders.web import web_client
 from dicom_node.tables import deliveries, quarantine, results, studies
 from server.compose import Node
-from server.http.app import create
 from server.processes import Presence, Role
 from server.tables import processes, runs
 
 
 @pytest.fixture
 def client(node: Node) -> Iterator[httpx.Client]:
-    application = create(node)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as made:
+    with web_client(node) as made:
         yield made
-    server.should_exit = True
-    thread.join(20)
-    listener.close()
-    application.state.client.destroy()
 
 
 def add_studies(node: Node, count: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
 
+from builders.web import web_client
 from server.compose import Node
-from server.http.app import create
 from server.http.files import ASK, KEEP
 from server.http.pages import PAGES
 from server.viewer import UNUSED, VERSION_FILE
@@ -17,23 +18,24 @@ HASHED = "0ddf166f7a343eda.wasm"
 
 
 @pytest.fixture
-def client(node: Node) -> TestClient:
-    return TestClient(create(node), base_url="http://localhost")
+def client(node: Node) -> Iterator[httpx.Client]:
+    with web_client(node) as made:
+        yield made
 
 
 @pytest.fixture
-def with_ohif(node: Node) -> TestClient:
+def with_ohif(client: httpx.Client, node: Node) -> httpx.Client:
     """A node beside a folder laid out as OHIF's."""
     folder = node.settings.viewer_folder
     (folder / "assets").mkdir(parents=True)
     for name in ("index.html", "app-config.js", HASHED, "app.bundle.0f6159c501addfe9.js", "app.bundle.css"):
         (folder / name).write_text(f"OHIF {name}")
     (folder / "assets" / "favicon.ico").write_bytes(b"\0")
-    return TestClient(create(node), base_url="http://localhost")
+    return client
 
 
 @pytest.mark.parametrize("path", ["/", "/study?StudyInstanceUIDs=1.2", "/viewer?StudyInstanceUIDs=1.2"])
-def test_our_pages_load_only_files_of_this_node(client: TestClient, path: str) -> None:
+def test_our_pages_load_only_files_of_this_node(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
 
     assert answer.status_code == 200
@@ -46,7 +48,7 @@ def test_our_pages_load_only_files_of_this_node(client: TestClient, path: str) -
 
 
 @pytest.mark.parametrize("name", ["worklist.js", "study.js", "reading-room.css"])
-def test_scripts_name_no_other_host_and_write_no_markup(client: TestClient, name: str) -> None:
+def test_scripts_name_no_other_host_and_write_no_markup(client: httpx.Client, name: str) -> None:
     text = client.get(f"/pages/{name}").text
 
     addresses = set(re.findall(r"https?://[^\"'\s]+", text))
@@ -54,12 +56,12 @@ def test_scripts_name_no_other_host_and_write_no_markup(client: TestClient, name
     assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)
 
 
-def test_without_ohif_the_built_in_viewer_answers(client: TestClient) -> None:
+def test_without_ohif_the_built_in_viewer_answers(client: httpx.Client) -> None:
     assert client.get("/viewer").text == (PAGES / "study.html").read_text()
     assert client.get("/app.bundle.css").status_code == 404
 
 
-def test_ohif_answers_for_every_address_below_viewer(with_ohif: TestClient) -> None:
+def test_ohif_answers_for_every_address_below_viewer(with_ohif: httpx.Client) -> None:
     for path in ("/viewer?StudyInstanceUIDs=1.2", "/viewer/dicomweb", "/viewer/"):
         assert with_ohif.get(path).text == "OHIF index.html"
     assert with_ohif.get("/viewer/none.js").status_code == 404
@@ -74,7 +76,7 @@ def test_ohif_answers_for_every_address_below_viewer(with_ohif: TestClient) -> N
         ("/assets/favicon.ico", "image/vnd.microsoft.icon", ASK),
     ],
 )
-def test_types_and_how_long_files_are_kept(with_ohif: TestClient, path: str, media_type: str, kept: str) -> None:
+def test_types_and_how_long_files_are_kept(with_ohif: httpx.Client, path: str, media_type: str, kept: str) -> None:
     answer = with_ohif.get(path)
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
@@ -83,7 +85,7 @@ def test_types_and_how_long_files_are_kept(with_ohif: TestClient, path: str, med
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_our_configuration_and_an_empty_service_worker_stand_before_ohifs(with_ohif: TestClient) -> None:
+def test_our_configuration_and_an_empty_service_worker_stand_before_ohifs(with_ohif: httpx.Client) -> None:
     assert 'wadoRoot: "/dicom-web"' in with_ohif.get("/app-config.js").text
     for name in ("sw.js", "init-service-worker.js"):
         assert with_ohif.get(f"/{name}").text.startswith("// Nothing")
@@ -104,14 +106,14 @@ def test_our_configuration_and_an_empty_service_worker_stand_before_ohifs(with_o
         ("POST", "/viewer", 405),
     ],
 )
-def test_what_is_not_there_is_a_problem(with_ohif: TestClient, method: str, path: str, status: int) -> None:
+def test_what_is_not_there_is_a_problem(with_ohif: httpx.Client, method: str, path: str, status: int) -> None:
     answer = with_ohif.request(method, path)
 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_ohifs_files_never_stand_in_place_of_a_route(with_ohif: TestClient, node: Node) -> None:
+def test_ohifs_files_never_stand_in_place_of_a_route(with_ohif: httpx.Client, node: Node) -> None:
     (node.settings.viewer_folder / "healthz").write_text("fooled")
     (node.settings.viewer_folder / VERSION_FILE).write_text("1\n")
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
 from sqlalchemy import insert
 
 from builders.findings import refused_findings, spine_findings
+from builders.web import web_client
 from dicom_node.store import StudyState
 from dicom_node.tables import deliveries, results, studies
 from inference.findings import Absent, Grade, Present, Question, StudyFindings
 from inference.findings.encode import encode
 from inference.geometry import FrameReference
 from server.compose import Node
-from server.http.app import create
 from server.priority import PRIORITIES, Seen, priority_of, summary_of
 from server.tables import runs
 
@@ -64,8 +65,9 @@ def keep(node: Node, document: StudyFindings | None, uid: str, *, state: str = "
 
 
 @pytest.fixture
-def client(node: Node) -> TestClient:
-    return TestClient(create(node), base_url="http://localhost")
+def client(node: Node) -> Iterator[httpx.Client]:
+    with web_client(node) as made:
+        yield made
 
 
 @pytest.mark.parametrize("code", ORDER)
@@ -96,7 +98,7 @@ def test_a_normal_study_is_not_called_normal_while_more_of_it_arrives() -> None:
     assert priority_of(seen)[1].code == "waiting"
 
 
-def test_the_most_urgent_is_on_top_whenever_it_came(client: TestClient, node: Node) -> None:
+def test_the_most_urgent_is_on_top_whenever_it_came(client: httpx.Client, node: Node) -> None:
     for number, (code, document) in enumerate(reversed(ORDER.items())):
         keep(node, document, f"2.{code.count('_')}.{number}", arrived=float(100 - number))
     keep(node, None, "9.1", state="receiving", arrived=1000.0)
@@ -109,7 +111,7 @@ def test_the_most_urgent_is_on_top_whenever_it_came(client: TestClient, node: No
     assert answer["usual_inference_s"] == 7.0
 
 
-def test_a_study_says_what_was_found_and_what_was_not_assessed(client: TestClient, node: Node) -> None:
+def test_a_study_says_what_was_found_and_what_was_not_assessed(client: httpx.Client, node: Node) -> None:
     keep(node, spine_findings("1.1", SOURCE, (1.5, 0.75)), "1.1")
 
     (study,) = client.get("/api/v1/worklist").json()["studies"]
@@ -122,7 +124,7 @@ def test_a_study_says_what_was_found_and_what_was_not_assessed(client: TestClien
     assert study["numbering_note"] == "A transitional vertebra cannot be excluded."
 
 
-def test_deliveries_are_counted_by_state(client: TestClient, node: Node) -> None:
+def test_deliveries_are_counted_by_state(client: httpx.Client, node: Node) -> None:
     keep(node, ORDER["finding"], "1.6")
     with node.engine.begin() as connection:
         for uid, state in (("5", "delivered"), ("6", "dead")):
@@ -141,7 +143,7 @@ def test_deliveries_are_counted_by_state(client: TestClient, node: Node) -> None
     ]
 
 
-def test_it_is_paged_by_arrival(client: TestClient, node: Node) -> None:
+def test_it_is_paged_by_arrival(client: httpx.Client, node: Node) -> None:
     for number in range(3):
         keep(node, None, f"1.{number}", state="done", arrived=float(number))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.seg.pixels import overlap, pack_frames
+from dicom_node.seg.pixels import overlap, pack_frames, unpack_frame
 
 
 def unpack(data: bytes, count: int) -> np.ndarray:
@@ -33,3 +33,16 @@ def test_overlap(second, expected):
     masks = [np.array([[True, False]]), np.array([second], dtype=bool)]
     assert overlap(masks) is expected
     assert masks[0].tolist() == [[True, False]], "the masks are left as they were"
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 4), (5, 7), (1, 1)])
+def test_frames_are_unpacked_one_by_one(shape):
+    frames = list(np.random.default_rng(3).random((5, *shape)) > 0.5)
+    data = pack_frames(frames)
+    for index, frame in enumerate(frames):
+        assert np.array_equal(unpack_frame(data, index, shape), frame)
+
+
+def test_pixel_data_that_ends_early_is_refused():
+    with pytest.raises(ValueError, match=r"ends at byte 8, but there are 6"):
+        unpack_frame(bytes(6), 3, (4, 4))
