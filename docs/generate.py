@@ -24,6 +24,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "settings": reference.settings,
     "commands": reference.commands,
     "reasons": reference.reasons,
+    "priorities": reference.priorities,
     "validation": validation.validation,
 }
 SCHEMA_COPIES: Mapping[Path, Path] = {

@@ -11,6 +11,7 @@ from docs.blocks.markdown import table
 from docs.blocks.sentences import member_sentences
 from inference.errors import ReasonCode
 from server.cli import COMMANDS
+from server.priority import PRIORITIES
 from server.settings import Settings
 
 
@@ -69,3 +70,9 @@ def reasons() -> str:
     """Every reason code with its sentence."""
     sentences = member_sentences(ReasonCode)
     return table(("code", "meaning"), [(f"`{code.value}`", sentences[code.name]) for code in ReasonCode])
+
+
+def priorities() -> str:
+    """The order of the worklist."""
+    rows = [(str(rank), line.label, line.alarm.value) for rank, line in enumerate(PRIORITIES, start=1)]
+    return table(("place", "priority", "shown as"), rows)
