@@ -1,4 +1,4 @@
-"""A real Chromium, headless and with software WebGL2, that reaches this machine only and tells what it complained of."""
+"""A real Chromium, headless, with software WebGL2, that reaches this machine only and tells what it complained of."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Watched:
         self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         self.page.on(
             "response",
-            lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,  # noqa: PLR2004
+            lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
         )
 
     def assert_clean(self, url: str) -> None:
@@ -80,7 +80,7 @@ def browsing() -> Iterator[Watched]:
 
 
 def ohif_folder(repository: Path, scratch: Path) -> Path:
-    """Where OHIF is installed: in the checkout (``make viewer``), else fetched now; left out by name where it cannot be."""
+    """Where OHIF is: in the checkout (``make viewer``), else fetched now; left out by name where it cannot be."""
     installed = repository / "viewer"
     if installed_version(installed):
         return installed
