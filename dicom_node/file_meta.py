@@ -16,6 +16,9 @@ IMPLEMENTATION_VERSION_NAME = "SPINE_NODE"
 """(0002,0013), at most 16 characters (PS3.7 D.3.3.2.4)."""
 PREAMBLE = bytes(128) + b"DICM"
 """PS3.10 7.1."""
+META_GROUP = 0x0002
+LONG_META_VRS = frozenset({b"OB", b"UN"})
+"""VRs in this group with a 32 bit length after two reserved bytes (PS3.10 Table 7.1-1, PS3.5 Table 7.1-1)."""
 GROUP_LENGTH_ELEMENT_BYTES = 12
 """(0002,0000) UL: tag, VR, length, value."""
 
@@ -59,6 +62,36 @@ def decode_file_meta(path: Path) -> tuple[FileMeta, int]:
         source_ae_title=str(group.get("SourceApplicationEntityTitle", "")),
     )
     return meta, len(PREAMBLE) + GROUP_LENGTH_ELEMENT_BYTES + length
+
+
+def parse_file_meta(group: bytes) -> FileMeta:
+    """The file meta group of anybody's file, from the bytes behind its group length element.
+
+    Raises:
+        ValueError: the bytes are no such group, or it does not say what the data set is.
+    """
+    values: dict[int, str] = {}
+    offset = 0
+    while offset < len(group):
+        try:
+            number, element, vr, length = struct.unpack_from("<HH2sH", group, offset)
+            start = offset + 8
+            if vr in LONG_META_VRS:
+                (length,), start = struct.unpack_from("<I", group, offset + 8), offset + 12
+        except struct.error:
+            raise ValueError("the file meta group ends inside an element") from None
+        if number != META_GROUP or start + length > len(group):
+            raise ValueError("the file meta group is not what its length says")
+        values[element] = group[start : start + length].strip(b" \0").decode("latin-1")
+        offset = start + length
+    if not (values.get(0x0002) and values.get(0x0003) and values.get(0x0010)):
+        raise ValueError("the file meta group names no SOP class, instance or transfer syntax")
+    return FileMeta(
+        sop_class_uid=values[0x0002],
+        sop_instance_uid=values[0x0003],
+        transfer_syntax_uid=values[0x0010],
+        source_ae_title=values.get(0x0016, ""),
+    )
 
 
 def _element(element: int, vr: bytes, value: str) -> bytes:

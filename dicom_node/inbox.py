@@ -1,7 +1,7 @@
-"""From the bytes of one C-STORE to a verdict: what is kept where, in which order it becomes durable.
+"""From the bytes of one sent instance to a verdict: what is kept where, in which order it becomes durable.
 
 The order, and nothing else, keeps an acknowledged instance safe: bytes written and synced, renamed into place, the
-directory synced, the rows committed; only then is the verdict STORED returned, and only then does the listener answer.
+directory synced, the rows committed; only then is the verdict STORED returned, and only then is the sender answered.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRequest:
-    """What a C-STORE-RQ and its presentation context say before the data set."""
+    """What a C-STORE-RQ with its presentation context, or a file meta group, says before the data set."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -39,6 +39,8 @@ class StoreRequest:
     negotiated_sop_class_uid: str
     """Abstract syntax of the presentation context."""
     calling_ae_title: str
+    study_instance_uid: str | None = None
+    """Where the request names the study that it stores to (STOW-RS)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +289,7 @@ REASONS: Mapping[Verdict, str] = {
     Verdict.REENCODED: "The SOP Instance UID was received before in another encoding; the first is kept and used.",
     Verdict.NOT_NEGOTIATED: "The SOP Class UID of the request is not the one of its presentation context.",
     Verdict.MISMATCH: "The SOP Class or SOP Instance UID of the data set is not the one of the request.",
+    Verdict.OTHER_STUDY: "The Study Instance UID of the data set is not the one that the request stores to.",
 }
 """What the quarantine list says."""
 
@@ -311,6 +314,8 @@ def fault_of(request: StoreRequest, header: InstanceHeader) -> tuple[Verdict, st
     claimed = (request.sop_class_uid, request.sop_instance_uid)
     if claimed != (header.sop_class_uid, header.sop_instance_uid):
         return Verdict.MISMATCH, REASONS[Verdict.MISMATCH]
+    if request.study_instance_uid not in {None, header.study_instance_uid}:
+        return Verdict.OTHER_STUDY, REASONS[Verdict.OTHER_STUDY]
     return None
 
 

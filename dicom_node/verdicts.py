@@ -1,4 +1,4 @@
-"""What can become of a C-STORE, and the status that the sender is told: one table.
+"""What can become of an instance that is sent to us, and the status that the sender is told: one table.
 
 Statuses are those of the Storage Service (PS3.4 B.2.3, Table B.2-1) and the general ones of PS3.7 Annex C. The Error
 Comment (0000,0902) is LO, at most 64 characters, and never holds anything about the patient.
@@ -17,7 +17,7 @@ ERROR_COMMENT_MAX_CHARACTERS = 64
 
 
 class Verdict(StrEnum):
-    """What became of one C-STORE request."""
+    """What became of one instance, sent by C-STORE or STOW-RS."""
 
     STORED = "stored"
     """New; durable now."""
@@ -32,6 +32,8 @@ class Verdict(StrEnum):
     """The SOP Instance UID is held already with other bytes; the first bytes stay, the new ones are set aside."""
     MISMATCH = "mismatch"
     """The data set's SOP Class or Instance UID differs from the request's; set aside."""
+    OTHER_STUDY = "other_study"
+    """The data set belongs to another study than the one that it was sent to (STOW-RS only); set aside."""
     NOT_NEGOTIATED = "not_negotiated"
     """The request names another SOP class than its presentation context; set aside."""
     UNREADABLE = "unreadable"
@@ -77,6 +79,9 @@ RESPONSES: Mapping[Verdict, Response] = MappingProxyType(
         ),
         Verdict.MISMATCH: Response(
             status=0xA900, comment="SOP Class or Instance UID differs from the request; set aside", keeps_bytes=True
+        ),
+        Verdict.OTHER_STUDY: Response(
+            status=0xA900, comment="Study Instance UID differs from the request; set aside", keeps_bytes=True
         ),
         # Refused: SOP Class not supported (PS3.7 C.5.10), here: on this presentation context.
         Verdict.NOT_NEGOTIATED: Response(

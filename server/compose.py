@@ -43,10 +43,15 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         host=settings.dicom_host,
         port=settings.dicom_port,
         calling_ae_titles=frozenset(settings.allowed_calling_ae_titles),
-        rules=InboxRules(
-            min_free_bytes=int(settings.disk_reserve_gib * 1024**3),
-            min_free_fraction=settings.disk_reserve_percent / 100,
-        ),
+        rules=inbox_rules(settings),
+    )
+
+
+def inbox_rules(settings: Settings) -> InboxRules:
+    """What is taken in, by C-STORE and by STOW-RS."""
+    return InboxRules(
+        min_free_bytes=int(settings.disk_reserve_gib * 1024**3),
+        min_free_fraction=settings.disk_reserve_percent / 100,
     )
 
 

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     disk_reserve_percent: float = Field(
         10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent."
     )
+    stow_max_gib: float = Field(16.0, gt=0, description="Largest request that stores instances by STOW-RS, in GiB.")
     overlays: bool = Field(default=False, description="Also write overlay pictures beside the results of each study.")
     workers: int = Field(
         1, ge=1, le=64, description="Studies read at the same time; each is one process with its own model."

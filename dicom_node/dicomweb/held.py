@@ -15,6 +15,9 @@ from dicom_node.dicomweb.refusals import checked_uid, not_held
 from dicom_node.spool import Spool
 from dicom_node.tables import instances, results, web_instances
 
+UIDS_AT_ONCE = 500
+"""Values in one query: fewer than SQLite's default limit of 999."""
+
 Reading = Callable[[], AbstractContextManager[Connection]]
 """Opens a transaction that only reads, and so waits for no writer."""
 
@@ -81,6 +84,18 @@ class Holdings:
         with self.reading() as connection:
             rows = connection.execute(_without_row(study_instance_uid, limit)).mappings()
             return [_held(row, self.spool) for row in rows]
+
+    def addresses(self, sop_instance_uids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Study and series of the instances that are held, by SOP Instance UID."""
+        found: dict[str, tuple[str, str]] = {}
+        with self.reading() as connection:
+            for start in range(0, len(sop_instance_uids), UIDS_AT_ONCE):
+                wanted = sop_instance_uids[start : start + UIDS_AT_ONCE]
+                for table in (instances, results):
+                    key = table.c.sop_instance_uid
+                    query = select(key, table.c.study_instance_uid, table.c.series_instance_uid).where(key.in_(wanted))
+                    found |= {uid: (study, series) for uid, study, series in connection.execute(query)}
+        return found
 
     def counts(self) -> tuple[int, int]:
         """How many instances were received and how many were made; they only ever grow."""

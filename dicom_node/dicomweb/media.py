@@ -40,11 +40,7 @@ def accepted(header: str | None, parameters: Sequence[str] = ()) -> list[MediaRa
 
 
 def _range(text: str) -> Iterator[MediaRange]:
-    kind, *parameters = (part.strip() for part in _split(text, ";"))
-    values = {
-        name.strip().lower(): value.strip().strip('"') for name, _, value in (p.partition("=") for p in parameters)
-    }
-    media_type = kind.lower()
+    media_type, values = parse_media_type(text)
     if not media_type:
         return
     is_multipart = media_type == MULTIPART
@@ -55,6 +51,13 @@ def _range(text: str) -> Iterator[MediaRange]:
         quality=_quality(values.get("q")),
         is_any=media_type in {"*/*", "*"},
     )
+
+
+def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type in lower case, and its parameters (RFC 9110 8.3.1)."""
+    kind, *parameters = (part.strip() for part in _split(text, ";"))
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return kind.lower(), {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
 
 
 def _quality(text: str | None) -> float:

@@ -32,6 +32,16 @@ def not_acceptable(sentence: str) -> WebRefusal:
     return WebRefusal(HTTPStatus.NOT_ACCEPTABLE, sentence)
 
 
+def too_large(sentence: str) -> WebRefusal:
+    """413: more than is taken in one request."""
+    return WebRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+
+
+def unsupported(sentence: str) -> WebRefusal:
+    """415: the body is of a kind that is not taken."""
+    return WebRefusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence)
+
+
 def checked_uid(value: str, what: str) -> str:
     """The value, when it is a UID.
 

@@ -92,7 +92,7 @@ class Search:
         known = row.attributes | computed
         wanted = {STUDY_UID, SERIES_UID, SOP_UID, *computed, *query.included}
         wanted.update(tag for above in ABOVE[level] for tag in BY_DEFAULT[above])
-        absent = sorted(query.included - set(_INDEXED) - computed.keys())
+        absent = sorted(query.included - _INDEXED - computed.keys())
         if absent:
             known |= self._from_file(row, absent)
         return {tag: known[tag] for tag in sorted(known) if query.everything or tag in wanted}

@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from dicom_node.dicomweb.archive import open_archive
+from dicom_node.dicomweb.intake import IntakeLimits
 from server import __version__
-from server.compose import Node
+from server.compose import Node, inbox_rules
 from server.database import reading
 from server.http import dicomweb, health, models, overlay, page, problems, studies, work, worklist
 from server.http.pages import add_pages
@@ -28,7 +29,13 @@ def create(node: Node) -> FastAPI:
     )
     application.state.node = node
     application.state.client = make_client(node.engine)
-    application.state.dicomweb = open_archive(node.engine, node.spool, partial(reading, node.engine))
+    application.state.dicomweb = open_archive(
+        node.engine,
+        node.spool,
+        partial(reading, node.engine),
+        rules=inbox_rules(node.settings),
+        limits=IntakeLimits(request_bytes=int(node.settings.stow_max_gib * 1024**3)),
+    )
     problems.add_handlers(application)
     for part in (health, studies, overlay, worklist, work, models, dicomweb):
         application.include_router(part.router)

@@ -95,6 +95,7 @@ def running_web(folder: Path, **settings: Any) -> Iterator[Web]:
         server.should_exit = True
         thread.join(20)
         listener.close()
+        application.state.dicomweb.door.close()
         application.state.client.destroy()
         node.engine.dispose()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from server.http.dicomweb import frames, retrieve, search
+from server.http.dicomweb import frames, rendered, retrieve, search, store
 
 PREFIX = "/dicom-web"
 
 router = APIRouter(prefix=PREFIX, tags=["dicomweb"])
-for part in (search, retrieve, frames):
+for part in (search, retrieve, frames, rendered, store):
     router.include_router(part.router)
