@@ -4,7 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const IMAGES = new Set(["CR", "CT", "DX", "MR", "NM", "OT", "PT", "RF", "US", "XA", "XC"]);
 const uid = new URLSearchParams(location.search).get("StudyInstanceUIDs") ?? "";
-const view = { series: [], overlay: null, series_uid: null, index: 0, turned: 0 };
+const view = { series: [], overlay: null, series_uid: null, index: 0, turned: 0, chosen: null };
 const at = (id) => document.getElementById(id);
 const web = (path) => `/dicom-web/studies/${encodeURIComponent(uid)}${path}`;
 
@@ -91,6 +91,7 @@ function placeOf(finding) {
 }
 
 function jump(finding) {
+  view.chosen = finding;
   const place = placeOf(finding);
   const series = place && seriesOf(place.series_instance_uid);
   const index = series ? series.images.findIndex((image) => isOn(place, image)) : -1;
@@ -145,9 +146,25 @@ function drawMarks(drawn) {
         marks.append(draw("polygon", { points: pointsOf(shape), stroke: colour, fill: colour }));
       }
     }
+    marks.append(...drawn.structures.filter((outline) => outline.structure === "vertebral body").map(nameOf(drawn)));
   }
-  if (at("show-findings").checked) marks.append(...drawn.marks.flatMap((entry) => shapesOf(entry, drawn)));
+  if (!at("show-findings").checked) return;
+  marks.append(...drawn.marks.filter(isDrawn).flatMap((entry) => shapesOf(entry, drawn)));
 }
+
+// What was looked for and not called has marks too: they are drawn for the finding that was clicked on.
+function isDrawn(entry) {
+  const finding = view.overlay.findings.find((found) => found.id === entry.finding);
+  return entry.finding === view.chosen || finding?.assessment === "present";
+}
+
+const nameOf = (drawn) => (outline) => {
+  const points = outline.polygons.flatMap((shape) => shape.points);
+  const left = points.reduce((best, point) => (point[0] < best[0] ? point : best));
+  const unit = drawn.rows / 100;
+  const place = { x: left[0] - unit, y: left[1] + 3 * unit, "text-anchor": "end", "font-size": 2.4 * unit };
+  return draw("text", { ...place, fill: colourOf(outline) }, outline.level ?? "");
+};
 
 function shapesOf(entry, drawn) {
   const colour = colourOf(entry);
