@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.dicomweb import WebResult, web_as_json, web_table
 from benchmarks.engines import engine_table, engines_as_json
 from benchmarks.ingest import CASES, IngestResult
 from benchmarks.reading import Reading, reading_table
@@ -23,6 +24,7 @@ def as_json(
     latency_s: Mapping[str, Sequence[float]],
     engines_s: Mapping[str, Sequence[float]],
     readings: Sequence[Reading],
+    web: Mapping[str, WebResult],
 ) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""
     return {
@@ -47,6 +49,7 @@ def as_json(
         "latency_s": {kind: [round(value, 2) for value in seconds] for kind, seconds in latency_s.items()},
         "engines": engines_as_json(engines_s),
         "reading": [asdict(reading) for reading in readings],
+        "dicomweb": web_as_json(web),
     }
 
 
@@ -89,3 +92,4 @@ def show(results: dict[str, Any], console: Console) -> None:
         console.print(f"seconds from the end of the quiet period to the SR at the peer, 30-slice MR, {kind}: {seconds}")
     console.print(engine_table(results["engines"]))
     console.print(reading_table(results["reading"]))
+    console.print(web_table(results["dicomweb"]))

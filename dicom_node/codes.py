@@ -6,7 +6,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
 from dicom_node import code_table as table
-from inference.anatomy import Disc, EndplateSide, Laterality, Region, Site, Vertebra, parse_level
+from inference.anatomy import Disc, EndplateSide, Laterality, Numbering, Region, Site, Vertebra, parse_level
 from inference.errors import ReasonCode
 from inference.findings import Absent, Assessment, Grade, NotAssessed, Present, Question
 from inference.provenance import MANUFACTURER
@@ -37,6 +37,8 @@ MEASUREMENTS: dict[str, Code] = {
     "marrow_signal_ratio": table.OWN_MEASUREMENTS["STIR_RATIO"].code,
     "marrow_signal_z_score": table.OWN_MEASUREMENTS["STIR_Z"].code,
     "marrow_oedema_share": table.OWN_MEASUREMENTS["BME_SHARE"].code,
+    "endplate_band_t1_ratio": table.OWN_MEASUREMENTS["BAND_T1"].code,
+    "endplate_band_t2_ratio": table.OWN_MEASUREMENTS["BAND_T2"].code,
     "anterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_A"].code,
     "middle_disc_height": table.OWN_MEASUREMENTS["DISC_H_M"].code,
     "posterior_disc_height": table.OWN_MEASUREMENTS["DISC_H_P"].code,
@@ -102,6 +104,10 @@ GRADES: dict[str, tuple[Code, dict[str, Code]]] = {
     "pfirrmann": (
         table.OWN_EVALUATIONS["PFIRRMANN"].code,
         {grade: table.OWN_EVALUATIONS[f"PFIRR{grade}"].code for grade in "12345"},
+    ),
+    "modic": (
+        table.OWN_EVALUATIONS["MODIC_TYPE"].code,
+        {kind: table.OWN_EVALUATIONS[f"MODIC{kind}"].code for kind in "123"},
     ),
     "meyerding": (
         table.OWN_EVALUATIONS["MEYERDING"].code,
@@ -219,6 +225,13 @@ def answer_code(assessment: Assessment) -> Code:
 def reason_code(reason: ReasonCode) -> Code:
     """Why something was not assessed."""
     return table.OWN_REASONS[reason].code
+
+
+def numbering_code(numbering: Numbering) -> Code:
+    """Whether the levels of a study can be trusted."""
+    if numbering.method == "none":
+        return table.OWN_EVALUATIONS["NUMB_NONE"].code
+    return table.OWN_EVALUATIONS["NUMB_AMBIGUOUS" if numbering.ambiguous else "NUMB_CLEAR"].code
 
 
 def measurement_code(name: str) -> Code:

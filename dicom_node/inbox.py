@@ -321,4 +321,5 @@ def fault_of(request: StoreRequest, header: InstanceHeader) -> tuple[Verdict, st
 
 def is_marked_ours(header: InstanceHeader) -> bool:
     """Whether the instance says that this software made it: here before its rows were lost, or on another node."""
-    return kind_of(header.sop_class_uid) is StorageKind.RESULT and header.manufacturer == MANUFACTURER
+    is_made = kind_of(header.sop_class_uid) in (StorageKind.RESULT, StorageKind.DOCUMENT)
+    return is_made and header.manufacturer == MANUFACTURER

@@ -41,7 +41,7 @@ class ResultRecord:
     study_instance_uid: str
     revision: int
     role: str
-    """``sr`` or ``seg`` (uids.ObjectRole)."""
+    """``sr``, ``seg`` or ``pr`` (uids.ObjectRole)."""
     sop_class_uid: str
     series_instance_uid: str
     path: str

@@ -18,6 +18,7 @@ class ObjectRole(StrEnum):
 
     REPORT = "sr"
     SEGMENTATION = "seg"
+    PRESENTATION = "pr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from docs.blocks import conformance, reference, validation
+from docs.blocks import access, conformance, reference, validation
 
 REPOSITORY = Path(__file__).parent.parent
 BLOCKS: Mapping[str, Callable[[], str]] = {
@@ -26,6 +26,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "reasons": reference.reasons,
     "priorities": reference.priorities,
     "validation": validation.validation,
+    "roles": access.roles,
+    "routes": access.routes,
+    "audit-events": access.audit_events,
 }
 SCHEMA_COPIES: Mapping[Path, Path] = {
     REPOSITORY / "inference" / "findings" / "schema.json": REPOSITORY / "docs" / "findings.schema.json",

@@ -34,14 +34,18 @@ def polygons_of(mask: MaskArray) -> tuple[Polygon, ...]:
 
 def _edges(mask: MaskArray) -> dict[Corner, list[int]]:
     """By the corner where it begins: the directions of every pixel edge with the mask on its right hand."""
-    padded = np.pad(mask.astype(bool), 1)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return {}
+    top, left = int(rows[0]), int(columns[0])
+    padded = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(bool), 1)
     inside = padded[1:-1, 1:-1]
     outside = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
     begins = ((0, 0), (1, 0), (1, 1), (0, 1))  # (column, row) of the corner where the edge of that direction begins
     edges: dict[Corner, list[int]] = {}
     for direction, (neighbour, (right, down)) in enumerate(zip(outside, begins, strict=True)):
         for row, column in np.argwhere(inside & ~neighbour).tolist():
-            edges.setdefault((column + right, row + down), []).append(direction)
+            edges.setdefault((left + column + right, top + row + down), []).append(direction)
     return edges
 
 

@@ -69,6 +69,8 @@ class ReasonCode(StrEnum):
     """The measurement's uncertainty is too large for a statement."""
     FEW_SLICES = "W_FEW_SLICES"
     """The series was read, but has so few slices that measurements are limited to them."""
+    LATERAL_SLICES = "W_LATERAL_SLICES"
+    """Slices at the sides of the series were not read, because they show no spine."""
     NUMBERING = "W_NUMBERING"
     """The level numbering is uncertain."""
     TRANSITIONAL = "W_LSTV"
@@ -96,10 +98,14 @@ class Refusal(SpineError):  # noqa: N818 - a refusal is this field's word for it
 class SeriesRefusal(Refusal):
     """One series cannot be read, or cannot answer a question."""
 
-    def __init__(self, sentence: str, *, code: ReasonCode) -> None:
-        """Require the code: a refused series always says why in a form that programs read."""
+    def __init__(self, sentence: str, *, code: ReasonCode, series_instance_uid: str | None = None) -> None:
+        """Require the code: a refused series always says why in a form that programs read.
+
+        The series is named only where it is not the one that was to be read, but one that goes with it.
+        """
         super().__init__(sentence, code=code)
         self.code: ReasonCode = code
+        self.series_instance_uid = series_instance_uid
 
 
 class InstanceRefusal(Refusal):

@@ -63,7 +63,8 @@ class Volume:
     series_instance_uid: str
     frame_of_reference_uid: str | None = None
     other_stacks: tuple[Volume, ...] = ()
-    """Further stacks of the same series at other angles or places; only axial series have any, one for each disc."""
+    """Further stacks at other angles or places, of the same series or of one that is read with it; only axial series
+    have any, one for each disc."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not belong together and an affine that is not a right parallelepiped's."""

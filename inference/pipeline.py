@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Protocol
+from itertools import takewhile
+from typing import Protocol, TypeAlias
 
 from inference.anatomy import Numbering, Site
 from inference.errors import ReasonCode, SeriesRefusal, SpineError
@@ -53,6 +54,8 @@ class DetectorResult:
     warnings: tuple[tuple[ReasonCode, str], ...] = ()
     refused: tuple[ReasonCode, str] | None = None
     """Why the series could not be read at all."""
+    refused_for: str | None = None
+    """Series Instance UID of the series whose refusal that is, where it is not the chosen one's own."""
     unread: Mapping[SeriesRole, tuple[ReasonCode, str]] = field(default_factory=dict)
     """Why a series that was to be looked at besides could not be used."""
     named_from: str | None = None
@@ -75,7 +78,7 @@ class Detector(Protocol):
     def read(
         self, volume: Volume, study_instance_uid: str, progress: Progress, by_role: Mapping[SeriesRole, Volume]
     ) -> DetectorResult:
-        """Findings of one series.
+        """Findings of one series; its stacks are followed by those of the series read with it (Reads.all_parts).
 
         ``by_role`` holds it too, and what the detector looks at besides (Reads.beside); as LOCALIZER, of whatever role,
         what it may name the levels by (Reads.names_from).
@@ -99,6 +102,10 @@ class StudyResult:
 
     findings: StudyFindings
     segmentations: tuple[Segmentation, ...]
+
+
+Answer: TypeAlias = tuple[Detector, str, DetectorResult]
+"""A detector, the Series Instance UID of its chosen series, and what it says."""
 
 
 def _silent(_doing: str, _fraction: float) -> None:
@@ -135,36 +142,69 @@ def read_study(
 
 def _read_all(
     study: StudyInput, detectors: Sequence[Detector], progress: Progress
-) -> tuple[StudyInput, StudyPlan, list[tuple[Detector, str, DetectorResult]]]:
+) -> tuple[StudyInput, StudyPlan, list[Answer]]:
     """What each detector says, with its series; one that is refused gives way to another of its role, if there is one.
 
     The study comes back with the refusals that were passed over as its series' faults.
     """
     plan = plan_study(study.series, [d.reads for d in detectors])
-    results: list[tuple[Detector, str, DetectorResult]] = []
-    faults: list[Exception] = []
-    for detector in detectors:
-        series_uid = plan.chosen.get(detector.reads.name)
-        if series_uid is None:
-            continue
-        result = _read_series(study, plan, detector, progress, faults)
-        if _can_be_replaced(result, series_uid, plan):
-            return _read_all(_without(study, series_uid, result.refused), detectors, progress)
-        results.append((detector, series_uid, result))
-    if faults and len(faults) == len(results):
-        raise faults[0]
+    results: list[Answer] = []
+    while (refused := _read_on(study, plan, detectors, progress, results)) is not None:
+        study = _without(study, *refused)
+        before, plan = plan, plan_study(study.series, [d.reads for d in detectors])
+        results = _unchanged(results, before, plan)
     return study, plan, results
 
 
-def _can_be_replaced(result: DetectorResult, series_uid: str, plan: StudyPlan) -> bool:
-    """Whether the images were refused, rather than what goes with them, and another series of their role was left."""
+def _read_on(
+    study: StudyInput, plan: StudyPlan, detectors: Sequence[Detector], progress: Progress, results: list[Answer]
+) -> tuple[str, tuple[ReasonCode, str]] | None:
+    """Add what the detectors without a result say; stops at a refused series that another one can be read for."""
+    faults: list[Exception] = []
+    done = {detector.reads.name for detector, _, _ in results}
+    for detector in detectors:
+        series_uid = plan.chosen.get(detector.reads.name)
+        if series_uid is None or detector.reads.name in done:
+            continue
+        result = _read_series(study, plan, detector, progress, faults)
+        unread = _replaceable(result, detector, plan)
+        if unread is not None:
+            return unread
+        results.append((detector, series_uid, result))
+    if faults and len(faults) == len(results):
+        raise faults[0]
+    return None
+
+
+def _unchanged(results: Sequence[Answer], before: StudyPlan, plan: StudyPlan) -> list[Answer]:
+    """The results, from the first on, of detectors that look at the same series under a new plan.
+
+    Those after the first that does not are read again: a detector may ask an earlier one for its reading.
+    """
+
+    def holds(answer: Answer) -> bool:
+        detector, _, result = answer
+        name = detector.reads.name
+        return result.refused is None and before.looked_at(name) == plan.looked_at(name)
+
+    return list(takewhile(holds, results))
+
+
+def _replaceable(
+    result: DetectorResult, detector: Detector, plan: StudyPlan
+) -> tuple[str, tuple[ReasonCode, str]] | None:
+    """The series that was refused and why, where its own images were the reason and others of its role are left."""
+    series_uid, *parts = plan.together(detector.reads.name)
     if result.refused is None or result.refused[0] in NOT_OF_THE_IMAGES:
-        return False
+        return None
+    if result.refused_for is not None:
+        return (result.refused_for, result.refused) if result.refused_for in parts else None
     roles = {facts.series_instance_uid: role_of(facts) for facts in plan.series}
-    return any(roles[left] is roles[series_uid] for left in plan.left_out)
+    has_others = any(roles[left] is roles[series_uid] for left in (*plan.left_out, *parts))
+    return (series_uid, result.refused) if has_others else None
 
 
-def _without(study: StudyInput, series_uid: str, reason: tuple[ReasonCode, str] | None) -> StudyInput:
+def _without(study: StudyInput, series_uid: str, reason: tuple[ReasonCode, str]) -> StudyInput:
     series = (replace(f, fault=reason) if f.series_instance_uid == series_uid else f for f in study.series)
     return replace(study, series=tuple(series))
 
@@ -231,7 +271,7 @@ def _read_series(
     series_uid = plan.chosen[detector.reads.name]
     try:
         progress("reading images", 0.0)
-        volume = study.load(series_uid)
+        volume = _with_parts(study, study.load(series_uid), plan.parts[detector.reads.name])
         besides, unread = _beside(study, plan.beside[detector.reads.name])
         names_from = plan.names_from.get(detector.reads.name)
         if names_from is not None:
@@ -242,7 +282,8 @@ def _read_series(
     except SeriesRefusal as refusal:
         refused = _refused(study, detector, refusal.code, refusal.sentence)
         why = (refusal.code, f"not looked at, as the series that it goes with was refused: {refusal.sentence}")
-        return replace(refused, unread=dict.fromkeys(plan.beside[detector.reads.name], why))
+        unread = dict.fromkeys(plan.beside[detector.reads.name], why)
+        return replace(refused, unread=unread, refused_for=refusal.series_instance_uid)
     except (SpineError, MemoryError):  # of the study or the machine, not of this detector
         raise
     except Exception as fault:  # noqa: BLE001 - the boundary of one detector: the others' answers are not its business
@@ -252,6 +293,18 @@ def _read_series(
         log.error("detector_fault", extra={"error": kind, "series_instance_uid": series_uid})  # noqa: TRY400
         sentence = f"{detector.identity.name} failed on this series ({kind}): a fault of the program"
         return _refused(study, detector, ReasonCode.FAULT, sentence)
+
+
+def _with_parts(study: StudyInput, volume: Volume, series_uids: Sequence[str]) -> Volume:
+    """The volume of the chosen series with the stacks of those that show other parts of the spine."""
+    stacks: list[Volume] = []
+    for series_uid in series_uids:
+        try:
+            part = study.load(series_uid)
+        except SeriesRefusal as refusal:
+            raise SeriesRefusal(refusal.sentence, code=refusal.code, series_instance_uid=series_uid) from refusal
+        stacks += [replace(part, other_stacks=()), *part.other_stacks]
+    return replace(volume, other_stacks=(*volume.other_stacks, *stacks)) if stacks else volume
 
 
 def _beside(
@@ -295,12 +348,10 @@ def _not_assessed(study: StudyInput, question: Question, code: ReasonCode, sente
     )
 
 
-def _series_use(
-    facts: SeriesFacts, plan: StudyPlan, results: Sequence[tuple[Detector, str, DetectorResult]]
-) -> SeriesUse:
+def _series_use(facts: SeriesFacts, plan: StudyPlan, results: Sequence[Answer]) -> SeriesUse:
     uid, role = facts.series_instance_uid, role_of(facts)
-    readers = [(d, r) for d, chosen, r in results if uid == chosen]
-    besides = [(d, r) for d, chosen, r in results if uid != chosen and uid in plan.read_by(d.reads.name)]
+    readers = [(d, r) for d, _, r in results if uid in plan.together(d.reads.name)]
+    besides = [(d, r) for d, _, r in results if uid in plan.beside[d.reads.name].values()]
     reasons = [r.refused for _, r in readers]
     reasons += [r.unread.get(role) for _, r in besides]
     named = [d for d, _, r in results if r.named_from == uid]

@@ -1,23 +1,40 @@
 """The slip at a disc as a disc grader weighs it, beside what its network sees.
 
 A network looks at a crop of one disc; how far the bodies stand off each other is measured better on their outlines
-(`inference.measure.alignment`). Only its size counts: radiologists' gradings do not tell the direction.
+(`inference.measure.alignment`). Only its size counts: radiologists' gradings do not tell the direction. The sacrum is
+not outlined: there the canal's front stands for it (`inference.measure.canal_front`), good enough to be weighed, not to
+be reported.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from inference.anatomy import Vertebra
 from inference.geometry import FloatArray
-from inference.measure.reading import Slip, SpineReading, Unmeasured
+from inference.measure.reading import Slip, SlipReading, SpineReading, Unmeasured
 
 LARGEST_PERCENT = 25.0
 """A larger slip weighs no more: a slip beyond Meyerding's grade I is one anyway, or a mistake of the outlines."""
+USUAL_SACRAL_GAP_PERCENT = 18.8
+"""Median of the canal's gap at L5-S1 over the SPIDER mid-sagittal slices, whatever was graded there
+(``python -m training.measure_slip``)."""
 
 
 def slips_of(reading: SpineReading) -> dict[str, float | Unmeasured]:
-    """The slip at every disc of a series by level, in percent of the endplate below it, or why there is none."""
-    return {s.level.name: s.slip.percent if isinstance(s.slip, Slip) else s.slip for s in reading.slips}
+    """The slip at every disc of a series by level, in percent of the endplate below it, or why there is none.
+
+    On the sacrum it is an estimate: how much farther than usual the canal's front stands behind L5's corner.
+    """
+    return {slip.level.name: _slip_of(slip) for slip in reading.slips}
+
+
+def _slip_of(reading: SlipReading) -> float | Unmeasured:
+    if isinstance(reading.slip, Slip):
+        return reading.slip.percent
+    if reading.level.below is Vertebra.S1 and reading.canal_gap_percent is not None:
+        return reading.canal_gap_percent - USUAL_SACRAL_GAP_PERCENT
+    return reading.slip
 
 
 def slip_size(percent: FloatArray) -> FloatArray:

@@ -52,12 +52,13 @@ class MrAxialCanalDetector:
 
     @property
     def reads(self) -> Reads:
-        """Axial T2, with sagittal T2 beside it for the levels."""
+        """Axial T2, all series that show different discs, with sagittal T2 beside them for the levels."""
         return Reads(
             name=self.identity.name,
             questions=frozenset({Question.STENOSIS}),
             roles=(SeriesRole.MR_AXIAL_T2,),
             beside=(LEVELS_FROM,),
+            all_parts=True,
         )
 
     def read(
@@ -73,7 +74,8 @@ class MrAxialCanalDetector:
             reading = self._segmenter.read_spine(sagittal, progress)
         except SeriesRefusal as refusal:
             sentence = f"The levels could not be named on the sagittal T2 series: {refusal.sentence}"
-            raise SeriesRefusal(sentence, code=refusal.code) from refusal
+            uid = sagittal.series_instance_uid
+            raise SeriesRefusal(sentence, code=refusal.code, series_instance_uid=uid) from refusal
         progress("measuring the dural sac", 0.95)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         return DetectorResult(findings=tuple(self._findings(reading, sagittal, subject)))

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.anatomy import EndplateSide, Site
+from inference.anatomy import EndplateSide, Site, Vertebra
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
-from inference.findings import Absent, Assessment, Calibration, Finding, Grade, NotAssessed, Present, Question
-from inference.geometry import Volume
+from inference.findings import Absent, Calibration, Finding, Grade, NotAssessed, Present, Question
+from inference.geometry import FloatArray, Volume
 from inference.measure.reading import DiscReading, SpineReading, Unmeasured
+from inference.modic_findings import TypeCall, with_type
 from inference.pipeline import DetectorResult, Progress
 from inference.provenance import ModelIdentity
 from inference.series.eligibility import Reads
@@ -34,6 +35,7 @@ from models.disc_grades import (
 )
 from models.disc_slips import slip_size, slips_of
 from models.engines import Engine
+from models.modic_types import OutlinedSeries, tell_types
 from models.mr_sagittal import MrSagittalDetector
 
 CONTRASTS: Mapping[SeriesRole, Contrast] = {
@@ -52,13 +54,17 @@ QUESTIONS: Mapping[Sign, Question] = {
 }
 NO_BODIES = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the bodies beside the disc were not told apart")
 NO_SLIP_NOTE = "The slip was not measured here ({why}): the probability rests on the image alone."
-MODIC_NOTE = "The type is not told: types 1 and 3 are too rare in the training data to be learned."
+ESTIMATE_NOTE = (
+    "The slip was not measured here, because the sacrum is not outlined: the probability weighs the canal's place "
+    "behind the disc instead."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _View:
     """What one series shows, by level."""
 
+    outlined: OutlinedSeries
     crops: Mapping[str, NDArray[np.float32]]
     slips: Mapping[str, float | Unmeasured]
 
@@ -70,8 +76,8 @@ class _Graded:
     disc: DiscReading
     shown: frozenset[Contrast]
     probability: Mapping[str, float]
-    no_slip: str | None
-    """Why no series has the disc's slip; None where one has."""
+    slip_note: str | None
+    """That no series has the disc's slip, or only an estimate of it; None where one has."""
 
 
 class MrDiscGrader:
@@ -112,17 +118,29 @@ class MrDiscGrader:
                 unread[role] = (refusal.code, refusal.sentence)
         progress("grading discs", 0.9)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
-        graded = self._grade(reading, views)
+        graded = list(self._grade(reading, views))
+        types = self._modic_types(graded, reading, views, volume)
         findings = [f for disc in graded for f in _findings(disc, subject, self._scales)]
-        return DetectorResult(findings=tuple(_said_once(findings, subject)), unread=unread)
+        typed = (_with_type(f, types, views, subject) for f in findings)
+        return DetectorResult(findings=tuple(_said_once(list(typed), subject)), unread=unread)
+
+    def _modic_types(
+        self, graded: Sequence[_Graded], reading: SpineReading, views: Mapping[Contrast, _View], chosen: Volume
+    ) -> Mapping[str, TypeCall | Unmeasured]:
+        """The Modic type, or why none is told, at every disc at which a Modic change is called."""
+        called = (g.disc for g in graded if _answer(Sign.MODIC, g, self._scales[Sign.MODIC]) == Present())
+        series = {contrast: view.outlined for contrast, view in views.items()}
+        return tell_types(tuple(called), series, chosen, self._segmenter.fractured(reading))
 
     def _view(self, volume: Volume, progress: Progress) -> _View:
         """The crops and slips of a series by level; SeriesRefusal where it shows no spine."""
         reading = self._segmenter.read_spine(volume, progress)
+        outlined = OutlinedSeries(volume=volume, reading=reading)
         if not reading.discs:
-            return _View(crops={}, slips={})
+            return _View(outlined=outlined, crops={}, slips={})
         levels = [disc.level.name for disc in reading.discs]
-        return _View(crops=dict(zip(levels, view_discs(reading, volume), strict=True)), slips=slips_of(reading))
+        crops = dict(zip(levels, view_discs(reading, volume), strict=True))
+        return _View(outlined=outlined, crops=crops, slips=slips_of(reading))
 
     def _grade(self, reading: SpineReading, views: Mapping[Contrast, _View]) -> Iterator[_Graded]:
         empty = np.zeros((len(CHANNELS), SIDE, SIDE), np.float32)
@@ -140,12 +158,14 @@ class MrDiscGrader:
                     name: float(self._scales[name].probability(logits[place], size))
                     for place, name in enumerate(OUTPUTS)
                 },
-                no_slip=_first_reason(slips) if np.isnan(size) else None,
+                slip_note=_slip_note(disc, slips, size),
             )
 
 
-def _first_reason(slips: Sequence[float | Unmeasured]) -> str:
-    return next(slip.sentence for slip in slips if isinstance(slip, Unmeasured))
+def _slip_note(disc: DiscReading, slips: Sequence[float | Unmeasured], size: FloatArray) -> str | None:
+    if np.isnan(size):
+        return NO_SLIP_NOTE.format(why=next(slip.sentence for slip in slips if isinstance(slip, Unmeasured)))
+    return ESTIMATE_NOTE if disc.level.below is Vertebra.S1 else None
 
 
 def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) -> Iterator[Finding]:
@@ -165,15 +185,24 @@ def _findings(graded: _Graded, subject: Subject, scales: Mapping[str, Scale]) ->
             operating_point=f"probability >= {scales[sign].threshold:g}",
             evidence=(subject.point(graded.disc.centre_index),),
             model=subject.model.name,
-            note=_note(sign, graded, answer),
+            note=_note(sign, graded),
         )
 
 
-def _note(sign: Sign, graded: _Graded, answer: Assessment) -> str | None:
+def _note(sign: Sign, graded: _Graded) -> str | None:
     """What the reader of an answer should know beside it."""
-    if sign in WITH_SLIP and graded.no_slip is not None:
-        return NO_SLIP_NOTE.format(why=graded.no_slip)
-    return MODIC_NOTE if sign is Sign.MODIC and isinstance(answer, Present) else None
+    return graded.slip_note if sign in WITH_SLIP else None
+
+
+def _with_type(
+    finding: Finding, types: Mapping[str, TypeCall | Unmeasured], views: Mapping[Contrast, _View], subject: Subject
+) -> Finding:
+    """A called Modic change with its type, or why it has none; any other finding as it is."""
+    call = types.get(finding.site.level or "")
+    if finding.question is not Question.MODIC or call is None:
+        return finding
+    t1, t2 = (replace(subject, volume=views[contrast].outlined.volume) for contrast in (Contrast.T1, Contrast.T2))
+    return with_type(finding, call, (t1, t2))
 
 
 def _said_once(findings: Sequence[Finding], subject: Subject) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from inference.marrow_findings import NO_FAT_SUPPRESSED, SeriesMarrow, with_marr
 from inference.measure import read_sagittal
 from inference.measure.confidence import check_confidence, outline_confidence
 from inference.measure.foramen_fat import fat_shares
-from inference.measure.lateral import without_lateral
+from inference.measure.lateral import lateral_warnings, spine_slices, without_lateral
 from inference.measure.levels import NAMED_METHOD
 from inference.measure.marrow import read_marrow
 from inference.measure.matching import match_readings
@@ -25,7 +25,7 @@ from inference.measure.motion import check_motion, ripple
 from inference.measure.naming import contradiction, lowest_level, with_doubt
 from inference.measure.outlines import BodyOutline, moved_outlines, own_outlines
 from inference.measure.plausibility import ImplausibleSize
-from inference.measure.reading import BodySize, HeightLoss, SpineReading, Unmeasured, VertebraReading, without_lengths
+from inference.measure.reading import BodySize, HeightLoss, SpineReading, Unmeasured, without_lengths
 from inference.pipeline import DetectorResult, Progress
 from inference.policies import Policies
 from inference.provenance import ModelIdentity
@@ -150,7 +150,7 @@ class MrSagittalDetector:
         if isinstance(outlines, Unmeasured):
             return replace(outlines, sentence=f"the {name} series cannot be used: {outlines.sentence}"), doubt
         progress("looking at the marrow", 0.95)
-        fractured = {v.level for v in reading.vertebrae if self._is_fractured(v)}
+        fractured = self.fractured(reading)
         marrow = SeriesMarrow(
             levels=read_marrow(outlines, volume, fractured=fractured, bright_ratio=self._policies.marrow.ratio),
             subject=replace(subject, volume=volume),
@@ -175,8 +175,11 @@ class MrSagittalDetector:
         doubt = contradiction(match, reading.numbering, second.numbering, name)
         return moved_outlines(reading, volume, target, match.motion), doubt
 
-    def _is_fractured(self, vertebra: VertebraReading) -> bool:
-        return isinstance(vertebra.loss, HeightLoss) and self._policies.fracture.is_present(vertebra.loss)
+    def fractured(self, reading: SpineReading) -> frozenset[Vertebra]:
+        """The vertebrae of a reading that are called fractured."""
+        losses = ((v.level, v.loss) for v in reading.vertebrae)
+        policy = self._policies.fracture
+        return frozenset(level for level, loss in losses if isinstance(loss, HeightLoss) and policy.is_present(loss))
 
     def _unread(
         self, volume: Volume, by_role: Mapping[SeriesRole, Volume], reason: Unmeasured
@@ -216,12 +219,14 @@ class MrSagittalDetector:
 
     def _read_at(self, volume: Volume, progress: Progress) -> SpineReading:
         segmented = self.segment(volume, progress)
-        probabilities = without_lateral(segmented)
+        shown = spine_slices(segmented)
+        probabilities = without_lateral(segmented, shown)
         progress("measuring", 0.9)
         confidence = outline_confidence(probabilities)
         moved = check_motion(ripple(volume.voxels[len(volume.voxels) // 2], volume.spacing_mm[1:]), confidence)
         reading = read_sagittal(volume, probabilities)
         doubts = check_confidence(confidence, of_surest=probabilities is not segmented)
+        doubts += lateral_warnings(volume, shown)
         if reading.numbering.ambiguous:  # as it is where levels are counted from the wrong end
             middle = reading.midsagittal_slice
             check_stance(outline_confidence(probabilities[:, middle : middle + 1]), self._turned(volume, middle))

@@ -21,6 +21,10 @@ _SINGULAR = {
     "query_peers": "--query-peer",
     "allowed_calling_ae_titles": "--allowed-calling-ae-title",
     "models": "--model",
+    "http_names": "--http-name",
+    "http_authentication": "--http-authentication",
+    "http_trusted_proxies": "--http-trusted-proxy",
+    "oidc_roles": "--oidc-role",
 }
 _SECRET_SHOWN = {"database_url": "(SQLite file in the data folder)"}
 

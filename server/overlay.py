@@ -22,6 +22,7 @@ from inference.findings import (
     Evidence,
     Finding,
     GeometryType,
+    Grade,
     Measurement,
     NotAssessed,
     Present,
@@ -60,6 +61,7 @@ SCALES: dict[str, str] = {
     "genant": "Genant",
     "genant_shape": "shape",
     "meyerding": "Meyerding",
+    "modic": "type",
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
     "acuity": "",
@@ -106,18 +108,24 @@ def _render_stack(
     volume: Volume, segmentation: Segmentation | None, findings: StudyFindings, out: Path, name: str
 ) -> Iterator[Path]:
     """Its middle slice, and every slice with something abnormal."""
-    low, high = np.percentile(volume.voxels, WINDOW_PERCENTILES)
+    low, high = grey_range(volume)
     abnormal = [f for f in findings.findings if isinstance(f.assessment, Present)]
     drawn = [*abnormal, *(f for f in findings.findings if f.site.region and f.evidence and f not in abnormal)]
     middle = midsagittal_slice(volume, segmentation)
     for index in sorted({middle, *_slices_of(volume, drawn)}):
-        grey = _grey(volume.voxels[index], float(low), float(high))
+        grey = _grey(volume.voxels[index], low, high)
         canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
         shown = [f for f in drawn if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
         _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal if f.site.endplate is None})
         _draw_findings(canvas, volume, index, shown)
         _write_panel(canvas, volume, findings, index, shown)
         yield canvas.save(out / f"{name}-{index + 1:03d}.png")
+
+
+def grey_range(volume: Volume) -> tuple[float, float]:
+    """The values that are shown black and white."""
+    low, high = np.percentile(volume.voxels, WINDOW_PERCENTILES)
+    return float(low), float(high)
 
 
 def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
@@ -154,13 +162,24 @@ def colour_of(finding: Finding, evidence: Evidence) -> Colour:
     return ABNORMAL if isinstance(finding.assessment, Present) else INK
 
 
+def is_angle(finding: Finding, evidence: Evidence) -> bool:
+    """Whether the points are two lines of two points each, with an angle between them."""
+    measured = finding.measurement(evidence.measurement) if evidence.measurement else None
+    return measured is not None and measured.unit == "deg"
+
+
 def _place(finding: Finding) -> str:
     return " ".join(filter(None, (finding.site.level or "study", finding.site.endplate, finding.site.side)))
 
 
 def _what(finding: Finding) -> str:
     name = f"{name_of(finding)} absent" if isinstance(finding.assessment, Absent) else name_of(finding)
-    return ", ".join([name, *(f"{SCALES.get(g.scale, g.scale)} {g.value}".strip() for g in finding.grades)])
+    return ", ".join([name, *map(_grade, finding.grades)])
+
+
+def _grade(grade: Grade) -> str:
+    words = f"{SCALES.get(grade.scale, grade.scale)} {grade.value}".strip()
+    return words if grade.calibration is None else f"{words} ({CALIBRATIONS[grade.calibration.value]})"
 
 
 def name_of(finding: Finding) -> str:
@@ -236,7 +255,7 @@ def _draw_findings(canvas: SliceCanvas, volume: Volume, index: int, findings: li
 def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) -> None:
     points = evidence.geometry.points
     measured = finding.measurement(evidence.measurement) if evidence.measurement else None
-    if measured is not None and measured.unit == "deg":
+    if is_angle(finding, evidence) and measured is not None:
         for line in (points[:2], points[2:]):
             canvas.line(line, WARNING)
         canvas.label(points[1], f"{measured.value:.0f}°", WARNING, size=14, anchor="lm")

@@ -21,7 +21,7 @@ from inference.findings.encode import to_json
 from inference.geometry import FrameReference
 from inference.plane import ImagePlane
 from inference.segmentation import Structure
-from server.overlay import ABNORMAL, colour_of, describe, describe_measurement, name_of
+from server.overlay import ABNORMAL, colour_of, describe, describe_measurement, is_angle, name_of
 from server.overlay_canvas import INK, Colour
 
 SCHEMA = "spine-overlay/1"
@@ -151,7 +151,7 @@ def _mark(plane: ImagePlane | None, finding: Finding, evidence: Evidence) -> dic
         "finding": finding.id,
         "question": finding.question.value,
         "measurement": evidence.measurement,
-        "type": evidence.geometry.type.value,
+        "type": "TWO_LINES" if is_angle(finding, evidence) else evidence.geometry.type.value,
         "text": describe(finding) if measured is None else describe_measurement(measured),
         "colour": list(colour_of(finding, evidence)),
         **_points(plane, evidence.geometry.points),

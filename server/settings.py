@@ -5,13 +5,12 @@ default. An unknown key is an error, as is an unknown ``SPINE_`` variable: a set
 setting that someone believes in.
 
 DICOM listens on every interface by default, because a PACS is another machine; whoever may send is limited by
-``allowed_calling_ae_titles`` and the site's network. HTTP listens on loopback only: authentication comes with the
-viewer, and until then any other bind is refused.
+``allowed_calling_ae_titles`` and the site's network. HTTP listens on loopback and is open there; any other address
+needs authentication and TLS (server.exposure). No secret is a setting: an option shows in the list of processes.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import tomllib
@@ -23,6 +22,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inference.errors import SettingRefusal
+from server.exposure import check_exposure
 from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
 
 ENVIRONMENT_PREFIX = "SPINE_"
@@ -30,6 +30,16 @@ NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PE
 """``SPINE_`` variables that other programs of this project read."""
 
 Listed = Annotated[tuple[str, ...], NoDecode]
+_LISTS = (
+    "destinations",
+    "query_peers",
+    "allowed_calling_ae_titles",
+    "models",
+    "http_names",
+    "http_authentication",
+    "http_trusted_proxies",
+    "oidc_roles",
+)
 
 
 class Settings(BaseSettings):
@@ -44,8 +54,37 @@ class Settings(BaseSettings):
     ae_title: str = Field("SPINEAI", description="Our AE title.")
     dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
-    http_host: str = Field("127.0.0.1", description="Address on which HTTP listens; loopback only.")
+    http_host: str = Field(
+        "127.0.0.1", description="Address on which HTTP listens; any but loopback needs authentication and TLS."
+    )
     http_port: int = Field(8080, ge=0, le=65535, description="Port on which HTTP listens; 0: any free one.")
+    http_names: Listed = Field(
+        (), description="Names by which browsers call this node; those of loopback always are. Others are refused."
+    )
+    http_authentication: Listed = Field(
+        (), description="How people sign in: local, oidc or both; keys of machines are then asked for too. Empty: open."
+    )
+    http_tls_certificate: Path | None = Field(None, description="PEM file with our certificate chain: HTTP speaks TLS.")
+    http_tls_key: Path | None = Field(None, description="PEM file with the certificate's key, without a passphrase.")
+    http_trusted_proxies: Listed = Field(
+        (), description="Addresses or networks of the reverse proxies that end TLS in front of this node."
+    )
+    http_requests_per_minute: int = Field(
+        12_000, ge=0, description="Requests of one client that are answered in a minute; 0: all."
+    )
+    session_idle: float = Field(1800.0, ge=60, description="A session without a request for so long is over.")
+    session_lifetime: float = Field(43_200.0, ge=300, description="A session is over so long after the login.")
+    oidc_issuer: str = Field("", description="The identity provider (OpenID Connect): its issuer, https://...")
+    oidc_client_id: str = Field("", description="Our client id there.")
+    oidc_client_secret_file: Path | None = Field(
+        None, description="File that holds our client's secret; none for a public client."
+    )
+    oidc_scope: str = Field("openid profile", description="Scopes that are asked for.")
+    oidc_role_claim: str = Field("roles", description="Claim of the ID token with the role; a dot leads into objects.")
+    oidc_roles: Listed = Field(
+        ("radiologist=radiologist", "coder=coder", "administrator=administrator", "viewer=viewer"),
+        description="VALUE=ROLE: what a value of the claim stands for; the first that the claim holds.",
+    )
     destinations: Listed = Field((), description="Where results go: NAME=AET@HOST:PORT or NAME=https://.../studies.")
     query_peers: Listed = Field(
         (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT."
@@ -61,6 +100,11 @@ class Settings(BaseSettings):
     )
     stow_max_gib: float = Field(16.0, gt=0, description="Largest request that stores instances by STOW-RS, in GiB.")
     overlays: bool = Field(default=False, description="Also write overlay pictures beside the results of each study.")
+    presentation_states: bool = Field(
+        default=False,
+        description="Also make a Grayscale Softcopy Presentation State for each series with something present on it, "
+        "for viewers that draw neither SR nor SEG.",
+    )
     workers: int = Field(
         1, ge=1, le=64, description="Studies read at the same time; each is one process with its own model."
     )
@@ -122,7 +166,7 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         return (init_settings, env_settings)
 
-    @field_validator("destinations", "query_peers", "allowed_calling_ae_titles", "models", mode="before")
+    @field_validator(*_LISTS, mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Lists come as lists (TOML, command line), as JSON, or separated by commas (environment)."""
@@ -170,11 +214,7 @@ class Settings(BaseSettings):
         if len(set(names)) != len(names):
             raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
         self.source_peers()
-        if not is_loopback(self.http_host):
-            raise SettingRefusal(
-                f"HTTP listens on loopback only, because TLS and authentication are not there yet; "
-                f"got http_host {self.http_host!r}, use 127.0.0.1 (and a reverse proxy that authenticates)."
-            )
+        check_exposure(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."
@@ -213,18 +253,8 @@ class Settings(BaseSettings):
         """These settings as environment variables, for a process that runs one role of this node."""
         return {
             f"{ENVIRONMENT_PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in self.model_dump(mode="json").items()
+            for name, value in self.model_dump(mode="json", exclude_none=True).items()
         }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def load(overrides: Mapping[str, Any] | None = None, *, config: Path | None = None) -> Settings:

@@ -136,6 +136,7 @@ class StudyReader:
             predecessor=self._path(request["predecessor"]),
             ae_title=self._settings.ae_title,
             config_digest=config_digest(self._settings),
+            presentation_states=self._settings.presentation_states,
         )
         run = run_study(
             [self._spool.path(path) for path in request["paths"]],
@@ -176,5 +177,5 @@ def _answer(run: StudyRun, folder: str) -> Value:
         "findings_sha256": run.findings_sha256,
         "results": made,
         "seconds": round(run.seconds, 3),
-        "notes": list(run.not_segmented),
+        "notes": list(run.not_encoded),
     }

@@ -1,4 +1,4 @@
-"""One study, from its files to findings.json, one SR, a SEG per used series and overlay pictures.
+"""One study, from its files to findings.json, one SR, a SEG per used series, presentation states and pictures.
 
 The same files, software and models give the same bytes; the only time inside is the one that the caller gives.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Protocol
 from pydicom import Dataset, dcmread
 
 from dicom_node.derived import ReportContext, to_bytes
+from dicom_node.pr import encode_presentation_state
 from dicom_node.reader import IndexedSeries, RejectedFile, StudyIndex, index_study, read_volume, source_headers
 from dicom_node.seg import encode_segmentation
 from dicom_node.sr import encode_report
-from dicom_node.uids import server_device_uid
+from dicom_node.uids import ObjectRole, server_device_uid
 from inference.errors import SeriesRefusal
 from inference.findings import StudyFindings
 from inference.findings.encode import encode
@@ -27,7 +28,7 @@ from inference.geometry import Volume
 from inference.pipeline import Detector, Progress, StudyInput, StudyResult, read_study
 from inference.segmentation import Segmentation
 from server import __version__
-from server.overlay import render_overlays
+from server.overlay import grey_range, render_overlays
 
 FINDINGS_NAME = "findings.json"
 SR_NAME = "sr.dcm"
@@ -53,6 +54,8 @@ class RunContext:
     ae_title: str = "SPINEAI"
     config_digest: str = ""
     """Digest of the settings that change an answer; empty for the defaults."""
+    presentation_states: bool = False
+    """Whether to make a presentation state for each series on which something is present."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class MadeObject:
     """One DICOM object that was made."""
 
     role: str
-    """``sr`` or ``seg``."""
+    """``sr``, ``seg`` or ``pr`` (uids.ObjectRole)."""
     name: str
     """File name."""
     sop_instance_uid: str
@@ -77,9 +80,9 @@ class StudyRun:
     findings: StudyFindings
     findings_sha256: str
     objects: tuple[MadeObject, ...]
-    """The SR, then one SEG per segmented series."""
-    not_segmented: tuple[str, ...]
-    """One sentence for each series whose outlines cannot be a SEG."""
+    """The SR, then one SEG per segmented series, then the presentation states."""
+    not_encoded: tuple[str, ...]
+    """One sentence for each series whose outlines cannot be a SEG, or that cannot have a presentation state."""
     rejected: tuple[RejectedFile, ...]
     """Files that are not instances of this study, or cannot be read."""
     seconds: float
@@ -104,12 +107,17 @@ def run_study(
     progress("writing results", 0.95)
     encoded = encode(result.findings)
     write(FINDINGS_NAME, encoded)
-    objects, not_segmented = _write_objects(result, series, write, _report_context(index, context))
+    sources = {uid: _headers(indexed) for uid, indexed in series.items()}
+    report_context = _report_context(index, context)
+    objects, not_encoded = _write_objects(result, sources, write, report_context)
+    if context.presentation_states:
+        states, not_shown = _write_presentation_states(result.findings, sources, volumes, write, report_context)
+        objects, not_encoded = objects + states, not_encoded + not_shown
     return StudyRun(
         findings=result.findings,
         findings_sha256=hashlib.sha256(encoded).hexdigest(),
         objects=objects,
-        not_segmented=not_segmented,
+        not_encoded=not_encoded,
         rejected=index.rejected,
         seconds=time.monotonic() - started,
         volumes=volumes,
@@ -160,11 +168,10 @@ def _report_context(index: StudyIndex, context: RunContext) -> ReportContext:
 
 
 def _write_objects(
-    result: StudyResult, series: dict[str, IndexedSeries], write: Write, context: ReportContext
+    result: StudyResult, sources: Mapping[str, Sequence[Dataset]], write: Write, context: ReportContext
 ) -> tuple[tuple[MadeObject, ...], tuple[str, ...]]:
-    sources = {uid: _headers(indexed) for uid, indexed in series.items()}
     report = encode_report(result.findings, sources=sources, context=context)
-    made = [_keep(report, "sr", SR_NAME, write)]
+    made = [_keep(report, ObjectRole.REPORT, SR_NAME, write)]
     not_segmented: list[str] = []
     for number, segmentation in enumerate(result.segmentations, start=1):
         headers = sources[segmentation.series_instance_uid]
@@ -173,8 +180,29 @@ def _write_objects(
         except SeriesRefusal as refusal:
             not_segmented.append(refusal.sentence)
             continue
-        made.append(_keep(dataset, "seg", f"seg-{number}.dcm", write))
+        made.append(_keep(dataset, ObjectRole.SEGMENTATION, f"seg-{number}.dcm", write))
     return tuple(made), tuple(not_segmented)
+
+
+def _write_presentation_states(
+    findings: StudyFindings,
+    sources: Mapping[str, Sequence[Dataset]],
+    volumes: Mapping[str, Volume],
+    write: Write,
+    context: ReportContext,
+) -> tuple[tuple[MadeObject, ...], tuple[str, ...]]:
+    made: list[MadeObject] = []
+    not_shown: list[str] = []
+    for uid in sorted(sources):
+        try:
+            shades = grey_range(volumes[uid]) if uid in volumes else None
+            dataset = encode_presentation_state(findings, sources=sources[uid], context=context, grey_range=shades)
+        except SeriesRefusal as refusal:
+            not_shown.append(refusal.sentence)
+            continue
+        if dataset is not None:
+            made.append(_keep(dataset, ObjectRole.PRESENTATION, f"pr-{len(made) + 1}.dcm", write))
+    return tuple(made), tuple(not_shown)
 
 
 def _headers(indexed: IndexedSeries) -> list[Dataset]:
@@ -184,11 +212,11 @@ def _headers(indexed: IndexedSeries) -> list[Dataset]:
     return [dcmread(path, stop_before_pixels=True, force=True) for path in indexed.files]
 
 
-def _keep(dataset: Dataset, role: str, name: str, write: Callable[[str, bytes], None]) -> MadeObject:
+def _keep(dataset: Dataset, role: ObjectRole, name: str, write: Callable[[str, bytes], None]) -> MadeObject:
     data = to_bytes(dataset)
     write(name, data)
     return MadeObject(
-        role=role,
+        role=role.value,
         name=name,
         sop_instance_uid=str(dataset.SOPInstanceUID),
         sop_class_uid=str(dataset.SOPClassUID),

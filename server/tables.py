@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text
 
 from dicom_node import tables as dicom_tables
+from server.auth import tables as auth_tables
 
 metadata = MetaData()
 
@@ -59,4 +60,4 @@ processes = Table(
     Column("fault", Text),  # one sentence when the process cannot do its work
 )
 
-ALL_METADATA = (dicom_tables.metadata, metadata)
+ALL_METADATA = (dicom_tables.metadata, metadata, auth_tables.metadata)

@@ -1,12 +1,15 @@
-"""``spine-node web``: answers HTTP on loopback."""
+"""``spine-node web``: answers HTTP, or HTTPS where a certificate is set."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import warnings
 
+import pydicom.config
 import uvicorn
+from fastapi import FastAPI
 
 from inference.errors import SettingRefusal
 from server.compose import open_node
@@ -22,18 +25,19 @@ def run(settings: Settings) -> None:
     """Serve until told to stop.
 
     Raises:
-        SettingRefusal: the port is taken, or the address is not ours.
+        SettingRefusal: the port is taken, the address is not ours, or the certificate cannot be used.
     """
     configure(settings.log_level)
+    _check_certificate(settings)
     warnings.simplefilter("ignore")  # pydicom's warnings quote values, which may identify a patient
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # what was received is served as it is
     stop = StopSignal()
     node = open_node(settings)
     node.spool.sweep()
     listener = _listen(settings)
     port = int(listener.getsockname()[1])
     application = create(node)
-    config = uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", server_header=False)
-    server = uvicorn.Server(config)  # outside the main thread it leaves the signals alone
+    server = uvicorn.Server(server_config(application, settings))  # outside the main thread it leaves the signals alone
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
     presence = Presence(node.engine, Role.WEB, port=port)
@@ -50,10 +54,45 @@ def run(settings: Settings) -> None:
     event("web_stopped", port=port)
 
 
+def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application: quiet, over TLS where it is set, and believing the trusted proxies only."""
+    proxies = list(settings.http_trusted_proxies)
+    return uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="none",
+        proxy_headers=bool(proxies),  # uvicorn's default believes whatever runs on this machine
+        forwarded_allow_ips=proxies,
+        ssl_certfile=settings.http_tls_certificate,
+        ssl_keyfile=settings.http_tls_key,
+    )
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Refuse by name what uvicorn would end on with a traceback, or stop at and ask for a passphrase."""
+    certificate, key = settings.http_tls_certificate, settings.http_tls_key
+    if certificate is None or key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
+    except (OSError, ValueError) as error:
+        raise SettingRefusal(f"TLS cannot use {certificate} with {key}: {getattr(error, 'strerror', error)}.") from None
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase, which nobody could type at a restart")
+
+
 def _listen(settings: Settings) -> socket.socket:
     try:
-        return socket.create_server((settings.http_host, settings.http_port))
+        listener = socket.create_server((settings.http_host, settings.http_port))
     except OSError as error:
         raise SettingRefusal(
             f"HTTP cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}."
         ) from error
+    # asyncio does this only for sockets that name their protocol; without it the end of each answer waits 40 ms
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

@@ -21,6 +21,7 @@ FRACTURED = {"55": {"T12"}, "166": {"T12"}, "241": {"L1"}}
 ALSO_LOW = {
     "48": {"L4"},
     "55": {"T11", "L4"},
+    "63": {"L1", "L3"},
     "72": {"L3"},
     "142": {"L5"},
     "196": {"L1"},
@@ -29,7 +30,7 @@ ALSO_LOW = {
 }
 """Low to the eye, but not known to be fractured, so that a call still counts against the reading: 55, 142 and 209 have
 a Schmorl's node, a body low all over or bodies beside a slip; 48, 72, 196 and 227 have one collapsed body on their
-mid-sagittal slice, and were looked at because the reading had called them."""
+mid-sagittal slice, 63 has a wedge and a deep dent, and they were looked at because the reading had called them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

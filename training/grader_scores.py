@@ -218,7 +218,7 @@ def _score_sign(
 
 
 def score_slip(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
-    """AUC of spondylolisthesis with the slip weighed and without, on all discs, and where one was measured or not.
+    """AUC of spondylolisthesis with the slip weighed and without, by how it was had: measured, estimated, not at all.
 
     A group of which no disc or every disc has the sign is left out.
     """
@@ -226,7 +226,7 @@ def score_slip(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTST
     truth = samples.targets[:, column].astype(np.float64)
     blind = replace(samples, slips=np.full_like(samples.slips, np.nan))
     weighed, alone = (cross_scaled(logits, discs).probability[:, column] for discs in (samples, blind))
-    measured = np.isfinite(samples.slips).any(axis=1)
+    known, on_sacrum = np.isfinite(samples.slips).any(axis=1), samples.levels == "L5-S1"
 
     def interval(found: FloatArray, which: NDArray[np.bool_]) -> dict[str, float]:
         return with_interval(auc, truth[which], found[which], samples.patients[which], bootstraps=bootstraps)
@@ -239,10 +239,12 @@ def score_slip(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTST
             "auc_without": interval(alone, which),
         }
         for name, which in {
-            "all": np.ones_like(measured),
-            "slip measured": measured,
-            "no slip": ~measured,
-            "no slip, above L5-S1": ~measured & (samples.levels != "L5-S1"),
+            "all": np.ones_like(known),
+            "slip measured, above L5-S1": known & ~on_sacrum,
+            "slip estimated, L5-S1": known & on_sacrum,
+            "no slip": ~known,
+            "no slip, above L5-S1": ~known & ~on_sacrum,
+            "all at L5-S1": on_sacrum,
         }.items()
         if 0 < truth[which].sum() < which.sum()
     }

@@ -7,6 +7,8 @@ No constant of the measurement was chosen by these scores.
 
 The AUC is that of the slip's size without its sign, because the radiologists did not tell the direction; one slice
 counts alone, and both as the mean of T1 and T2. Discs without a measured slip (L5-S1 always) are counted, not scored.
+A second table gives the canal's gap by level (`inference.measure.canal_front`), whose median at L5-S1 is
+`models.disc_slips.USUAL_SACRAL_GAP_PERCENT`.
 """
 
 from __future__ import annotations
@@ -56,8 +58,10 @@ class SlipRow:
     """NaN where it was not measured, like the rest."""
     uncertainty_mm: float
     percent: float
+    gap: float
+    """The canal's gap (`inference.measure.canal_front`), percent; NaN where there is none."""
     why: str
-    """Why it was not measured; empty where it was."""
+    """Why the slip was not measured; empty where it was."""
 
 
 def rows_of(patient: GradedPatient, detector: MrSagittalDetector, overlays: Path | None) -> list[SlipRow]:
@@ -70,8 +74,9 @@ def rows_of(patient: GradedPatient, detector: MrSagittalDetector, overlays: Path
             rows += [_unmeasured(patient, contrast, level, refusal.sentence) for level in patient.grades]
             continue
         found = {slip.level.name: slip.slip for slip in reading.slips}
+        gaps = {slip.level.name: slip.canal_gap_percent for slip in reading.slips}
         for level in patient.grades:
-            slip = found.get(level)
+            slip, gap = found.get(level), _rounded(gaps.get(level))
             if isinstance(slip, Slip) and isinstance(slip.offset, Length):
                 rows.append(
                     SlipRow(
@@ -82,20 +87,27 @@ def rows_of(patient: GradedPatient, detector: MrSagittalDetector, overlays: Path
                         mm=round(slip.offset.mm, 3),
                         uncertainty_mm=round(slip.offset.uncertainty_mm, 3),
                         percent=round(slip.percent, 3),
+                        gap=gap,
                         why="",
                     )
                 )
             elif isinstance(slip, Slip):
-                row = _unmeasured(patient, contrast, level, "no millimetres")
+                row = _unmeasured(patient, contrast, level, "no millimetres", gap)
                 rows.append(SlipRow(**{**asdict(row), "percent": round(slip.percent, 3)}))
             else:
-                rows.append(_unmeasured(patient, contrast, level, slip.sentence if slip else "the disc was not found"))
+                rows.append(
+                    _unmeasured(patient, contrast, level, slip.sentence if slip else "the disc was not found", gap)
+                )
         if overlays is not None:
             draw_slips(volume, reading, patient, overlays / f"{patient.name}-{contrast}.png")
     return rows
 
 
-def _unmeasured(patient: GradedPatient, contrast: str, level: str, why: str) -> SlipRow:
+def _rounded(gap: float | None) -> float:
+    return float("nan") if gap is None else round(gap, 3)
+
+
+def _unmeasured(patient: GradedPatient, contrast: str, level: str, why: str, gap: float = float("nan")) -> SlipRow:
     nan = float("nan")
     return SlipRow(
         patient=patient.name,
@@ -105,6 +117,7 @@ def _unmeasured(patient: GradedPatient, contrast: str, level: str, why: str) -> 
         mm=nan,
         uncertainty_mm=nan,
         percent=nan,
+        gap=gap,
         why=why,
     )
 
@@ -150,6 +163,7 @@ def load_rows(path: Path) -> list[SlipRow]:
                 mm=float(row["mm"]),
                 uncertainty_mm=float(row["uncertainty_mm"]),
                 percent=float(row["percent"]),
+                gap=float(row["gap"]),
                 why=row["why"],
             )
             for row in csv.DictReader(lines)
@@ -199,6 +213,7 @@ def print_scores(rows: list[SlipRow]) -> None:
         table.add_row(name, f"{len(seen)} of {len(mine)}", positives, f"{score['value']:.3f}", interval)
     Console().print(table)
     _print_agreement(rows)
+    _print_gaps(rows)
 
 
 def _print_agreement(rows: list[SlipRow]) -> None:
@@ -215,6 +230,30 @@ def _print_agreement(rows: list[SlipRow]) -> None:
         f"T1 against T2, {len(pairs)} discs: SD of the difference {gaps.std():.2f} mm (robust {robust:.2f}), "
         f"root mean square of what is stated {np.sqrt((stated**2).mean()):.2f} mm"
     )
+
+
+def _print_gaps(rows: list[SlipRow]) -> None:
+    """The canal's gap by level: its spread, how far it follows the measured slip, and its AUC around its own median."""
+    table = Table(title="canal's gap, percent")
+    for column in ("disc", "slices", "median", "robust SD", "robust SD against the slip", "AUC, both slices"):
+        table.add_column(column)
+    for level in sorted({row.level for row in rows}):
+        mine = [row for row in rows if row.level == level and np.isfinite(row.gap)]
+        if not mine:
+            continue
+        gaps, slips = np.array([row.gap for row in mine]), np.array([row.percent for row in mine])
+        discs: defaultdict[str, list[SlipRow]] = defaultdict(list)
+        for row in mine:
+            discs[row.patient].append(row)
+        size = np.abs([np.mean([row.gap for row in disc]) - np.median(gaps) for disc in discs.values()])
+        truth = np.array([disc[0].truth for disc in discs.values()], dtype=np.float64)
+        values = (float(np.median(gaps)), _robust(gaps), _robust((gaps - slips)[np.isfinite(slips)]))
+        table.add_row(level, str(len(mine)), *(f"{value:.1f}" for value in values), f"{auc(truth, size):.3f}")
+    Console().print(table)
+
+
+def _robust(values: NDArray[np.float64]) -> float:
+    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else float("nan")
 
 
 def main(

@@ -140,6 +140,9 @@ def _everything(place: Place | None, *, without_row: bool = False) -> CompoundSe
 
 def _found(connection: Connection, place: Place, spool: Spool) -> list[Held]:
     """An object of ours that is in both tables (it came back after its row was lost) is the one that was made."""
+    if place.instance is not None:
+        single = connection.execute(_everything(place)).mappings().all()
+        return [_held(row, spool) for row in sorted(single, key=lambda row: row["rank"])[:1]]
     rows = _everything(place).subquery()
     number = func.coalesce(web_instances.c.number, 0)
     query = (

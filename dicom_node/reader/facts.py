@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.reader.frames import EMPTY, Frame
 from dicom_node.reader.headers import Header
-from dicom_node.reader.kinds import kinds_of
+from dicom_node.reader.kinds import HEAD_FOOT_AXIS, is_mostly_axial, kinds_of
 from dicom_node.reader.stack import Stack
 from dicom_node.reader.tags import FUNCTIONAL_GROUPS, SHARED
 from dicom_node.reader.values import integer, items, text, texts
@@ -73,6 +73,7 @@ def summarise(
         columns=_single(frame.columns for frame in stacked),
         plane=_plane(stacked),
         spacing_mm=_spacing(stack, stacked),
+        heights_mm=tuple(_heights_mm(s) for s in stacks if is_mostly_axial(s.frames[0])),
         image_type=stacked[0].image_type if stacked else (),
         repetition_time_ms=_median(frame.physics.repetition_time_ms for frame in stacked),
         echo_time_ms=_median(frame.physics.echo_time_ms for frame in stacked),
@@ -130,6 +131,15 @@ def _spacing(stack: Stack | None, frames: Sequence[Frame]) -> tuple[float, float
         return round(float(slice_mm), 6), round(float(row_mm), 6), round(float(column_mm), 6)
     shared = pixel.pop() if len(pixel) == 1 else None
     return (0.0, shared[0], shared[1]) if shared and (stack is not None or len(frames) == 1) else None
+
+
+def _heights_mm(stack: Stack) -> tuple[float, float]:
+    """The lowest and the highest z of the middles of its slices, half a step added at both ends; rounded to 1e-3 mm."""
+    first = stack.frames[0]
+    row, column = ((first.rows or 1) - 1) / 2, ((first.columns or 1) - 1) / 2
+    places = (-0.5, len(stack.frames) - 0.5)
+    ends = [float(stack.affine[HEAD_FOOT_AXIS] @ (index, row, column, 1.0)) for index in places]
+    return round(min(ends), 3), round(max(ends), 3)
 
 
 def _mr_layer(dataset: Dataset) -> list[Dataset]:

@@ -9,7 +9,9 @@ images of Dixon, three planes, several angles, repeated time points. The rules, 
    water.
 4. Axial MR images that differ only in their orientation (a block of slices along each disc): all are read, as one
    stack for each block (reader.stacks).
-5. Anything else is refused as mixed, naming the kinds: a choice would be a guess.
+5. Of a localizer in several planes the sagittal slices are read: nothing is measured on it, and they alone may name the
+   levels of another series.
+6. Anything else is refused as mixed, naming the kinds: a choice would be a guess.
 
 What was set aside is said in the facts' notes; nothing is dropped silently.
 """
@@ -26,7 +28,7 @@ from dicom_node.reader.frames import Frame
 from dicom_node.reader.stack import SAME_POSITION_MM
 from dicom_node.reader.values import text
 from inference.errors import ReasonCode, SeriesRefusal
-from inference.geometry import plane_of
+from inference.geometry import Plane, plane_of
 from inference.series.image_type import ImageKind
 
 SAME_COSINE = 1e-3
@@ -103,10 +105,10 @@ def select(frames: Sequence[Frame]) -> Selection:
     return Selection(read=read, set_aside=set_aside, note=note)
 
 
-def is_mostly_axial(kind: Kind) -> bool:
-    """Whether it is MR whose slices lie nearer to axial than to any other plane, as those along a disc do."""
-    cosines = kind.example.orientation
-    if cosines is None or text(kind.example.header.dataset, "Modality") != "MR":
+def is_mostly_axial(frame: Frame) -> bool:
+    """Whether it is MR in a plane that lies nearer to axial than to any other, as slices along a disc do."""
+    cosines = frame.orientation
+    if cosines is None or text(frame.header.dataset, "Modality") != "MR":
         return False
     return int(np.argmax(np.abs(np.cross(cosines[:3], cosines[3:])))) == HEAD_FOOT_AXIS
 
@@ -121,12 +123,20 @@ def _read_of(candidates: tuple[Kind, ...]) -> tuple[Kind, ...]:
         for wanted in (ImageKind.DIXON_IN_PHASE, ImageKind.DIXON_WATER):
             if wanted in by_kind:
                 return (by_kind[wanted],)
-    if all(map(is_mostly_axial, candidates)) and _differ_only(candidates, _without_orientation):
+    if all(is_mostly_axial(kind.example) for kind in candidates) and _differ_only(candidates, _without_orientation):
         return candidates
+    sagittal = tuple(kind for kind in candidates if _is_sagittal(kind))
+    if len(sagittal) == 1 and all(kind.example.kind is ImageKind.LOCALIZER for kind in candidates):
+        return sagittal
     raise SeriesRefusal(
         f"the series mixes {len(candidates)} kinds of images that are not one stack: {_listed(candidates)}",
         code=ReasonCode.MIXED,
     )
+
+
+def _is_sagittal(kind: Kind) -> bool:
+    cosines = kind.example.orientation
+    return cosines is not None and plane_of(cosines[:3], cosines[3:]) is Plane.SAGITTAL
 
 
 def _listed(kinds: Sequence[Kind], most: int = 4) -> str:

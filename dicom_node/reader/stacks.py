@@ -43,7 +43,7 @@ def _rank(stack: Stack) -> tuple[bool, int, float, str]:
 def _blocks(kind: Kind) -> list[list[Frame]]:
     """The frames of one angle, cut where the steps between them have a gap."""
     frames = list(kind.frames)
-    if not is_mostly_axial(kind) or any(frame.position_mm is None for frame in frames):
+    if not is_mostly_axial(kind.example) or any(frame.position_mm is None for frame in frames):
         return [frames]
     cosines = kind.example.orientation or ()
     normal = np.cross(cosines[:3], cosines[3:])

@@ -47,10 +47,7 @@ def evaluations(findings: StudyFindings) -> ContainerContentItem:
 
 def _numbering(numbering: Numbering) -> ContentItem:
     """Whether the levels can be trusted: a wrong level is the worst error that this software can make."""
-    value = "NUMB_AMBIGUOUS" if numbering.ambiguous else "NUMB_CLEAR"
-    if numbering.method == "none":
-        value = "NUMB_NONE"
-    item = code_item(table.OWN_EVALUATIONS["NUMBERING"].code, table.OWN_EVALUATIONS[value].code, CONTAINS)
+    item = code_item(table.OWN_EVALUATIONS["NUMBERING"].code, codes.numbering_code(numbering), CONTAINS)
     return nested(item, [comment(f"{numbering.method.replace('_', ' ')}: {numbering.note}", HAS_PROPERTIES)])
 
 

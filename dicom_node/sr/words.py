@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from inference.anatomy import Region
-from inference.findings import Absent, Assessment, Finding, Measurement, NotAssessed, Present, Question
+from inference.findings import (
+    Absent,
+    Assessment,
+    Calibration,
+    Finding,
+    Grade,
+    Measurement,
+    NotAssessed,
+    Present,
+    Question,
+)
 
 QUESTION_WORDS: dict[Question, str] = {
     Question.COMPRESSION_FRACTURE: "vertebral compression fracture",
@@ -30,6 +40,7 @@ GRADE_WORDS: dict[str, str] = {
     "pfirrmann": "Pfirrmann",
     "canal_narrowing": "narrowing",
     "meyerding": "Meyerding",
+    "modic": "type",
     "sac_narrowing": "narrowing",
 }
 """Scales whose value says nothing without their name."""
@@ -59,7 +70,7 @@ def statement(finding: Finding) -> str:
 
 def label(finding: Finding) -> str:
     """What is drawn beside the arrow: level, finding, grades and the main number."""
-    parts = [short_words(finding), *(_grade_words(g.scale, g.value) for g in finding.grades)]
+    parts = [short_words(finding), *(_grade_words(g) for g in finding.grades)]
     if (loss := finding.measurement("height_loss")) is not None:
         parts.append(f"height loss {loss.value:g} %")
     if (slip := finding.measurement("slip_percent")) is not None:
@@ -94,5 +105,6 @@ def place_words(finding: Finding) -> str:
     return " ".join(words)
 
 
-def _grade_words(scale: str, value: str) -> str:
-    return f"{GRADE_WORDS[scale]} {value}" if scale in GRADE_WORDS else value
+def _grade_words(grade: Grade) -> str:
+    words = f"{GRADE_WORDS[grade.scale]} {grade.value}" if grade.scale in GRADE_WORDS else grade.value
+    return f"{words} (not calibrated)" if grade.calibration is Calibration.NONE else words

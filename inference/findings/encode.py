@@ -155,8 +155,8 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
         "question": finding.question.value,
         "site": _site_to_json(finding.site),
         **_assessment_to_json(finding.assessment),
-        "grade": {"scale": finding.grades[0].scale, "value": finding.grades[0].value} if finding.grades else None,
-        "further_grades": [{"scale": g.scale, "value": g.value} for g in finding.grades[1:]],
+        "grade": _grade_to_json(finding.grades[0]) if finding.grades else None,
+        "further_grades": [_grade_to_json(g) for g in finding.grades[1:]],
         "probability": finding.probability,
         "calibration": finding.calibration.value,
         "operating_point": finding.operating_point,
@@ -168,6 +168,17 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
         "model": finding.model,
         "note": finding.note,
     }
+
+
+def _grade_to_json(grade: Grade) -> dict[str, str]:
+    """``calibration`` only where the grade has its own, so that what has none keeps its bytes."""
+    values = {"scale": grade.scale, "value": grade.value}
+    return values | ({"calibration": grade.calibration.value} if grade.calibration else {})
+
+
+def _grade_from_json(values: dict[str, Any]) -> Grade:
+    own = Calibration(values["calibration"]) if "calibration" in values else None
+    return Grade(scale=values["scale"], value=values["value"], calibration=own)
 
 
 def _site_to_json(site: Site) -> dict[str, str | None]:
@@ -189,7 +200,7 @@ def _finding_from_json(values: dict[str, Any]) -> Finding:
             region=Region(site["region"]) if "region" in site else None,
         ),
         assessment=_assessment_from_json(values),
-        grades=tuple(Grade(**g) for g in grades),
+        grades=tuple(map(_grade_from_json, grades)),
         probability=values["probability"],
         calibration=Calibration(values["calibration"]),
         operating_point=values["operating_point"],

@@ -91,6 +91,8 @@ class Grade:
     scale: str
     """``genant``, ``genant_shape`` ..."""
     value: str
+    calibration: Calibration | None = None
+    """Of the grade itself, where it is another one than that of the finding's probability."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Slip (models.md 3.6): the offset of the upper body's posterior-inferior corner against the lower body's posterior wall
 line, along the lower body's superior endplate, in millimetres and as a share of that endplate's depth (Meyerding 1932).
-The sacrum is not outlined, so that there is no slip of the lowest body on it.
+The sacrum is not outlined, so that there is no slip of the lowest body on it; where the canal runs below the disc is
+read there as at every disc (`inference.measure.canal_front`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 
 from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
-from inference.geometry import FloatArray
+from inference.geometry import FloatArray, MaskArray
 from inference.measure.canal import HALF_LEVEL_MM, canal_diameter
+from inference.measure.canal_front import canal_gap
 from inference.measure.canal_line import CanalLine
 from inference.measure.fracture import height_losses
 from inference.measure.grid import SagittalGrid
@@ -83,6 +85,8 @@ def measure_slips(
     measured: Mapping[int, MeasuredBody],
     walls: Mapping[int, Walls | Unmeasured],
     grid: SagittalGrid,
+    *,
+    canal: MaskArray,
 ) -> tuple[SlipReading, ...]:
     """The slip at every named disc, head to foot.
 
@@ -92,6 +96,7 @@ def measure_slips(
         measured: by segment.
         walls: by segment.
         grid: the canonical crop.
+        canal: its outline on the crop.
     """
     losses = height_losses(levels.vertebrae, measured)
     walls = {number: _straight(body, losses[number]) for number, body in walls.items()}
@@ -101,7 +106,9 @@ def measure_slips(
             continue
         disc = levels.discs[separator.disc]
         slip = NO_SACRUM if disc.below is Vertebra.S1 else _slip(walls.get(upper), walls.get(upper + 1), grid)
-        readings.append(SlipReading(level=disc, slip=slip))
+        above = walls.get(upper)
+        gap = canal_gap(above, separator, canal, grid) if isinstance(above, Walls) else None
+        readings.append(SlipReading(level=disc, slip=slip, canal_gap_percent=gap))
     return tuple(readings)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.geometry import FloatArray
+from inference.errors import ReasonCode
+from inference.geometry import FloatArray, Volume
 from inference.measure.confidence import outline_confidence
 
 LARGEST_FALL = 0.08
@@ -33,18 +34,42 @@ def slice_confidences(probabilities: NDArray[Any]) -> FloatArray:
     return np.where(areas >= LEAST_AREA * np.median(areas), confidences, 0.0)
 
 
-def without_lateral(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same, background alone on the slices before the first and after the last one that shows the spine.
+def spine_slices(probabilities: NDArray[Any]) -> range:
+    """From the first to the last slice that shows the spine.
 
     Args:
         probabilities: (class, slice, row, column), class 0 being background.
     """
     confidences = slice_confidences(probabilities)
     sure = np.flatnonzero(confidences >= confidences.max() - LARGEST_FALL)
-    first, last = int(sure[0]), int(sure[-1])
-    if last - first + 1 == len(confidences):
+    return range(int(sure[0]), int(sure[-1]) + 1)
+
+
+def without_lateral(probabilities: NDArray[np.float32], shown: range) -> NDArray[np.float32]:
+    """The same, background alone on all but the shown slices; the same object where all are shown.
+
+    Args:
+        probabilities: (class, slice, row, column), class 0 being background.
+        shown: the slices that show the spine.
+    """
+    if len(shown) == probabilities.shape[1]:
         return probabilities
     kept = np.zeros_like(probabilities)
     kept[0] = 1.0
-    kept[:, first : last + 1] = probabilities[:, first : last + 1]
+    kept[:, shown.start : shown.stop] = probabilities[:, shown.start : shown.stop]
     return kept
+
+
+def lateral_warnings(volume: Volume, shown: range) -> tuple[tuple[ReasonCode, str], ...]:
+    """A warning that says which slices of a sagittal series were left out; empty where none was."""
+    count = volume.shape[0]
+    if len(shown) == count:
+        return ()
+    side = "left" if volume.directions[0, 0] < 0 else "right"
+    left_out = [(1, shown.start), (shown.stop + 1, count)]
+    ranges = [str(low) if low == high else f"{low} to {high}" for low, high in left_out if low <= high]
+    sentence = (
+        f"{count - len(shown)} of {count} slices were not read ({' and '.join(ranges)}, counted from the patient's "
+        f"{side}), because the outlines on them are too unsure to show the spine."
+    )
+    return ((ReasonCode.LATERAL_SLICES, sentence),)

@@ -92,7 +92,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any], lowest: Vertebra 
         canal_levels=_canal_levels(grid, cropped[CANAL], bodies.separators, levels, line),
         midsagittal_slice=_midsagittal(line, grid),
         size=size,
-        slips=measure_slips(levels, bodies.separators, single, walls, grid),
+        slips=measure_slips(levels, bodies.separators, single, walls, grid, canal=canal),
         walls=measure_walls(levels, single, walls, Canal(probability=cropped[CANAL], line=line, grid=grid)),
         foramina=measure_foramina(
             Stack(probabilities=cropped, owners=owners, line=line, grid=grid), levels, bodies.separators, volume

@@ -136,6 +136,9 @@ class SlipReading:
 
     level: Disc
     slip: Slip | Unmeasured
+    canal_gap_percent: float | None = None
+    """How far the upper body's corner stands before the canal's front below the disc
+    (`inference.measure.canal_front`); no slip by itself. None where not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.canal_line import CanalLine
-from inference.measure.grid import parts_of
+from inference.measure.fused_discs import STACKED, disc_parts
 
 USUAL_PITCH_MM = 33.0
 """Distance from disc to disc where too few discs tell it: mean body and disc of T12..L5 (models.md 2.3)."""
 FRAGMENT_PITCH = 0.5
-"""Parts nearer than this share of the pitch are one structure (models.md 3.5, from SPINEPS)."""
+"""Parts nearer than this share of the pitch are one structure (models.md 3.5, from SPINEPS), unless stacked."""
+LEAST_APART = 0.25
+"""Parts that lie over each other are two discs if they are this share of the pitch apart: the halves of one disc that a
+dark line splits are nearer."""
 MINIMUM_DISC_SHARE = 0.15
 """A disc smaller than this share of the median one is an island of noise, unless the field of view cuts it."""
 SMALLEST_ISLAND_MM3 = 30.0
@@ -66,11 +69,11 @@ def label_discs(
 
     Fragments of one disc are joined by their place along the canal; islands far from every disc stay 0.
     """
-    part_of, count = parts_of(disc)
+    part_of, count = disc_parts(disc, spacing_mm)
     voxels = np.argwhere(disc)
     volumes = np.asarray(np.bincount(part_of, minlength=count) * np.prod(spacing_mm), dtype=np.float64)
     arcs = _mean_by(part_of, line.arc_mm[voxels[:, 1], voxels[:, 2]], count)
-    group_of_part = _groups(arcs, volumes)
+    group_of_part = _groups(arcs, volumes, _Footprints.of(voxels, part_of, count))
     groups = group_of_part[part_of]
     edges = _touches_edge(voxels, disc.shape)
     numbers = np.zeros(int(groups.max(initial=0)) + 1, dtype=np.int16)
@@ -90,7 +93,24 @@ def label_discs(
     return labels, planes
 
 
-def _groups(arcs: FloatArray, volumes: FloatArray) -> NDArray[np.int64]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Footprints:
+    """Where each part lies seen along the rows, the direction from head to foot: its (slice, column) cells."""
+
+    cells: tuple[frozenset[int], ...]
+
+    @classmethod
+    def of(cls, voxels: NDArray[np.int64], part_of: NDArray[np.int64], count: int) -> _Footprints:
+        place = voxels[:, 0] * (voxels[:, 2].max(initial=0) + 1) + voxels[:, 2]
+        return cls(cells=tuple(frozenset(place[part_of == part].tolist()) for part in range(count)))
+
+    def are_stacked(self, part: int, others: list[int]) -> bool:
+        """Whether a part lies over or under others, instead of beside them."""
+        one, many = self.cells[part], frozenset().union(*(self.cells[other] for other in others))
+        return len(one & many) > STACKED * min(len(one), len(many))
+
+
+def _groups(arcs: FloatArray, volumes: FloatArray, footprints: _Footprints) -> NDArray[np.int64]:
     """For each part the number of its disc (1.. head to foot, 0 for none)."""
     group = np.zeros(len(arcs), dtype=np.int64)
     if not len(arcs):
@@ -103,14 +123,13 @@ def _groups(arcs: FloatArray, volumes: FloatArray) -> NDArray[np.int64]:
     )
     centres: list[list[int]] = []
     medium = np.flatnonzero(volumes >= 0.1 * np.median(volumes[large]))
-    for part in medium[np.argsort(arcs[medium], kind="stable")]:
-        if (
-            centres
-            and arcs[part] - np.average(arcs[centres[-1]], weights=volumes[centres[-1]]) < FRAGMENT_PITCH * pitch
-        ):
-            centres[-1].append(int(part))
+    for part in medium[np.argsort(arcs[medium], kind="stable")].tolist():
+        gap = arcs[part] - np.average(arcs[centres[-1]], weights=volumes[centres[-1]]) if centres else np.inf
+        is_near = gap < FRAGMENT_PITCH * pitch
+        if is_near and (gap < LEAST_APART * pitch or not footprints.are_stacked(part, centres[-1])):
+            centres[-1].append(part)
         else:
-            centres.append([int(part)])
+            centres.append([part])
     middle = np.array([np.average(arcs[parts], weights=volumes[parts]) for parts in centres])
     distance = np.abs(arcs[:, None] - middle[None, :])
     nearest = distance.argmin(axis=1)

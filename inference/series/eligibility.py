@@ -76,6 +76,8 @@ class StudyPlan:
     """Series Instance UID by detector name; a detector without a series is not in it."""
     beside: Mapping[str, Mapping[SeriesRole, str]]
     """What each of these detectors looks at besides, by role."""
+    parts: Mapping[str, tuple[str, ...]]
+    """Series Instance UIDs of what each of them reads together with the chosen series: other parts of the spine."""
     names_from: Mapping[str, str]
     """Series Instance UID of what each detector may name its levels by; a detector without one is not in it."""
     left_out: Mapping[str, str]
@@ -83,8 +85,15 @@ class StudyPlan:
 
     def read_by(self, detector: str) -> frozenset[str]:
         """Series Instance UIDs that a detector looks at."""
-        chosen = [self.chosen[detector]] if detector in self.chosen else []
-        return frozenset([*chosen, *self.beside.get(detector, {}).values()])
+        return frozenset([*self.together(detector), *self.beside.get(detector, {}).values()])
+
+    def together(self, detector: str) -> tuple[str, ...]:
+        """Series Instance UIDs that a detector answers from: the chosen one, and those of other parts of the spine."""
+        return (self.chosen[detector], *self.parts[detector]) if detector in self.chosen else ()
+
+    def looked_at(self, detector: str) -> tuple[tuple[str, ...], Mapping[SeriesRole, str], str | None]:
+        """All series that a detector's answer hangs on: those it answers from, those beside, and the one for names."""
+        return self.together(detector), self.beside.get(detector, {}), self.names_from.get(detector)
 
     def refusal(self, question: Question) -> Reason:
         """Why the study gives no answer to a question: the reason of the series that came closest to one."""
@@ -190,6 +199,7 @@ def plan_study(series: Sequence[SeriesFacts], readers: Sequence[Reads]) -> Study
         entries=entries,
         chosen=choice.chosen,
         beside=choice.beside,
+        parts=choice.parts,
         left_out=choice.left_out,
         names_from=dict(_names_from(series, readers, choice.chosen)),
     )

@@ -42,6 +42,9 @@ class SeriesFacts:
     plane: Plane
     spacing_mm: tuple[float, float, float] | None
     """Between (slices, rows, columns); slices by positions; the slice value is 0 for a one-slice series."""
+    heights_mm: tuple[tuple[float, float], ...] = ()
+    """Of each stack of axial MR, between which heights (z of LPS) the middles of its slices lie, half a slice step
+    added at both ends: which part of the spine it shows."""
     image_type: tuple[str, ...] = ()
     repetition_time_ms: float | None = None
     echo_time_ms: float | None = None

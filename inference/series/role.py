@@ -30,7 +30,7 @@ class SeriesRole(StrEnum):
     MR_AXIAL_T2 = "mr_axial_t2"
     MR_AXIAL_OTHER = "mr_axial_other"
     MR_OTHER = "mr_other"
-    """Coronal, oblique, or of unknown plane."""
+    """Coronal, of unknown plane, or oblique and not nearer to axial than to sagittal and coronal."""
     CT_AXIAL = "ct_axial"
     CT_OTHER = "ct_other"
     """Not axial: sagittal or coronal reformats, unknown plane."""
@@ -197,8 +197,10 @@ def role_of(facts: SeriesFacts) -> SeriesRole:
 
 def _image_role(facts: SeriesFacts) -> SeriesRole:
     if facts.modality == "MR":
-        role = MR_ROLES.get((facts.plane, contrast_of(facts)))
-        return role or OTHER_MR_ROLES.get(facts.plane, SeriesRole.MR_OTHER)
+        # Slices along L5-S1 are often oblique, and nearer to axial than to any other plane: only those have heights.
+        plane = Plane.AXIAL if facts.plane is Plane.OBLIQUE and facts.heights_mm else facts.plane
+        role = MR_ROLES.get((plane, contrast_of(facts)))
+        return role or OTHER_MR_ROLES.get(plane, SeriesRole.MR_OTHER)
     if facts.modality == "CT":
         return SeriesRole.CT_AXIAL if facts.plane is Plane.AXIAL else SeriesRole.CT_OTHER
     if facts.modality in FLUOROSCOPY:

@@ -31,7 +31,12 @@ def command(
     if not dicom_dir.exists():
         raise UsageRefusal(f"There is no folder or file {dicom_dir}.")
     console = Console(stderr=True)
-    context = RunContext(created=datetime.now(UTC), ae_title=settings.ae_title, config_digest=config_digest(settings))
+    context = RunContext(
+        created=datetime.now(UTC),
+        ae_title=settings.ae_title,
+        config_digest=config_digest(settings),
+        presentation_states=settings.presentation_states,
+    )
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -66,7 +71,7 @@ def _write_into(folder: Path) -> Write:
 
 def _print(console: Console, run: StudyRun, out: Path, pictures: Sequence[Path]) -> None:
     console.print(findings_table(run.findings))
-    for sentence in [*run.not_segmented, *(f"{file.path}: {file.reason}" for file in run.rejected)]:
+    for sentence in [*run.not_encoded, *(f"{file.path}: {file.reason}" for file in run.rejected)]:
         console.print(f"Note: {sentence}", markup=False)
     names = ["findings.json", *(item.name for item in run.objects), *(str(path.relative_to(out)) for path in pictures)]
     console.print(f"{run.seconds:.1f} s; in {out}: {', '.join(names)}", markup=False)

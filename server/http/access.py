@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 from dbos import DBOSClient
 from fastapi import Depends, Query, Request
 
+from server.auth.guard import Guard
+from server.auth.roles import Principal
 from server.compose import Node
 
 
@@ -20,7 +22,20 @@ def _client(request: Request) -> DBOSClient:
     return client
 
 
+def _guard(request: Request) -> Guard:
+    guard: Guard = request.app.state.guard
+    return guard
+
+
+def _principal(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
 TheNode: TypeAlias = Annotated[Node, Depends(_node)]
 TheClient: TypeAlias = Annotated[DBOSClient, Depends(_client)]
+TheGuard: TypeAlias = Annotated[Guard, Depends(_guard)]
+ThePrincipal: TypeAlias = Annotated[Principal, Depends(_principal)]
+"""Who asks, as the gate established it."""
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
 Offset: TypeAlias = Annotated[int, Query(ge=0, description="Leave out so many at the beginning.")]

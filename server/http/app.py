@@ -10,11 +10,19 @@ from fastapi.responses import HTMLResponse
 from dicom_node.dicomweb.archive import open_archive
 from dicom_node.dicomweb.intake import IntakeLimits
 from server import __version__
+from server.auth.gate import Gate
+from server.auth.guard import Guard
+from server.auth.oidc import Provider
+from server.auth.pages import page_headers
+from server.auth.setup import guard_rules, oidc_rules
 from server.compose import Node, inbox_rules
 from server.database import reading
-from server.http import dicomweb, health, models, overlay, page, problems, studies, work, worklist
+from server.http import audit, dicomweb, fhir, health, login, models, overlay, page, problems, studies, work, worklist
 from server.http.pages import add_pages
 from server.work_queue import make_client
+
+BODY_LIMIT_BYTES = 1024**2
+"""Of a request to these parts; none of them takes more than a form or a small document."""
 
 
 def create(node: Node) -> FastAPI:
@@ -36,13 +44,18 @@ def create(node: Node) -> FastAPI:
         rules=inbox_rules(node.settings),
         limits=IntakeLimits(request_bytes=int(node.settings.stow_max_gib * 1024**3)),
     )
+    application.state.guard = Guard(node.engine, guard_rules(node.settings))
+    rules = oidc_rules(node.settings)
+    application.state.provider = None if rules is None else Provider(rules)
+    application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
-    for part in (health, studies, overlay, worklist, work, models, dicomweb):
-        application.include_router(part.router)
+    for part in (health, login, studies, overlay, fhir, worklist, work, models, audit):
+        application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
+    application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
-    def docs() -> str:
-        return page.render(application.openapi())
+    def docs() -> HTMLResponse:
+        return HTMLResponse(page.render(application.openapi()), headers=page_headers(page.STYLE))
 
     add_pages(application, node)
     return application

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from server.database import reading
 from server.http.access import TheNode
+from server.http.unchanged import headers_of, is_matched
 from server.overlay_source import Selection, overlay_source
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
@@ -17,6 +18,7 @@ Uid: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]+(\.[0-9]+)*$", max
 @router.get(
     "/{study_instance_uid}/overlay",
     summary="Findings and outlines to draw over the images, in pixels and in LPS millimetres.",
+    response_class=Response,
     responses={304: {"description": "Nothing changed since the ETag in If-None-Match."}},
 )
 def overlay(
@@ -36,17 +38,7 @@ def overlay(
     selection = Selection(series=series, instance=instance, with_structures=structures)
     with reading(node.engine) as connection:
         source = overlay_source(connection, node.spool, study_instance_uid, revision, selection)
-    headers = {
-        "ETag": f'"{source.digest}"',
-        "Cache-Control": "private, no-cache",
-        "X-Spine-Revision": str(source.revision),
-    }
+    headers = headers_of(source.digest, source.revision)
     if is_matched(if_none_match, source.digest):
         return Response(status_code=304, headers=headers)
     return Response(source.encode(), media_type="application/json", headers=headers)
-
-
-def is_matched(if_none_match: str | None, digest: str) -> bool:
-    """Whether a client has the answer of that digest already (RFC 9110 13.1.2, weak comparison)."""
-    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
-    return "*" in tags or f'"{digest}"' in tags

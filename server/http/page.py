@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.provenance import RESEARCH_USE
 
-_STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}code{font-size:.95em}"
+STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}code{font-size:.95em}"
 
 
 def render(document: dict[str, Any]) -> str:
@@ -21,7 +21,7 @@ def render(document: dict[str, Any]) -> str:
     ]
     title = escape(document["info"]["title"])
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f"<h1>{title} {escape(document['info']['version'])}</h1><p><strong>{escape(RESEARCH_USE)}</strong></p>"
         f'<p>Machine-readable: <a href="/api/openapi.json">OpenAPI document</a>. Errors are RFC 9457 problem+json.</p>'
         f"{''.join(rows)}</html>"

@@ -25,7 +25,7 @@ def problem(status: HTTPStatus, detail: str) -> JSONResponse:
 
 
 def add_handlers(application: FastAPI) -> None:
-    """Answer every error as a problem."""
+    """Answer every error as a problem; what none of these answers, the gate does, with :func:`unexpected`."""
     application.add_exception_handler(HTTPException, _http)
     application.add_exception_handler(RequestValidationError, _invalid)
     application.add_exception_handler(NotThere, _not_there)
@@ -33,7 +33,6 @@ def add_handlers(application: FastAPI) -> None:
     application.add_exception_handler(Refusal, _refused)
     application.add_exception_handler(Failure, _failed)
     application.add_exception_handler(SQLAlchemyError, _database)
-    application.add_exception_handler(Exception, _unexpected)
 
 
 def _http(_request: Request, error: Exception) -> JSONResponse:
@@ -64,10 +63,16 @@ def _failed(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _database(_request: Request, error: Exception) -> JSONResponse:
+    return no_database(error)
+
+
+def no_database(error: Exception) -> JSONResponse:
+    """The database failed us: 503, and its place in the log."""
     fault("http_database_fault", error)
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again later.")
 
 
-def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+def unexpected(error: Exception) -> JSONResponse:
+    """A fault of ours: 500, and its place in the log."""
     fault("http_fault", error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An unexpected fault on our side; the log has its place.")

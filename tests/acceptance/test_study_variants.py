@@ -20,10 +20,11 @@ from dicom_node.sr.checklist import violations, walk
 from inference.errors import ReasonCode
 from inference.findings import FIVE_QUESTIONS, NotAssessed, Present, Question
 from inference.findings.encode import decode
+from inference.measure.levels import NAMED_METHOD
 from models.registry import DetectorSettings, load_detectors
 from server.study_run import RunContext, run_study
 from training.phantom import Contrast, Fracture, PhantomParameters, generate_spine
-from training.phantom.axial import AxialStack, cut_axial
+from training.phantom.axial import AxialStack, cut_axial, stack_along
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -59,24 +60,37 @@ def series():
 
 
 @pytest.fixture(scope="module")
-def axial():
-    phantom = generate_spine(replace(PATIENT, slices=28, slice_spacing_mm=1.0, subslices=1))
-    x, y, z = np.mean([disc.centre_lps_mm for disc in phantom.truth.discs[-4:]], axis=0)
-    stack = AxialStack(centre_mm=(x, y + 15, z), slices=28)
-    return grid_plan(cut_axial(phantom, stack)[0], stack.affine, study="variants", series="axial", number=9)
+def fine():
+    return generate_spine(replace(PATIENT, slices=40, slice_spacing_mm=1.0, subslices=1))
+
+
+@pytest.fixture(scope="module")
+def axial(fine):
+    x, y, z = np.mean([disc.centre_lps_mm for disc in fine.truth.discs[-4:]], axis=0)
+    return axial_plan(fine, AxialStack(centre_mm=(x, y + 15, z), slices=28), "axial", 9)
+
+
+def axial_plan(fine, stack, name, number, attributes=None):
+    shown = {**T2_TSE, **(attributes or {})}
+    voxels, _ = cut_axial(fine, stack)
+    return grid_plan(voxels, stack.affine, study="variants", series=name, number=number, attributes=shown)
 
 
 @pytest.fixture
 def read(detectors, tmp_path):
-    """Write the series, read the study and give back what findings.json holds; the SR is sound and says the same."""
+    """Write the series, read the study and give back what findings.json holds; the SR is sound and says the same.
 
-    def read_study_of(*plans):
-        for number, plan in enumerate(plans):
+    What is `set_aside` belongs to one of the series and is no source of the SR.
+    """
+
+    def read_study_of(*plans, set_aside=()):
+        for number, plan in enumerate((*plans, *set_aside)):
             write_series(tmp_path / f"in{number}", plan)
         files = {}
         folders = [tmp_path / f"in{number}" for number in range(len(plans))]
+        others = [tmp_path / f"in{len(plans) + number}" for number in range(len(set_aside))]
         context = RunContext(created=datetime(2026, 1, 2, tzinfo=UTC))
-        run_study(folders, detectors, files.__setitem__, context, lambda _doing, _share: None)
+        run_study([*folders, *others], detectors, files.__setitem__, context, lambda _doing, _share: None)
         findings = decode(files["findings.json"])
         report = dcmread(BytesIO(files["sr.dcm"]))
         headers = [dcmread(path, stop_before_pixels=True) for folder in folders for path in folder.iterdir()]
@@ -248,3 +262,54 @@ def test_four_slices_are_read_with_a_warning_and_no_stenosis_is_called_on_them(r
     assert narrow.assessment.reason is ReasonCode.UNCERTAIN
     assert "do not show whether they run through the sac's middle" in narrow.assessment.sentence
     assert narrow.measurement("canal_ap_diameter") is not None
+
+
+def test_slices_beside_the_spine_are_said_not_to_be_read(read, series):
+    wide = series("T2 wide", slices=27, slice_spacing_mm=4.0, subslices=2)
+    findings = read(wide)
+    assert use(findings, wide).used_by == (GRADER, SEGMENTER)
+    (sentence,) = [sentence for code, sentence in use(findings, wide).warnings if code is ReasonCode.LATERAL_SLICES]
+    assert "of 27 slices were not read (1 to " in sentence
+    assert present(findings, Question.COMPRESSION_FRACTURE) == {FRACTURED}
+
+
+def test_three_axial_series_of_one_disc_each_are_read_as_one_and_of_a_repeated_one_the_later(read, series, fine):
+    levels = (NARROW, "L4-L5", "L5-S1")
+    plans = {
+        level: axial_plan(fine, stack_along(fine, level), f"axial {level}", 20 + number, LATER)
+        for number, level in enumerate(levels)
+    }
+    moved = axial_plan(fine, stack_along(fine, "L4-L5"), "axial L4-L5 moved", 19, MORNING)
+    t2 = series("T2")
+    findings = read(t2, moved, *plans.values())
+    sacs = {f.site.level: f for f in findings.of(Question.STENOSIS) if f.measurement("dural_sac_area")}
+    assert set(sacs) == set(levels)
+    for level, plan in plans.items():
+        assert use(findings, plan).used_by == (SAC,)
+        outline = next(e for e in sacs[level].evidence if len(e.geometry.points) > 4)
+        assert outline.source.sop_instance_uid in {plan.sop_instance_uid(n) for n in range(len(plan.voxels))}, level
+    assert f"{plans['L4-L5'].series_instance_uid} was taken, as it was acquired later" in not_chosen(findings, moved)
+    assert present(findings, Question.STENOSIS) == {NARROW}
+
+
+def test_levels_that_do_not_show_the_sacrum_are_named_by_the_sagittal_slices_of_a_three_plane_localizer(
+    read, series, fine
+):
+    whole = series("T2")
+    lowest = fine.truth.vertebra("L5").centre_lps_mm[2]
+    end = int((whole.position_mm[2] - lowest) / PATIENT.spacing_mm)
+    cut = replace(whole, voxels=np.ascontiguousarray(whole.voxels[:, :end]))
+    coarse = {"rows": PATIENT.rows // 2, "columns": PATIENT.columns // 2, "spacing_mm": 2 * PATIENT.spacing_mm}
+    kind = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    sagittal = series("sagittal scout", "T2", kind, slices=3, slice_spacing_mm=8.0, **coarse)
+    kind["SeriesInstanceUID"] = sagittal.series_instance_uid
+    middle = fine.voxels.shape[2] // 2
+    turned = np.ascontiguousarray(fine.voxels[:, :, middle - 1 : middle + 2].transpose(2, 1, 0))
+    affine = fine.affine[:, [2, 1, 0, 3]].copy()
+    coronal = grid_plan(turned, affine, study="variants", series="coronal scout", attributes={**T2_TSE, **kind})
+    axial = axial_plan(fine, replace(stack_along(fine, "L3-L4", slices=3), tilt_deg=0.0), "axial scout", 8, kind)
+    findings = read(cut, sagittal, set_aside=(coronal, axial))
+    assert findings.numbering.method == NAMED_METHOD
+    assert not findings.numbering.ambiguous, findings.numbering.note
+    assert use(findings, sagittal).used_by == (SEGMENTER,)
+    assert present(findings, Question.COMPRESSION_FRACTURE) == {FRACTURED}

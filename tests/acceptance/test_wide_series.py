@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inference.errors import ReasonCode
 from inference.measure.grid import VERTEBRA
 from inference.measure.reading import HeightLoss
 from inference.spine_findings import FracturePolicy
@@ -34,6 +35,9 @@ def test_what_lies_beside_the_spine_changes_nothing(contrast, order):
     outlined = np.logical_or.reduce([v.mask for v in reading.vertebrae])
     far = np.abs(np.arange(SLICES) - (SLICES - 1) / 2) * STEP_MM > 40.0
     assert not outlined[far].any()
+    ((_, sentence),) = [warning for warning in reading.warnings if warning[0] is ReasonCode.LATERAL_SLICES]
+    read = outlined.any(axis=(1, 2)).nonzero()[0]
+    assert f"of {SLICES} slices were not read (1 to {read[0]} and {read[-1] + 2} to {SLICES}, counted" in sentence
     truth = phantom.labels[::order] == VERTEBRA
     both = (outlined & truth)[~far].sum()
     assert 2 * both / (outlined.sum() + truth[~far].sum()) > 0.85

@@ -59,7 +59,8 @@ class Node:
         words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         with running([sys.executable, "-m", "server.cli", role, *words], log=node.log):
             if role in {"serve", "web"}:
-                wait_until(node.is_ready, timeout_s=NODE_START_TIMEOUT_S, what=f"the node ({node.log})")
+                is_up = node.is_ready if role == "serve" else node.answers
+                wait_until(is_up, timeout_s=NODE_START_TIMEOUT_S, what=f"the node ({node.log})")
             yield node
 
     @property
@@ -69,8 +70,12 @@ class Node:
 
     def is_ready(self) -> bool:
         """Whether ``/readyz`` answers 200."""
+        return self.answers("/readyz")
+
+    def answers(self, path: str = "/healthz") -> bool:
+        """Whether a path is answered with 200."""
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == httpx.codes.OK
+            return httpx.get(f"{self.url}{path}", timeout=5).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
 

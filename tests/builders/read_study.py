@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -13,13 +13,13 @@ from sqlalchemy import insert
 
 from builders.dicom import SeriesPlan, slice_dataset
 from builders.findings import CREATED, context_of
-from dicom_node.derived import to_bytes
+from dicom_node.derived import from_bytes, to_bytes
 from dicom_node.results import ResultRecord, record_results
 from dicom_node.seg import encode_segmentation
 from dicom_node.sr import encode_report
 from dicom_node.tables import instances, studies
 from inference.findings import StudyFindings
-from inference.findings.encode import encode
+from inference.findings.encode import decode, encode
 from inference.segmentation import Segmentation
 from server.compose import Node
 from server.tables import runs
@@ -53,14 +53,27 @@ def keep_read_study(
     revision: int = 1,
 ) -> ReadStudy:
     """Write everything of one revision: the instances, findings.json, the SR and a SEG of each segmentation."""
-    study = findings.study_instance_uid
-    context = context_of(study, revision=revision)
+    context = context_of(findings.study_instance_uid, revision=revision)
     report = encode_report(findings, sources=headers, context=context)
-    made = [("sr", report)] + [
-        ("seg", encode_segmentation(s, sources=headers[s.series_instance_uid], context=context)) for s in segmentations
-    ]
+    made = [("sr", to_bytes(report))]
+    for segmentation in segmentations:
+        sources = headers[segmentation.series_instance_uid]
+        made.append(("seg", to_bytes(encode_segmentation(segmentation, sources=sources, context=context))))
+    keep_results(node, headers, encode(findings), made, revision=revision)
+    return ReadStudy(findings=findings, headers=headers, report=report)
+
+
+def keep_results(
+    node: Node,
+    headers: Mapping[str, Sequence[Dataset]],
+    document: bytes,
+    objects: Sequence[tuple[str, bytes]],
+    *,
+    revision: int = 1,
+) -> None:
+    """Write findings.json and the objects, each with its role, of one revision; with the first also the instances."""
+    study = decode(document).study_instance_uid
     folder = f"results/{study}/r{revision}"
-    document = encode(findings)
     node.spool.write_result(f"{folder}/findings.json", document)
     with node.engine.begin() as connection:
         if revision == 1:
@@ -77,22 +90,24 @@ def keep_read_study(
                 findings_sha256=hashlib.sha256(document).hexdigest(),
             )
         )
-        for number, (role, dataset) in enumerate(made):
-            data = to_bytes(dataset)
+        for number, (role, data) in enumerate(objects):
             path = f"{folder}/{role}-{number}.dcm"
             node.spool.write_result(path, data)
-            record = ResultRecord(
-                sop_instance_uid=str(dataset.SOPInstanceUID),
-                study_instance_uid=study,
-                revision=revision,
-                role=role,
-                sop_class_uid=str(dataset.SOPClassUID),
-                series_instance_uid=str(dataset.SeriesInstanceUID),
-                path=path,
-                sha256=hashlib.sha256(data).hexdigest(),
-            )
-            record_results(connection, [record], 0.0)
-    return ReadStudy(findings=findings, headers=headers, report=report)
+            record_results(connection, [_record(study, revision, role, path, data)], 0.0)
+
+
+def _record(study: str, revision: int, role: str, path: str, data: bytes) -> ResultRecord:
+    dataset = from_bytes(data)
+    return ResultRecord(
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        study_instance_uid=study,
+        revision=revision,
+        role=role,
+        sop_class_uid=str(dataset.SOPClassUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
 
 
 def _insert_instances(node, connection, study, headers) -> None:

@@ -1,146 +1,74 @@
-"""The HTTP application on a real socket, over a node with its own database and spool, filled by its own inbox."""
+"""The web process's application behind a real socket, and identities to ask it with."""
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import httpx
 import uvicorn
-from dicomweb_client.api import DICOMwebClient
-from pydicom import dcmread
 
-from builders.peers import LOOPBACK
-from builders.receiving import NO_WATERMARK
-from dicom_node.file_meta import decode_file_meta
-from dicom_node.inbox import Inbox, ReceiverMetrics, StoreRequest
-from dicom_node.recorder import Recorder
-from dicom_node.results import ResultRecord, record_results
-from dicom_node.verdicts import Verdict
-from server.compose import Node, open_node
+from server.auth.asked import COOKIE_PLAIN
+from server.auth.keys import create_key
+from server.auth.roles import Method, Permission, Role, person
+from server.auth.sessions import SessionRules, open_session
+from server.auth.users import add_user
+from server.compose import Node
 from server.http.app import create
-from server.settings import Settings
+from server.web import server_config
 
-DICOM_JSON = {"Accept": "application/dicom+json"}
-OCTETS = {"Accept": 'multipart/related; type="application/octet-stream"'}
-OHIF_FRAMES = {"Accept": "multipart/related; type=application/octet-stream; transfer-syntax=*"}
-DICOM = {"Accept": 'multipart/related; type="application/dicom"'}
-DICOM_AS_STORED = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+PASSWORD = "correct horse battery"  # noqa: S105 - of users that live for one test
+RULES = SessionRules(idle_s=1800.0, lifetime_s=43_200.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Web:
-    """A running application."""
+@contextmanager
+def serving(node: Node) -> Iterator[str]:
+    """Serve as ``spine-node web`` does, on a free port of loopback; gives the base URL."""
+    application = create(node)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(server_config(application, node.settings))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    yield f"{'https' if node.settings.http_tls_certificate else 'http'}://localhost:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+    listener.close()
+    application.state.dicomweb.door.close()
+    application.state.client.destroy()
 
-    node: Node
-    port: int
 
-    @property
-    def url(self) -> str:
-        """Base URL of DICOMweb."""
-        return f"http://{LOOPBACK}:{self.port}/dicom-web"
+def add_person(node: Node, name: str, role: Role = Role.VIEWER) -> None:
+    """A local user with PASSWORD."""
+    with node.engine.begin() as connection:
+        add_user(connection, name=name, display_name=name.title(), role=role, password=PASSWORD)
 
-    @property
-    def client(self) -> DICOMwebClient:
-        """A dicomweb-client."""
-        return DICOMwebClient(self.url)
 
-    def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> httpx.Response:
-        """A request; JSON is accepted where nothing else is said."""
-        return httpx.request(method, f"{self.url}{path}", headers=headers or DICOM_JSON, timeout=60)
+def session_of(node: Node, role: Role, *, subject: str = "sub@idp.example") -> dict[str, str]:
+    """Headers of somebody whom the identity provider signed in: no password has to be hashed."""
+    with node.engine.begin() as connection:
+        token = open_session(connection, person(subject, "Somebody", role, Method.OIDC), rules=RULES)
+    return {"Cookie": f"{COOKIE_PLAIN}={token}"}
 
-    def json(self, path: str) -> Any:
-        """JSON of a GET that is answered with 200."""
-        answer = self.get(path)
-        assert answer.status_code == httpx.codes.OK, answer.text
-        return answer.json()
+
+def key_of(node: Node, *permissions: Permission, lifetime_s: float | None = None) -> dict[str, str]:
+    """Headers of a machine with a key."""
+    with node.engine.begin() as connection:
+        _, key = create_key(connection, name="machine", permissions=permissions, lifetime_s=lifetime_s)
+    return {"Authorization": f"Bearer {key}"}
+
+
+def sign_in(client: httpx.Client, name: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
+    """Send the login form."""
+    return client.post("/login", data={"name": name, "password": password, "next": "/api/v1/me"}, headers=headers)
 
 
 @contextmanager
 def web_client(node: Node) -> Iterator[httpx.Client]:
-    """A client of the node's application, which listens on a free port of 127.0.0.1."""
-    application = create(node)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as made:
-        yield made
-    server.should_exit = True
-    thread.join(20)
-    listener.close()
-    application.state.client.destroy()
-
-
-@contextmanager
-def running_web(folder: Path, **settings: Any) -> Iterator[Web]:
-    """Serve a new node in a folder until the block ends."""
-    values = {"data_dir": folder, "http_port": 0, "disk_reserve_gib": 0.0, "disk_reserve_percent": 0.0} | settings
-    node = open_node(Settings(**values))
-    application = create(node)
-    listener = socket.create_server((LOOPBACK, 0))
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield Web(node=node, port=listener.getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listener.close()
-        application.state.dicomweb.door.close()
-        application.state.client.destroy()
-        node.engine.dispose()
-
-
-def take_in(node: Node, paths: Sequence[Path]) -> list[Verdict]:
-    """Take files in as the receiver does, through its inbox; the verdicts."""
-    recorder = Recorder(node.engine, deadline_s=15)
-    recorder.start()
-    metrics = ReceiverMetrics()
-    inbox = Inbox(node.spool, recorder, node.engine, rules=NO_WATERMARK, metrics=metrics, clock=time.time)
-    try:
-        return [_take(inbox, path) for path in paths]
-    finally:
-        recorder.stop(10)
-
-
-def _take(inbox: Inbox, path: Path) -> Verdict:
-    meta, offset = decode_file_meta(path)
-    request = StoreRequest(
-        sop_class_uid=meta.sop_class_uid,
-        sop_instance_uid=meta.sop_instance_uid,
-        transfer_syntax_uid=meta.transfer_syntax_uid,
-        negotiated_sop_class_uid=meta.sop_class_uid,
-        calling_ae_title="BUILDER",
-    )
-    arrival = inbox.begin(request)
-    arrival.write(memoryview(path.read_bytes())[offset:])
-    return arrival.finish()
-
-
-def keep_result(node: Node, path: Path, role: str, revision: int = 1) -> None:
-    """Keep a file as an object that the node made."""
-    dataset = dcmread(path, stop_before_pixels=True)
-    data = path.read_bytes()
-    relative = f"results/{role}-{revision}-{path.name}"
-    node.spool.write_result(relative, data)
-    record = ResultRecord(
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        study_instance_uid=str(dataset.StudyInstanceUID),
-        revision=revision,
-        role=role,
-        sop_class_uid=str(dataset.SOPClassUID),
-        series_instance_uid=str(dataset.SeriesInstanceUID),
-        path=relative,
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
-    with node.engine.begin() as connection:
-        record_results(connection, [record], time.time())
+    """A client of the node, which serves until it is done."""
+    with serving(node) as url, httpx.Client(base_url=url, timeout=60) as client:
+        yield client

@@ -16,10 +16,10 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 from requests import HTTPError
 
+from builders.archive import DICOM, DICOM_AS_STORED, DICOM_JSON, OCTETS, OHIF_FRAMES, Web, take_in
 from builders.dicom import SeriesPlan, slice_dataset, small_voxels, write_series
 from builders.orthanc import DICOMWEB_PLUGIN, Orthanc
 from builders.peers import leave_out
-from builders.web import DICOM, DICOM_AS_STORED, DICOM_JSON, OCTETS, OHIF_FRAMES, Web, take_in
 
 FIRST = {"PatientName": "Doe^Jane", "PatientID": "P-1", "StudyDate": "20210304", "ReferringPhysicianName": "House^G"}
 SECOND = {"PatientName": "Roe^Rick", "PatientID": "P-2", "StudyDate": "20230102", "AccessionNumber": "7"}

@@ -16,10 +16,10 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 from sqlalchemy import select
 
+from builders.archive import running_web
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.peers import LOOPBACK, free_tcp_port, peer_environment, wait_until
 from builders.receiving import data_set_bytes
-from builders.web import running_web
 from dicom_node.delivery import Verdict
 from dicom_node.stow import StowDestination, send
 from dicom_node.tables import instances, quarantine, studies

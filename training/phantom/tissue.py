@@ -47,6 +47,8 @@ class Tissue(IntEnum):
     VEIN = 21
     """Basivertebral."""
     GAS = 22
+    SCLEROSIS = 23
+    """Marrow of a Modic 3 change."""
 
 
 _COLUMNS: Final = ("T1", "T2", "STIR", "fine", "coarse")
@@ -75,6 +77,7 @@ _TABLE: Final = MappingProxyType(
         Tissue.NERVE: (0.36, 0.30, 0.30, 0.1, 0.1),
         Tissue.VEIN: (0.55, 0.55, 0.35, 0.1, 0.1),
         Tissue.GAS: (0.03, 0.02, 0.02, 0.1, 0.1),
+        Tissue.SCLEROSIS: (0.25, 0.13, 0.06, 0.12, 0.12),
     }
 )
 

@@ -21,16 +21,18 @@ from dicom_node.dicomweb.refusals import not_acceptable
 
 JSON_TYPES = (JSON, "application/json")
 BOUNDED_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+SMALL_BYTES = 1 << 23
+"""An answer whose parts are in memory is written at once up to 8 MiB: each piece costs a change of threads."""
 MAX_DIGITS = 15
 """Of a byte position that is looked at: a petabyte."""
 
 
-def _archive(request: Request) -> WebArchive:
+async def _archive(request: Request) -> WebArchive:
     archive: WebArchive = request.app.state.dicomweb
     return archive
 
 
-def _instance(study: str, series: str, instance: str) -> Place:
+async def _instance(study: str, series: str, instance: str) -> Place:
     return Place(study=study, series=series, instance=instance)
 
 
@@ -102,6 +104,8 @@ def stream(
     headers = _headers(validator) | ({} if length is None else {"Content-Length": str(length)})
     if request.method == "HEAD":
         return Response(headers=headers, media_type=media_type)
+    if isinstance(body, tuple) and len(body) == 1:
+        return Response(body[0], headers=headers, media_type=media_type)
     return StreamingResponse(body, headers=headers, media_type=media_type)
 
 
@@ -109,6 +113,8 @@ def multipart(request: Request, media_type: str, parts: Iterable[Part], validato
     """Several parts. Their total length is said where a list of them with known lengths is given."""
     body = Multipart(media_type=media_type, parts=parts)
     length = body.length(parts) if isinstance(parts, Sequence) else None
+    if length is not None and length < SMALL_BYTES and all(isinstance(part.body, tuple) for part in parts):
+        return stream(request, (b"".join(body.chunks()),), body.content_type, validator, length)
     return stream(request, body.chunks(), body.content_type, validator, length)
 
 

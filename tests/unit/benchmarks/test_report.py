@@ -10,6 +10,7 @@ pytest.importorskip("monai", reason="comparing engines needs the extra train (to
 
 from rich.console import Console
 
+from benchmarks.dicomweb import WebResult
 from benchmarks.ingest import CASES, IngestResult
 from benchmarks.reading import Reading
 from benchmarks.receivers import RECEIVERS
@@ -18,6 +19,10 @@ from benchmarks.report import as_json, show
 RATES = {"this node": (90.0, 300.0, 100.0), "Orthanc": (50.0, 50.0, 40.0), "storescp --fork": (200.0, 200.0, 200.0)}
 
 ENGINES = {"ONNX Runtime": (0.2, 0.3, 0.9), "OpenVINO f32": (0.15, 0.1, 0.2)}
+WEB = {
+    name: WebResult(series_s=(s, 9.0, s), explicit_s=(s,), metadata_s=(s,), frame_s=(s / 100,), open_s=(2 * s,))
+    for name, s in {"this node": 0.5, "Orthanc": 1.5}.items()
+}
 READING = Reading(load_s=0.5, stages_s={"segmenting": 7.25}, read_s=11.5, peak_mib=700.0)
 
 
@@ -36,7 +41,7 @@ def results():
         for case in CASES
         for receiver in RECEIVERS
     ]
-    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING])
+    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING], WEB)
 
 
 def test_ratios_are_of_medians(results):
@@ -49,6 +54,11 @@ def test_ratios_are_of_medians(results):
 def test_engines_are_compared_by_slices_in_the_same_time(results):
     assert results["engines"]["ONNX Runtime"]["ratio"] == 1.0
     assert results["engines"]["OpenVINO f32"] == {"seconds": [0.15, 0.1, 0.2], "median_s": 0.15, "ratio": 2.0}
+
+
+def test_dicomweb_is_compared_by_speed(results):
+    assert set(results["dicomweb"]["ratio_to_orthanc"].values()) == {3.0}
+    assert results["dicomweb"]["series_mib_per_s"] == {"this node": 300, "Orthanc": 100}
 
 
 def test_every_case_and_round_is_kept(results):

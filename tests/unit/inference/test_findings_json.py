@@ -103,6 +103,17 @@ def test_a_foramen_survives_bytes_and_other_sites_have_no_region():
     assert decode(encode(with_it)) == with_it
 
 
+def test_a_grade_may_have_a_calibration_of_its_own_and_other_grades_have_no_such_key():
+    first, *others = document().findings
+    typed = replace(first, grades=(Grade(scale="modic", value="1", calibration=Calibration.NONE), *first.grades))
+    with_it = replace(document(), findings=(typed, *others))
+    values = json.loads(encode(with_it))
+    jsonschema.validate(values, schema())
+    assert values["findings"][0]["grade"] == {"scale": "modic", "value": "1", "calibration": "none"}
+    assert all("calibration" not in grade for grade in values["findings"][0]["further_grades"])
+    assert decode(encode(with_it)) == with_it
+
+
 def test_what_ran_a_model_is_kept_and_may_be_unknown():
     """Documents written before the engine was recorded have no such key."""
     ran = replace(document(), models=(replace(document().models[0], engine="onnxruntime 1.32.0 cpu"),))

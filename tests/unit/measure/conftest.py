@@ -29,6 +29,8 @@ class BlockSpine:
     """Sideways lean of the column against the slices, around L1 (100 mm below the top)."""
     loss: Mapping[Vertebra, float] = field(default_factory=dict)
     """Part of the anterior height (at 15 % of the depth) that a wedge takes, none at 85 %."""
+    crush: Mapping[Vertebra, float] = field(default_factory=dict)
+    """Part of the whole height that a body has lost, all over."""
     slip_mm: Mapping[Vertebra, float] = field(default_factory=dict)
     """How far a body, with all bodies above it, stands forward of the one below it, along the column's discs."""
     dropped_discs: tuple[Vertebra, ...] = ()
@@ -40,7 +42,8 @@ class BlockSpine:
     def height_mm(self, level: Vertebra, share: float) -> float:
         """Height along the column at a share of the depth."""
         front, _, back = BODY_NORMS[level].heights_mm
-        front *= 1.0 - self.loss.get(level, 0.0)
+        left = 1.0 - self.crush.get(level, 0.0)
+        front, back = front * left * (1.0 - self.loss.get(level, 0.0)), back * left
         return front + (back - front) * (share - 0.15) / 0.7
 
     def build(self) -> tuple[Volume, NDArray[np.float32]]:

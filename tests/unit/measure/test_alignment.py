@@ -144,6 +144,25 @@ def test_there_is_no_slip_on_the_sacrum_and_no_kyphosis_at_the_ends(block_spine)
     assert isinstance(wall(reading, Vertebra.L5).wedge, Angle)
 
 
+@pytest.mark.parametrize(("tilt_deg", "forward_mm"), [(-25.0, -4.0), (-25.0, 8.0), (10.0, 0.0)])
+def test_the_canal_stands_behind_a_body_slipped_on_the_sacrum_by_as_much(block_spine, tilt_deg, forward_mm):
+    """The blocks' canal runs straight, 2 mm behind what is not slipped."""
+    spine = block_spine(spacing=(4.0, 0.8, 0.8), slices=5, tilt_deg=tilt_deg, slip_mm={Vertebra.L5: forward_mm})
+    reading = read_sagittal(*spine.build())
+    last = reading.slips[-1]
+    assert isinstance(last.slip, Unmeasured)
+    assert last.canal_gap_percent is not None
+    assert last.canal_gap_percent * DEPTH / 100 == pytest.approx(2.0 + forward_mm, abs=0.8)
+
+
+def test_the_canal_tells_nothing_where_it_is_not_outlined_below_the_disc(block_spine):
+    volume, probabilities = block_spine(spacing=(4.0, 0.8, 0.8), slices=5).build()
+    lowest = int(np.flatnonzero((probabilities[2] > 0.5).any(axis=(0, 2)))[-1])
+    probabilities[0, :, lowest - 12 :] += probabilities[3, :, lowest - 12 :]
+    probabilities[3, :, lowest - 12 :] = 0.0
+    assert read_sagittal(volume, probabilities).slips[-1].canal_gap_percent is None
+
+
 def test_a_body_that_is_cut_off_gives_neither_slip_nor_angle(block_spine):
     reading = read_sagittal(*block_spine(above_mm=-8.0).build())
     first = next(v for v in reading.vertebrae if v.touches_edge)

@@ -20,13 +20,14 @@ from inference.measure.reading import (
     Unmeasured,
     VertebraReading,
 )
+from inference.policies import Policies
 from inference.provenance import ModelIdentity
 from inference.series.role import SeriesRole
 from models.bundle import Bundle
 from models.disc_crops import CHANNELS, SIDE, STEP_MM, Contrast, view_discs
 from models.disc_grades import OUTPUTS, Scale, Sign, Vote, pfirrmann_of
-from models.disc_slips import slip_size
-from models.mr_disc_grader import MODIC_NOTE, MrDiscGrader
+from models.disc_slips import USUAL_SACRAL_GAP_PERCENT, slip_size, slips_of
+from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 
 SHAPE = (3, 160, 140)
@@ -113,7 +114,7 @@ class Segmenter(MrSagittalDetector):
     """Knows its readings by volume; a volume that it does not know shows no spine."""
 
     def __init__(self, known):
-        self.known = known
+        self.known, self._policies = known, Policies()
 
     def read_spine(self, volume, _progress):
         for v, found in self.known:
@@ -153,7 +154,8 @@ def test_both_contrasts_give_every_answer_with_its_probability():
     assert disc.probability == pytest.approx(1 / (1 + np.exp(-1.0)), abs=1e-3)
     modic = found[Question.MODIC, "L4-L5", None]
     assert (modic.assessment, modic.probability, modic.calibration) == (Present(), 0.5, Calibration.REAL)
-    assert modic.note == MODIC_NOTE
+    assert not modic.grades  # no body beside the disc is outlined here
+    assert modic.note.startswith("Modic type not told (E_GEOMETRY): the T1 series cannot be used: the two series show")
     assert modic.operating_point == "probability >= 0.4"
     assert found[Question.DISC_BULGING, "L4-L5", None].assessment == Absent()
     assert found[Question.ENDPLATE_CHANGE, "L4", "inferior"].assessment == Absent()
@@ -168,11 +170,11 @@ def test_both_contrasts_give_every_answer_with_its_probability():
     assert len({f.id for f in found.values()}) == len(found)
 
 
-def slipped(percent):
-    """A reading of L4-L5 and L5-S1 with this slip of L4, its millimetres unknown, and none of L5."""
+def slipped(percent, gap=None):
+    """A reading of L4-L5 and L5-S1 with this slip of L4, its millimetres unknown, and none of L5, but a gap."""
     slip = Slip(offset=GONE, percent=percent, percent_uncertainty=1.0)
     sacrum = Unmeasured(reason=ReasonCode.NO_MODEL, sentence="the sacrum is not outlined")
-    slips = (SlipReading(level=L4_L5, slip=slip), SlipReading(level=L5_S1, slip=sacrum))
+    slips = (SlipReading(level=L4_L5, slip=slip), SlipReading(level=L5_S1, slip=sacrum, canal_gap_percent=gap))
     return replace(reading(L4_L5, L5_S1), slips=slips)
 
 
@@ -188,6 +190,24 @@ def test_a_measured_slip_changes_the_answer_and_a_disc_without_one_says_so():
     assert lower.probability == pytest.approx(1 / (1 + np.exp(3.0)), abs=1e-3)
     assert "The slip was not measured here (the sacrum is not outlined)" in lower.note
     assert found[Question.DISC_NARROWING, "L4-L5", None].probability == pytest.approx(1 / (1 + np.exp(4.0)), abs=1e-3)
+
+
+@pytest.mark.parametrize("sign", [-1, 1], ids=["backwards", "forwards"])
+def test_a_canal_off_its_usual_place_behind_the_sacrum_is_weighed_like_a_slip_and_said(sign):
+    t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
+    known = [(t1, slipped(0.0, USUAL_SACRAL_GAP_PERCENT + sign * 12.0)), (t2, slipped(0.0))]
+    found, _ = grade(known, {T2: t2, T1: t1}, spondylolisthesis=-2.0)
+    lower = found[Question.SPONDYLOLISTHESIS, "L5-S1", None]  # -2 + 0.25 x 12 %
+    assert lower.assessment == Present()
+    assert lower.probability == pytest.approx(1 / (1 + np.exp(-1.0)), abs=1e-3)
+    assert "not measured here, because the sacrum is not outlined" in lower.note
+    assert not lower.measurements
+
+
+def test_the_canal_says_nothing_where_the_body_below_is_outlined():
+    none = Unmeasured(reason=ReasonCode.TRUNCATION, sentence="cut off")
+    slips = (SlipReading(level=L4_L5, slip=none, canal_gap_percent=40.0),)
+    assert slips_of(replace(reading(L4_L5), slips=slips)) == {"L4-L5": none}
 
 
 def test_one_series_with_a_slip_is_enough():

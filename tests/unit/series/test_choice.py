@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -27,7 +28,13 @@ GRADER = Reads(
     roles=(R.MR_SAGITTAL_T2, R.MR_SAGITTAL_T1),
     beside=(R.MR_SAGITTAL_T2, R.MR_SAGITTAL_T1),
 )
-AXIAL = Reads(name="axial", questions=frozenset({Q.STENOSIS}), roles=(R.MR_AXIAL_T2,), beside=(R.MR_SAGITTAL_T2,))
+AXIAL = Reads(
+    name="axial",
+    questions=frozenset({Q.STENOSIS}),
+    roles=(R.MR_AXIAL_T2,),
+    beside=(R.MR_SAGITTAL_T2,),
+    all_parts=True,
+)
 
 
 def t2(uid: str, **changes) -> SeriesFacts:
@@ -68,12 +75,68 @@ def test_the_better_of_two_is_read_and_the_other_says_by_what(better, other, wor
     assert words in plan.left_out[left]
 
 
+def axial(uid: str, *heights_mm: tuple[float, float], **changes) -> SeriesFacts:
+    values = {"plane": Plane.AXIAL, "frame_count": 5, "frame_of_reference_uids": ("2.25.7",), "heights_mm": heights_mm}
+    return t2(uid, **(values | changes))
+
+
+L3_L4, L4_L5, L5_S1 = (25.0, 45.0), (-10.0, 10.0), (-45.0, -25.0)
+
+
+def test_axial_series_of_one_disc_each_are_read_together_the_better_ones_first():
+    series = [axial("1", L5_S1, plane=Plane.OBLIQUE), axial("2", L4_L5), axial("3", L3_L4, frame_count=6)]
+    plan = plan_study(series, [AXIAL])
+    assert (plan.chosen, plan.parts, plan.left_out) == ({"axial": "3"}, {"axial": ("2", "1")}, {})
+    assert plan.read_by("axial") == {"1", "2", "3"}
+
+
+def test_of_an_axial_series_that_was_acquired_again_one_is_read_with_the_others():
+    first, again = axial("1", L4_L5, acquired_at=MORNING), axial("2", (-11.0, 9.0), acquired_at=NOON)
+    plan = plan_study([first, again, axial("3", L5_S1, frame_count=9)], [AXIAL])
+    assert (plan.chosen, plan.parts) == ({"axial": "3"}, {"axial": ("2",)})
+    assert list(plan.left_out) == ["1"]
+    assert "of the mr_axial_t2 series, 2 was taken, as it was acquired later" in plan.left_out["1"]
+
+
+def test_a_series_of_all_discs_stands_alone_before_those_of_one_each():
+    plan = plan_study([axial("1", L3_L4, L4_L5, L5_S1, frame_count=15), axial("2", L4_L5)], [AXIAL])
+    assert (plan.chosen, plan.parts, list(plan.left_out)) == ({"axial": "1"}, {"axial": ()}, ["2"])
+
+
+def test_blocks_that_share_the_body_between_two_discs_are_read_together():
+    plan = plan_study([axial("1", (-20.0, 45.0), frame_count=16), axial("2", (-45.0, -10.0))], [AXIAL])
+    assert plan.parts == {"axial": ("2",)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"contrast_agent": True}, {"image_type": ("DERIVED", "PRIMARY", "M")}, {"frame_of_reference_uids": ("2.25.8",)},
+        {"frame_of_reference_uids": ()}, {"body_part_examined": "CSPINE"}, {"heights_mm": ()},
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_the_chosen_series_is_left(changes):
+    plan = plan_study([axial("1", L4_L5, frame_count=9), axial("2", L5_S1, **changes)], [AXIAL])
+    assert (plan.chosen, plan.parts, list(plan.left_out)) == ({"axial": "1"}, {"axial": ()}, ["2"])
+
+
+def test_a_detector_that_does_not_read_all_parts_reads_one():
+    plan = plan_study([axial("1", L4_L5), axial("2", L5_S1)], [replace(AXIAL, all_parts=False)])
+    assert (plan.chosen, plan.parts, list(plan.left_out)) == ({"axial": "1"}, {"axial": ()}, ["2"])
+
+
+def test_oblique_slices_come_after_axial_ones():
+    plan = plan_study([axial("1", L5_S1, plane=Plane.OBLIQUE, frame_count=9), axial("2", L5_S1)], [AXIAL])
+    assert plan.chosen == {"axial": "2"}
+    assert "turned less" in plan.left_out["1"]
+
+
 def test_what_stands_first_outweighs_all_that_follows():
     worse = [
         {"body_part_examined": "CSPINE"}, {"contrast_agent": True}, {"image_type": ("DERIVED", "PRIMARY", "M")},
         {"frame_count": 5}, {"spacing_mm": (4.0, 0.9, 0.9)}, {"acquired_at": MORNING}, {"series_number": 1},
     ]  # fmt: skip
-    assert len(worse) == len(PREFERENCES)
+    assert len(worse) == len(PREFERENCES) - 1  # a sagittal series is never oblique
     usual = {"acquired_at": NOON, "series_number": 2}
     for place in range(len(worse)):
         later = {key: value for change in worse[place + 1 :] for key, value in change.items()}

@@ -101,7 +101,7 @@ def test_our_configuration_and_an_empty_service_worker_stand_before_ohifs(with_o
         ("GET", "/%2e%2e/spine.sqlite", 404),
         ("GET", "/pages/%2e%2e/worklist.html", 404),
         ("GET", "/api/v1/nothing", 404),
-        ("POST", "/nothing", 404),
+        ("POST", "/nothing", 405),
         ("DELETE", "/api/v1/studies", 405),
         ("POST", "/viewer", 405),
     ],

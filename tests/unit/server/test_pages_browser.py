@@ -9,11 +9,12 @@ import pytest
 from playwright.sync_api import Page
 from sqlalchemy import update
 
+from builders.archive import take_in
 from builders.browser import Watched, axe_script, browsing
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.findings import reference, spine_findings, spine_segmentation
 from builders.read_study import headers_of, keep_read_study
-from builders.web import take_in, web_client
+from builders.web import web_client
 from dicom_node.tables import instances, studies
 from server.compose import Node
 

@@ -193,12 +193,16 @@ def test_a_run_is_kept_scored_and_shipped(tmp_path):
 
 def test_the_slip_is_weighed_where_it_tells_something_and_only_for_the_sign_of_it():
     data, column = samples(count=600, patients=100), OUTPUTS.index(Sign.LISTHESIS)
+    data.levels[::2] = "L5-S1"
     data.targets[:, column] = np.nan_to_num(slip_size(data.slips)) > 5
     logits = RNG.normal(size=data.targets.shape)
-    scores = score_slip(logits, data, bootstraps=5)
+    scores, known = score_slip(logits, data, bootstraps=5), np.isfinite(data.slips).any(axis=1)
     assert scores["all"]["auc"]["value"] > 0.85
     assert scores["all"]["auc_without"]["value"] == pytest.approx(0.5, abs=0.1)
-    assert scores["slip measured"]["discs"] == np.isfinite(data.slips).any(axis=1).sum()
+    assert {name: scores[name]["discs"] for name in ("slip measured, above L5-S1", "slip estimated, L5-S1")} == {
+        "slip measured, above L5-S1": (known & (data.levels != "L5-S1")).sum(),
+        "slip estimated, L5-S1": (known & (data.levels == "L5-S1")).sum(),
+    }
     assert "no slip" not in scores  # none of these has the sign
     blind = replace(data, slips=np.full_like(data.slips, np.nan))
     with_slips, without = (cross_scaled(logits, d).probability for d in (data, blind))

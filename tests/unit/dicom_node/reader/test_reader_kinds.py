@@ -47,14 +47,25 @@ def test_a_scout_in_front_of_the_slices_is_set_aside(indexed):
     assert len(source_headers(series)) == 6
 
 
-def test_three_plane_scout_is_a_localizer_with_a_fault(indexed):
-    kinds = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
-    series = indexed(
-        *[stack(n, 3, orientation=o, attributes=kinds) for n, o in enumerate((SAGITTAL, CORONAL, AXIAL), start=1)]
-    )
-    sentence = refused(series, ReasonCode.MIXED)
-    assert "3 kinds" in sentence
-    assert role_of(series.facts) is SeriesRole.LOCALIZER
+SCOUT = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+
+
+def test_of_a_three_plane_localizer_the_sagittal_slices_are_read(indexed):
+    planes = [stack(n, n, orientation=o, attributes=SCOUT) for n, o in enumerate((AXIAL, SAGITTAL, CORONAL), start=3)]
+    series = indexed(*planes)
+    assert series.facts.fault is None
+    assert (role_of(series.facts), series.facts.plane) == (SeriesRole.LOCALIZER, Plane.SAGITTAL)
+    assert "the stack of 4 localizer frame(s) sagittal" in series.facts.notes[0]
+    assert "set aside: 5 localizer frame(s) coronal" in series.facts.notes[0]
+    sources = {source.sop_instance_uid for source in read_volume(series).sources}
+    assert sources == {planes[1].sop_instance_uid(n) for n in range(4)}
+
+
+@pytest.mark.parametrize("kinds", [(AXIAL, CORONAL), (SAGITTAL, AXIAL)])
+def test_planes_without_a_sagittal_one_and_planes_of_no_localizer_are_refused(indexed, kinds):
+    attributes = {} if SAGITTAL in kinds else SCOUT
+    series = indexed(*[stack(n, 3, orientation=o, attributes=attributes) for n, o in enumerate(kinds, start=1)])
+    assert "2 kinds" in refused(series, ReasonCode.MIXED)
 
 
 def test_of_two_echoes_the_longer_is_read(indexed):

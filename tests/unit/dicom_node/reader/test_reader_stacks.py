@@ -41,6 +41,8 @@ def test_blocks_at_several_angles_are_stacks_the_longest_axial_one_first(indexed
     assert series.facts.frame_count == 12
     assert series.facts.spacing_mm == (4.0, 1.0, 1.0)
     assert series.facts.notes == ("its slices are 3 stacks of several angles or places, of 4, 3, 5 slices",)
+    by_hand = [(33.77, 49.42), (-2.0, 10.0), (-34.77, -18.0)]
+    assert np.allclose(series.facts.heights_mm, by_hand, atol=0.01)
     volume = read_volume(series)
     for plan, stack in zip((plans[1], plans[0], plans[2]), (volume, *volume.other_stacks), strict=True):
         assert [s.sop_instance_uid for s in stack.sources] == [
@@ -50,6 +52,13 @@ def test_blocks_at_several_angles_are_stacks_the_longest_axial_one_first(indexed
         assert stack.to_lps_mm((1, 0, 0)) == pytest.approx(np.asarray(plan.position_mm) + plan.step, abs=1e-4)
         assert stack.series_instance_uid == "2.25.1"
         assert stack.frame_of_reference_uid == volume.frame_of_reference_uid
+
+
+def test_slices_along_a_steep_disc_alone_are_axial_too(indexed):
+    facts = indexed(block(1, 5, 33.0)).facts
+    assert (facts.plane, role_of(facts)) == (Plane.OBLIQUE, SeriesRole.MR_AXIAL_T2)
+    facts = indexed(block(2, 5, 50.0)).facts
+    assert (facts.plane, facts.heights_mm, role_of(facts)) == (Plane.OBLIQUE, (), SeriesRole.MR_OTHER)
 
 
 def test_the_headers_are_those_of_every_stack(indexed):

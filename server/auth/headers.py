@@ -1,0 +1,61 @@
+"""Headers that keep a browser from doing what our pages never ask it to do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from starlette.datastructures import MutableHeaders
+
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+"""For what is data and no page."""
+
+VIEWER_SCRIPTS = (
+    "sha256-VggY0rSMrfuUfyGbMQUTdohoMO4fFh+5LLFfr7rG50g=",
+    "sha256-12PW7jQ7q6uBo6f025aNINHBa58dqEw1kjWTLzM/lTg=",
+)
+"""Of the two inline scripts in the index page of OHIF 3.13.2; another one does not run."""
+
+VIEWER_POLICY = (
+    "default-src 'self'; "
+    # OHIF's codecs are WebAssembly, and its workers are made from blobs.
+    f"script-src 'self' 'wasm-unsafe-eval' {' '.join(repr(digest) for digest in VIEWER_SCRIPTS)}; "
+    "worker-src 'self' blob:; "
+    "connect-src 'self' blob: data:; "
+    "img-src 'self' blob: data:; "
+    "style-src 'self' 'unsafe-inline'; "
+    "font-src 'self' data:; "
+    "object-src 'self' blob:; "
+    "frame-src 'self' blob:; "
+    "frame-ancestors 'self'; base-uri 'self'; form-action 'self'"
+)
+"""What OHIF 3.13.2 runs under; everything from this node, and nothing from anywhere else."""
+
+_ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+_HSTS = "max-age=31536000"  # a year, as RFC 6797 and OWASP have it
+
+
+def page_policy(style: str) -> str:
+    """For a page of our own without a script: that one inline style, its own forms, and pictures of this node."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; form-action 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+def add_headers(headers: MutableHeaders, *, is_page: bool, is_https: bool) -> None:
+    """Add them to one answer; a policy that the route has set stays."""
+    for name, value in _ALWAYS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("content-security-policy", VIEWER_POLICY if is_page else DATA_POLICY)
+    if not is_page:
+        headers.setdefault("cache-control", "no-store")
+    if is_https:
+        headers.setdefault("strict-transport-security", _HSTS)

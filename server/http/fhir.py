@@ -1,0 +1,40 @@
+"""The findings of a study for a system that speaks FHIR."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+
+from server.database import reading
+from server.fhir.bundle import MEDIA_TYPE
+from server.fhir.source import bundle_source
+from server.http.access import TheNode
+from server.http.unchanged import headers_of, is_matched
+
+router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
+
+
+@router.get(
+    "/{study_instance_uid}/fhir",
+    summary="Findings as a FHIR R4 Bundle: DiagnosticReport, Observations, ImagingStudy, Device, Patient.",
+    response_class=Response,
+    responses={
+        200: {"content": {MEDIA_TYPE: {}}},
+        304: {"description": "Nothing changed since the ETag in If-None-Match."},
+    },
+)
+def fhir(
+    node: TheNode,
+    study_instance_uid: str,
+    *,
+    revision: int | None = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Preliminary until a physician has reviewed it; what was not assessed has a data absent reason."""
+    with reading(node.engine) as connection:
+        source = bundle_source(connection, node, study_instance_uid, revision)
+    headers = headers_of(source.digest, source.revision)
+    if is_matched(if_none_match, source.digest):
+        return Response(status_code=304, headers=headers)
+    return Response(source.encode(), media_type=MEDIA_TYPE, headers=headers)
