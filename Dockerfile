@@ -13,6 +13,10 @@ COPY dicom_node ./dicom_node
 COPY server ./server
 COPY training ./training
 RUN /opt/spine-node/bin/pip install --no-cache-dir --constraint constraints.txt ".[postgresql]"
+# OHIF, by pinned version and digest; npm stays in this stage.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends npm \
+    && /opt/spine-node/bin/spine-node viewer install --viewer-dir /opt/spine-node/viewer
 
 FROM python:3.11-slim-bookworm AS node
 # libgomp1: OpenMP for the numeric libraries; tini: reaps and forwards signals as process 1.
@@ -25,7 +29,8 @@ COPY --from=build /opt/spine-node /opt/spine-node
 ENV PATH=/opt/spine-node/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    SPINE_DATA_DIR=/data
+    SPINE_DATA_DIR=/data \
+    SPINE_VIEWER_DIR=/opt/spine-node/viewer
 USER spine
 WORKDIR /data
 VOLUME /data

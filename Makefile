@@ -5,19 +5,23 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test check bench docs peers install develop format clean
+.PHONY: help demo test check bench docs peers viewer install develop format clean
 
 help:
 	@echo "demo    start the node with a loopback archive, send a generated study, print the findings (STUDY=folder, DEMO_EXIT=1)"
+	@echo "viewer  fetch the OHIF viewer into ./viewer, which the demo then serves (needs npm)"
 	@echo "test    the whole test suite"
 	@echo "check   ruff, mypy, import-linter"
 	@echo "bench   measure receiving and reading side by side with Orthanc and DCMTK"
 	@echo "docs    write the generated pages of docs/ and README.md again"
-	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL; Debian, as root)"
+	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL, Chromium, npm; Debian, as root)"
 	@echo "format  format the code"
 
 demo: install
 	STUDY="$(STUDY)" DEMO_EXIT="$(DEMO_EXIT)" $(BIN)/python -m server.demo
+
+viewer: install
+	$(BIN)/spine-node viewer install --viewer-dir viewer
 
 test: develop
 	$(BIN)/python -m pytest
@@ -41,7 +45,7 @@ format: develop
 peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		dcmtk orthanc orthanc-dicomweb postgresql
+		dcmtk orthanc orthanc-dicomweb postgresql chromium npm
 
 install: $(VENV)/.installed
 develop: $(VENV)/.developed

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show which series would answer which question, and why not.",
     "send": "Send files to a DICOM node.",
     "models": "List, verify, show or import model bundles.",
+    "viewer": "Install the OHIF viewer, which the node then serves.",
     "users": "Add, list or disable local users, or give one a new password.",
     "keys": "Create, list or revoke keys of machines.",
     "audit": "Verify the audit trail.",

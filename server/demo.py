@@ -171,7 +171,9 @@ def _report(places: Places, study_instance_uid: str, console: Console) -> None:
     for name, paths in (("findings", local), ("at the archive", received), ("overlays", pictures)):
         for path in paths:
             console.print(f"{name:>15}: {path}", markup=False, soft_wrap=True)
-    for name, url in (("study", address), ("findings", f"{address}/findings"), ("API", f"{places.url}/api/docs")):
+    viewer = f"{places.url}/viewer?StudyInstanceUIDs={study_instance_uid}"
+    pages = {"study": address, "findings": f"{address}/findings", "API": f"{places.url}/api/docs"}
+    for name, url in (pages | {"worklist": f"{places.url}/", "viewer": viewer}).items():
         console.print(f"{name:>15}: {url}", markup=False, soft_wrap=True)
 
 

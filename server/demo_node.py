@@ -21,6 +21,8 @@ from server.signals import SUPERVISOR_VARIABLE
 
 NODE_AE_TITLE = "SPINEAI"
 QUIET_PERIOD_S = 3
+VIEWER = Path("viewer").absolute()
+"""Where ``make viewer`` puts OHIF."""
 READY_WITHIN_S = 120.0
 STOP_WITHIN_S = 40.0
 POLL_S = 0.4
@@ -95,6 +97,7 @@ def start_node(places: Places) -> subprocess.Popen[bytes]:
         "--quiet-period": QUIET_PERIOD_S,
         "--disk-reserve-gib": 0.5,
         "--disk-reserve-percent": 0,
+        "--viewer-dir": VIEWER,
     }
     arguments = [str(word) for option in options.items() for word in option]
     process = _start([sys.executable, "-m", "server.cli", "serve", "--overlays", *arguments], places.node_log)

@@ -144,6 +144,7 @@ class Settings(BaseSettings):
         description="What archives are told of results of which a reviewer rejected everything: none, or a rejection "
         "note for reasons of quality or patient_safety.",
     )
+    viewer_dir: str = Field("", description="Folder of the OHIF viewer; empty: `viewer` in the data folder.")
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(
         1800.0, gt=0, description="A reading that takes longer is ended and counts as one attempt."
@@ -252,6 +253,11 @@ class Settings(BaseSettings):
     def results_dir(self) -> Path:
         """Where findings.json, SR and SEG are kept."""
         return self.data_dir / "results"
+
+    @property
+    def viewer_folder(self) -> Path:
+        """Where the OHIF viewer is installed, if it is."""
+        return Path(self.viewer_dir) if self.viewer_dir else self.data_dir / "viewer"
 
     @property
     def site_bundles(self) -> Path:

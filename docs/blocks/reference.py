@@ -14,6 +14,7 @@ from inference.findings import ReviewReason
 from inference.review import Action, ReviewFault
 from inference.review.review import REASONS
 from server.cli import COMMANDS
+from server.priority import PRIORITIES
 from server.settings import Settings
 
 
@@ -92,3 +93,9 @@ def review_faults() -> str:
     """Every code of a review that cannot be applied."""
     sentences = member_sentences(ReviewFault)
     return table(("code", "meaning"), [(f"`{fault.value}`", sentences[fault.name]) for fault in ReviewFault])
+
+
+def priorities() -> str:
+    """The order of the worklist."""
+    rows = [(str(rank), line.label, line.alarm.value) for rank, line in enumerate(PRIORITIES, start=1)]
+    return table(("place", "priority", "shown as"), rows)

