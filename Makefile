@@ -45,7 +45,8 @@ format: develop
 peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		dcmtk orthanc orthanc-dicomweb postgresql chromium npm
+		dcmtk orthanc orthanc-dicomweb postgresql chromium
+	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm
 
 install: $(VENV)/.installed
 develop: $(VENV)/.developed
