@@ -30,6 +30,7 @@ from inference.plane import ImagePlane
 from server import __version__
 from server.operations import NotThere, require_finished_run
 from server.overlay_document import SCHEMA, Outline, OverlayImage, encode_overlay
+from server.shown import shown_findings
 
 HEADER_KEYWORDS = [
     "SOPInstanceUID",
@@ -56,6 +57,8 @@ class Selection:
     instance: str | None = None
     """SOP Instance UID; None: all."""
     with_structures: bool = True
+    reviewed: bool = False
+    """The findings as the newest review left them, not as the AI gave them."""
 
     def takes(self, instance: Instance) -> bool:
         """Whether an instance of the study is part of it."""
@@ -117,20 +120,22 @@ def overlay_source(
     """What the overlay of the newest revision, or of one that is named, is made of.
 
     Raises:
-        NotThere: the study has no findings (of that revision), or no such series or instance.
+        NotThere: the study has no findings (of that revision), or no reviewed ones where those are asked for, or no
+            such series or instance.
     """
     run = require_finished_run(connection, study_instance_uid, revision)
+    shown = shown_findings(connection, study_instance_uid, run, reviewed=selection.reviewed)
     rows = instances_of(connection, study_instance_uid, run.revision)
     chosen = {row.sop_instance_uid: row for row in rows if selection.takes(row)}
     if not chosen:
         raise NotThere(f"Study {study_instance_uid} has no such series or instance in revision {run.revision}.")
     made = [r for r in results_of(connection, study_instance_uid, run.revision) if r.role == ObjectRole.SEGMENTATION]
     segmentations = made if selection.with_structures else []
-    parts = [SCHEMA, __version__, run.findings_sha256 or "", *(r.sha256 for r in segmentations), *sorted(chosen)]
+    parts = [SCHEMA, __version__, shown.sha256, *(r.sha256 for r in segmentations), *sorted(chosen)]
     return OverlaySource(
         spool=spool,
         revision=run.revision,
-        findings_path=run.findings_path,
+        findings_path=shown.path,
         segmentation_paths=tuple(r.path for r in segmentations),
         instances=chosen,
         digest=hashlib.sha256("|".join(parts).encode()).hexdigest(),

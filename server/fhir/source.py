@@ -22,6 +22,7 @@ from server.compose import Node
 from server.fhir.bundle import FhirStudy, encode_bundle
 from server.fhir.study import SeriesCount
 from server.operations import NotThere, require_finished_run
+from server.shown import shown_findings
 
 HEADER_KEYWORDS = [
     "SpecificCharacterSet",
@@ -51,6 +52,7 @@ class BundleSource:
     """(Series Instance UID, number of instances)."""
     report_uid: str
     issued: datetime
+    is_reviewed: bool
     digest: str
     """Of everything that the bytes follow from."""
 
@@ -73,34 +75,42 @@ class BundleSource:
                 series=_series(findings, self.counts),
                 report_uid=self.report_uid,
                 issued=self.issued,
+                is_reviewed=self.is_reviewed,
                 ae_title=self.node.settings.ae_title,
             )
         )
 
 
-def bundle_source(connection: Connection, node: Node, study_instance_uid: str, revision: int | None) -> BundleSource:
+def bundle_source(
+    connection: Connection, node: Node, study_instance_uid: str, revision: int | None, *, reviewed: bool = False
+) -> BundleSource:
     """What the Bundle of the newest revision, or of one that is named, is made of.
 
+    The reviewed report keeps the identifiers of the preliminary one: it is the same report, become final.
+
     Raises:
-        NotThere: the study has no findings (of that revision).
+        NotThere: the study has no findings (of that revision), or reviewed ones are asked for and there are none.
     """
     run = require_finished_run(connection, study_instance_uid, revision)
+    shown = shown_findings(connection, study_instance_uid, run, reviewed=reviewed)
+    issued_at = run.content_at if shown.reviewed_at is None else shown.reviewed_at
     rows = instances_of(connection, study_instance_uid, run.revision)
     made = results_of(connection, study_instance_uid, run.revision)
     reports = [record for record in made if record.role == ObjectRole.REPORT]
     if not reports or not rows:
         raise NotThere(f"Study {study_instance_uid} has no report of revision {run.revision}.")
     first = min(rows, key=lambda row: row.sop_instance_uid)
-    parts = ["fhir", __version__, node.settings.ae_title, run.findings_sha256 or "", str(run.content_at)]
+    parts = ["fhir", __version__, node.settings.ae_title, shown.sha256, str(issued_at)]
     parts += [reports[0].sop_instance_uid, first.sha256, *(row.sop_instance_uid for row in rows)]
     return BundleSource(
         node=node,
         revision=run.revision,
-        findings_path=run.findings_path,
+        findings_path=shown.path,
         header_path=first.path,
         counts=tuple(sorted(Counter(row.series_instance_uid for row in rows).items())),
         report_uid=reports[0].sop_instance_uid,
-        issued=datetime.fromtimestamp(run.content_at, UTC),
+        issued=datetime.fromtimestamp(issued_at, UTC),
+        is_reviewed=reviewed,
         digest=hashlib.sha256("|".join(parts).encode()).hexdigest(),
     )
 

@@ -29,11 +29,15 @@ def fhir(
     study_instance_uid: str,
     *,
     revision: int | None = None,
+    reviewed: bool = False,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Preliminary until a physician has reviewed it; what was not assessed has a data absent reason."""
+    """Preliminary, as the AI gave it; what was not assessed has a data absent reason.
+
+    With ``reviewed``, final, as the newest review of that revision left it; 404 where nobody reviewed it.
+    """
     with reading(node.engine) as connection:
-        source = bundle_source(connection, node, study_instance_uid, revision)
+        source = bundle_source(connection, node, study_instance_uid, revision, reviewed=reviewed)
     headers = headers_of(source.digest, source.revision)
     if is_matched(if_none_match, source.digest):
         return Response(status_code=304, headers=headers)

@@ -29,13 +29,15 @@ def overlay(
     instance: Uid = None,
     structures: bool = True,
     revision: int | None = None,
+    reviewed: bool = False,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A ``spine-overlay/1`` document: of every image that carries something, or of one ``series`` or ``instance``.
 
-    ``structures`` false leaves the outlines out. The same input gives the same bytes and the same ETag.
+    ``structures`` false leaves the outlines out. With ``reviewed``, the findings as the newest review of that revision
+    left them; 404 where nobody reviewed it. The same input gives the same bytes and the same ETag.
     """
-    selection = Selection(series=series, instance=instance, with_structures=structures)
+    selection = Selection(series=series, instance=instance, with_structures=structures, reviewed=reviewed)
     with reading(node.engine) as connection:
         source = overlay_source(connection, node.spool, study_instance_uid, revision, selection)
     headers = headers_of(source.digest, source.revision)

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Row
 
 from dicom_node import store
-from server.compose import Node
 from server.database import reading
 from server.http.access import Limit, Offset, TheClient, TheNode
 from server.operations import NotThere, complete, require_finished_run
-from server.review_rows import newest_review, reviews_of
+from server.review_rows import reviews_of
 from server.runs import runs_of
+from server.shown import shown_findings
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -67,10 +67,11 @@ def findings(
     """
     with reading(node.engine) as connection:
         run = require_finished_run(connection, study_instance_uid, revision)
-    if reviewed:
-        return _reviewed(node, study_instance_uid, run.revision)
-    data = node.spool.path(run.findings_path).read_bytes()
-    return Response(data, media_type="application/json", headers={"X-Spine-Revision": str(run.revision)})
+        shown = shown_findings(connection, study_instance_uid, run, reviewed=reviewed)
+    headers = {"X-Spine-Revision": str(run.revision)}
+    if shown.review is not None:
+        headers["X-Spine-Review"] = str(shown.review)
+    return Response(node.spool.path(shown.path).read_bytes(), media_type="application/json", headers=headers)
 
 
 @router.post(
@@ -82,16 +83,6 @@ def complete_study(node: TheNode, client: TheClient, study_instance_uid: str) ->
     """``revision`` is the one that is read; nothing is read twice."""
     revision = complete(node, client, study_instance_uid)
     return {"study_instance_uid": study_instance_uid, "revision": revision}
-
-
-def _reviewed(node: Node, study_instance_uid: str, revision: int) -> Response:
-    with reading(node.engine) as connection:
-        review = newest_review(connection, study_instance_uid, revision=revision)
-    if review is None:
-        raise NotThere(f"Revision {revision} of study {study_instance_uid} was not reviewed.")
-    headers = {"X-Spine-Revision": str(revision), "X-Spine-Review": str(review.number)}
-    data = node.spool.path(review.findings_path).read_bytes()
-    return Response(data, media_type="application/json", headers=headers)
 
 
 def _study(study: store.Study) -> dict[str, Any]:

@@ -125,6 +125,23 @@ def test_the_findings_api_gives_reviewed_values_beside_those_of_the_ai(desk: Des
     assert desk.http.get(f"/api/v1/studies/{STUDY}/findings").content == before
 
 
+def test_overlay_and_fhir_give_reviewed_values_where_they_are_asked_for(desk: Desk) -> None:
+    fracture, slip = desk.finding("compression_fracture", "L1"), desk.finding("spondylolisthesis", "L2-L3")
+    as_given = {kind: desk.get(f"studies/{STUDY}/{kind}") for kind in ("overlay", "fhir")}
+    for kind in as_given:
+        assert desk.http.get(f"/api/v1/studies/{STUDY}/{kind}?reviewed=true").status_code == 404
+    desk.post(findings=[move(fracture, "T12"), reject(slip)])
+
+    drawn, bundle = (desk.get(f"studies/{STUDY}/{kind}?reviewed=true") for kind in ("overlay", "fhir"))
+
+    assert {f["id"]: f["site"]["level"] for f in drawn["findings"]}[fracture.id] == "T12"
+    assert "E_REJECTED" in {entry["reason"] for entry in drawn["not_assessed"]}
+    report, before = bundle["entry"][0]["resource"], as_given["fhir"]["entry"][0]["resource"]
+    assert (before["status"], report["status"]) == ("preliminary", "final")
+    assert report["id"] == before["id"]
+    assert {kind: desk.get(f"studies/{STUDY}/{kind}") for kind in as_given} == as_given
+
+
 def test_the_same_key_records_one_review(desk: Desk) -> None:
     first, again = desk.post("k"), desk.post("k")
     other = desk.post("k", findings=[reject(desk.finding("spondylolisthesis", "L2-L3"))])
