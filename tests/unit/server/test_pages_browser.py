@@ -13,6 +13,7 @@ from builders.archive import take_in
 from builders.browser import Watched, axe_script, browsing
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.findings import reference, spine_findings, spine_segmentation
+from builders.peers import LOOPBACK
 from builders.read_study import headers_of, keep_read_study
 from builders.web import web_client
 from dicom_node.tables import instances, studies
@@ -44,7 +45,7 @@ def served(node: Node, tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
         connection.execute(update(instances).values(revision=1))
         connection.execute(update(studies).values(state="done", revision=2))
     with web_client(node) as client:
-        yield str(client.base_url).rstrip("/"), uids
+        yield f"http://{LOOPBACK}:{client.base_url.port}", uids  # the browser resolves no name
 
 
 @pytest.fixture
@@ -112,7 +113,8 @@ def test_the_built_in_viewer_draws_findings_on_their_slice(served, watched: Watc
     page.goto(f"{url}/study?StudyInstanceUIDs={uids[0]}")
     page.locator("#marks circle").first.wait_for()
     assert page.locator("#place").inner_text() == "3 of 5"
-    assert page.evaluate("document.getElementById('picture').naturalWidth") > 0
+    page.wait_for_function("() => document.getElementById('picture').naturalWidth === 24")
+    page.wait_for_function("() => document.getElementById('message').textContent === ''")
     assert page.locator("#marks polygon").count() >= 5
     circles, lines = page.locator("#marks circle").count(), page.locator("#marks polyline").count()
     assert circles == 2
