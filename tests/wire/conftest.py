@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.archive import Web, running_web
+from builders.dicomweb import Web, running_web
 
 
 @pytest.fixture(scope="module")

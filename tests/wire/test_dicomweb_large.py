@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from builders.archive import DICOM, DICOM_AS_STORED, DICOM_JSON, OHIF_FRAMES
 from builders.dicom import SeriesPlan, slice_dataset, write_series
+from builders.dicomweb import DICOM, DICOM_AS_STORED, DICOM_JSON, OHIF_FRAMES
 from builders.node import Node
 from dicom_node.stow import StowDestination, send
 

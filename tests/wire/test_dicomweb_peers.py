@@ -16,8 +16,8 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 from requests import HTTPError
 
-from builders.archive import DICOM, DICOM_AS_STORED, DICOM_JSON, OCTETS, OHIF_FRAMES, Web, take_in
 from builders.dicom import SeriesPlan, slice_dataset, small_voxels, write_series
+from builders.dicomweb import DICOM, DICOM_AS_STORED, DICOM_JSON, OCTETS, OHIF_FRAMES, Web, take_in
 from builders.orthanc import DICOMWEB_PLUGIN, Orthanc
 from builders.peers import leave_out
 

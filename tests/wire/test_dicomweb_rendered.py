@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builders.archive import take_in
 from builders.dicom import SeriesPlan, small_voxels, write_series
+from builders.dicomweb import take_in
 
 VOXELS = np.arange(3 * 16 * 32, dtype=np.uint16).reshape(3, 16, 32)
 PNG, JPEG = {"Accept": "image/png"}, {"Accept": "image/jpeg"}

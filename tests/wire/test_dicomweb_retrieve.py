@@ -21,8 +21,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from builders.archive import DICOM, DICOM_AS_STORED, OCTETS, OHIF_FRAMES, Web, keep_result, take_in
 from builders.dicom import SeriesPlan, derived_uid, slice_dataset, small_voxels, write_series
+from builders.dicomweb import DICOM, DICOM_AS_STORED, OCTETS, OHIF_FRAMES, Web, keep_result, take_in
 from dicom_node.verdicts import Verdict
 
 SYNTAXES = {

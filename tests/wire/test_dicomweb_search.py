@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import delete, func, select
 
-from builders.archive import take_in
 from builders.dicom import SeriesPlan, small_voxels, write_series
+from builders.dicomweb import take_in
 from dicom_node.tables import web_instances, web_series, web_studies
 
 PATIENT = {"PatientName": "Müller^Jörg", "PatientID": "P-1", "StudyDate": "20210304", "StudyTime": "101500"}

@@ -16,8 +16,8 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 from sqlalchemy import select
 
-from builders.archive import running_web
 from builders.dicom import SeriesPlan, small_voxels, write_series
+from builders.dicomweb import running_web
 from builders.peers import LOOPBACK, free_tcp_port, peer_environment, wait_until
 from builders.receiving import data_set_bytes
 from dicom_node.delivery import Verdict

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page
 from sqlalchemy import update
 
-from builders.archive import take_in
 from builders.browser import Watched, axe_script, browsing
 from builders.dicom import SeriesPlan, small_voxels, write_series
+from builders.dicomweb import take_in
 from builders.findings import reference, spine_findings, spine_segmentation
 from builders.peers import LOOPBACK
 from builders.read_study import headers_of, keep_read_study
