@@ -51,8 +51,14 @@ async function open() {
     at("findings").replaceChildren(make("p", { class: "attention" }, error.message)); // not read yet: images alone
   }
   drawSeries();
-  if (view.overlay) drawFindings();
-  return showFirst();
+  showFirst();
+  if (!view.overlay) return;
+  drawFindings();
+  try {
+    await openReview();
+  } catch (error) {
+    at("review").replaceChildren(make("p", { class: "attention" }, error.message));
+  }
 }
 
 async function describe(entry) {
@@ -220,9 +226,9 @@ function openQuestions() {
 function entryOf(finding) {
   const button = make("button", { type: "button", "data-finding": finding.id }, finding.label,
     finding.note ? make("div", { class: "quiet" }, finding.note) : null);
-  button.disabled = !placeOf(finding.id);
   button.addEventListener("click", () => jump(finding.id));
-  return make("li", {}, button);
+  mark(button, finding.id === view.chosen);
+  return make("li", { "data-entry": finding.id }, button, decisionOf(finding));
 }
 
 function say(text) {
@@ -245,12 +251,13 @@ function toggle(id) {
 
 const KEYS = {
   ArrowDown: () => step(1), ArrowUp: () => step(-1), PageDown: () => step(5), PageUp: () => step(-5),
-  s: nextSeries, o: () => toggle("show-outlines"), m: () => toggle("show-findings"), w: () => location.assign("/"),
+  ...REVIEW_KEYS, s: nextSeries, o: () => toggle("show-outlines"), m: () => toggle("show-findings"), w: () => location.assign("/"),
 };
 
 document.addEventListener("keydown", (event) => {
   const act = KEYS[event.key];
   if (!act || event.ctrlKey || event.altKey || event.metaKey || event.target.closest("aside, nav") && event.key.length > 1) return;
+  if (event.target.closest("form.decision, dialog")) return; // there keys are for words
   event.preventDefault();
   act();
 });

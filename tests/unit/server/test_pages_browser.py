@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page
 from sqlalchemy import update
@@ -135,6 +137,54 @@ def test_the_built_in_viewer_draws_findings_on_their_slice(served, watched: Watc
     watched.assert_clean(url)
 
 
+def test_a_study_is_reviewed_by_keyboard(served, watched: Watched) -> None:
+    """Reject one finding, correct the level of another, accept the rest; then a normal study in three keystrokes."""
+    url, uids = served
+    page = watched.page
+    page.goto(f"{url}/study?StudyInstanceUIDs={uids[0]}")
+    page.get_by_text("Not reviewed by a physician.").wait_for()
+    fracture, slip = (
+        page.locator("#findings li", has_text=text).first for text in ("L1: compression", "spondylolisthesis")
+    )
+    fracture.locator("button").click()
+    page.keyboard.press("c")
+    fracture.get_by_label("Reason", exact=True).select_option("R_LEVEL")
+    fracture.get_by_label("Level", exact=True).select_option("T12")
+    slip.locator("button").click()
+    page.keyboard.press("r")
+    slip.get_by_label("Reason", exact=True).select_option("R_ARTEFACT")
+    slip.get_by_label("Note", exact=True).fill("Flow void.")
+    page.get_by_text("2 decided here, not sent yet.").wait_for()
+    assert not reviews_of(url, uids[0])
+
+    page.locator("#verify").click()
+    assert "1 rejected, 1 corrected" in page.locator("#summary").inner_text()
+    for field in ("name", "identifier", "organisation"):
+        page.locator(f"#who-{field}").fill("Doe^Jane")
+    page.keyboard.press("Enter")
+    page.get_by_text("Reviewed by Doe^Jane").wait_for()
+    (made,) = reviews_of(url, uids[0])
+    decided = {entry["action"]: entry for entry in made["decisions"]["findings"]}
+    assert decided["correct"]["correction"]["level"] == "T12"
+    assert (decided["reject"]["reason"], decided["reject"]["note"]) == ("R_ARTEFACT", "Flow void.")
+
+    page.goto(f"{url}/")
+    page.get_by_text("Doe second").first.wait_for()
+    page.locator(f'#studies a[data-uid="{uids[1]}"]').focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Not reviewed by a physician.").wait_for()
+    page.keyboard.press("v")
+    page.keyboard.press("Enter")
+    page.get_by_text("Reviewed by Doe^Jane").wait_for()
+    assert reviews_of(url, uids[1])[0]["decisions"]["findings"] == []
+    watched.assert_clean(url)
+
+
+def reviews_of(url: str, uid: str) -> list[dict[str, Any]]:
+    answer = httpx.get(f"{url}/api/v1/studies/{uid}/reviews").raise_for_status()
+    return list(answer.json()["reviews"])
+
+
 @pytest.mark.peer("npm")
 def test_pages_have_no_serious_barrier(served, watched: Watched, violations) -> None:
     url, uids = served
@@ -144,6 +194,10 @@ def test_pages_have_no_serious_barrier(served, watched: Watched, violations) -> 
     assert not violations(page)
     page.goto(f"{url}/study?StudyInstanceUIDs={uids[0]}")
     page.locator("#marks circle").first.wait_for()
+    page.get_by_text("Not reviewed by a physician.").wait_for()
+    page.keyboard.press("c")
+    assert not violations(page)
+    page.locator("#verify").click()
     assert not violations(page)
 
 
