@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from builders.browser import Watched
 
 FIRST_IMAGE_MS = 240_000
+PROMPT_MS = 20_000
+DOUBLE_CLICKS = 5
 _MEASUREMENTS = """() => window.services.measurementService.getMeasurements().map(measured => ({
     label: measured.label, tool: measured.toolName, sop_instance_uid: measured.SOPInstanceUID, uid: measured.uid,
     points: window.cornerstoneTools.annotation.state.getAnnotation(measured.uid).data.handles.points
@@ -48,8 +51,15 @@ class Ohif:
     def hydrate(self, modality: str) -> None:
         """Double-click the row of the SR or SEG, and answer Yes."""
         row = self.page.locator('[data-cy="study-browser-thumbnail-no-image"]').filter(has_text=modality)
-        row.first.dblclick()
-        self.page.click('[data-cy="yes-hydrate-btn"]', timeout=FIRST_IMAGE_MS)
+        yes = self.page.locator('[data-cy="yes-hydrate-btn"]')
+        for _ in range(DOUBLE_CLICKS):  # the list is drawn anew as series arrive, and a click may fall between
+            row.first.dblclick()
+            try:
+                yes.wait_for(timeout=PROMPT_MS)
+            except PlaywrightTimeoutError:
+                continue
+            break
+        yes.click()
         self.page.wait_for_timeout(4000)
 
     def measurements(self) -> list[dict[str, Any]]:
