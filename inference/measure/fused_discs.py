@@ -18,6 +18,9 @@ LEAST_PIECE = 0.2
 STACKED = 0.5
 """Pieces of one disc lie beside each other, the discs above and below a collapsed body over each other: two pieces are
 two discs where the smaller lies over or under the larger by more than this share of its columns ..."""
+LEAST_APART_MM = 11.0
+"""... whose middles are this far apart: half a disc of 6 mm on either side and 5 mm of a body. What is nearer is a disc
+that a dark line splits, or one with a dark band of marrow beside it that was taken for disc ..."""
 LEAST_SLICES = 0.5
 """... in at least this share of the slices that show the part. Noise splits a disc in a slice or two."""
 
@@ -61,7 +64,7 @@ def _lower_disc(part: MaskArray, spacing_mm: tuple[float, float, float]) -> Mask
     pieces, count = ndimage.label(part, structure=IN_SLICE)
     if count <= len(part):
         return None  # at most one piece in a slice, or so few more that they are noise
-    pairs = [pair for index in range(len(part)) if (pair := _pair(pieces[index])) is not None]
+    pairs = [pair for index in range(len(part)) if (pair := _pair(pieces[index], spacing_mm[1])) is not None]
     if len(pairs) < LEAST_SLICES * np.count_nonzero(part.any(axis=(1, 2))):
         return None
     seeds = np.zeros(count + 1, dtype=np.int64)
@@ -74,7 +77,7 @@ def _lower_disc(part: MaskArray, spacing_mm: tuple[float, float, float]) -> Mask
     return np.asarray(part & (marks[tuple(nearest)] == 2))  # noqa: PLR2004 - the lower seed
 
 
-def _pair(pieces: NDArray[np.int32]) -> tuple[_Piece, _Piece] | None:
+def _pair(pieces: NDArray[np.int32], row_mm: float) -> tuple[_Piece, _Piece] | None:
     """The upper and the lower of two pieces in a slice that lie over each other; None where there are no two."""
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
@@ -86,4 +89,5 @@ def _pair(pieces: NDArray[np.int32]) -> tuple[_Piece, _Piece] | None:
         rows, columns = np.nonzero(pieces == number)
         found.append(_Piece(number=number, middle=float(rows.mean()), columns=frozenset(columns.tolist())))
     upper, lower = sorted(found, key=lambda piece: piece.middle)
-    return (upper, lower) if upper.is_over_or_under(lower) else None
+    is_apart = (lower.middle - upper.middle) * row_mm >= LEAST_APART_MM
+    return (upper, lower) if is_apart and upper.is_over_or_under(lower) else None

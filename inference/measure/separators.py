@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.canal_line import CanalLine
-from inference.measure.fused_discs import STACKED, disc_parts
+from inference.measure.fused_discs import LEAST_APART_MM, STACKED, disc_parts
 
 USUAL_PITCH_MM = 33.0
 """Distance from disc to disc where too few discs tell it: mean body and disc of T12..L5 (models.md 2.3)."""
 FRAGMENT_PITCH = 0.5
 """Parts nearer than this share of the pitch are one structure (models.md 3.5, from SPINEPS), unless stacked."""
-LEAST_APART = 0.25
-"""Parts that lie over each other are two discs if they are this share of the pitch apart: the halves of one disc that a
-dark line splits are nearer."""
 MINIMUM_DISC_SHARE = 0.15
 """A disc smaller than this share of the median one is an island of noise, unless the field of view cuts it."""
 SMALLEST_ISLAND_MM3 = 30.0
@@ -126,7 +123,7 @@ def _groups(arcs: FloatArray, volumes: FloatArray, footprints: _Footprints) -> N
     for part in medium[np.argsort(arcs[medium], kind="stable")].tolist():
         gap = arcs[part] - np.average(arcs[centres[-1]], weights=volumes[centres[-1]]) if centres else np.inf
         is_near = gap < FRAGMENT_PITCH * pitch
-        if is_near and (gap < LEAST_APART * pitch or not footprints.are_stacked(part, centres[-1])):
+        if is_near and (gap < LEAST_APART_MM or not footprints.are_stacked(part, centres[-1])):
             centres[-1].append(part)
         else:
             centres.append([part])

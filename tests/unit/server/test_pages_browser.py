@@ -142,7 +142,7 @@ def test_a_study_is_reviewed_by_keyboard(served, watched: Watched) -> None:
     url, uids = served
     page = watched.page
     page.goto(f"{url}/study?StudyInstanceUIDs={uids[0]}")
-    page.get_by_text("Not reviewed by a physician.").wait_for()
+    page.get_by_text("Not reviewed by a physician.", exact=True).wait_for()
     fracture, slip = (
         page.locator("#findings li", has_text=text).first for text in ("L1: compression", "spondylolisthesis")
     )
@@ -172,7 +172,7 @@ def test_a_study_is_reviewed_by_keyboard(served, watched: Watched) -> None:
     page.get_by_text("Doe second").first.wait_for()
     page.locator(f'#studies a[data-uid="{uids[1]}"]').focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Not reviewed by a physician.").wait_for()
+    page.get_by_text("Not reviewed by a physician.", exact=True).wait_for()
     page.keyboard.press("v")
     page.keyboard.press("Enter")
     page.get_by_text("Reviewed by Doe^Jane").wait_for()
@@ -194,7 +194,7 @@ def test_pages_have_no_serious_barrier(served, watched: Watched, violations) -> 
     assert not violations(page)
     page.goto(f"{url}/study?StudyInstanceUIDs={uids[0]}")
     page.locator("#marks circle").first.wait_for()
-    page.get_by_text("Not reviewed by a physician.").wait_for()
+    page.get_by_text("Not reviewed by a physician.", exact=True).wait_for()
     page.keyboard.press("c")
     assert not violations(page)
     page.locator("#verify").click()
