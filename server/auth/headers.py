@@ -18,8 +18,8 @@ VIEWER_SCRIPTS = (
 
 VIEWER_POLICY = (
     "default-src 'self'; "
-    # OHIF's codecs are WebAssembly, and its workers are made from blobs.
-    f"script-src 'self' 'wasm-unsafe-eval' {' '.join(repr(digest) for digest in VIEWER_SCRIPTS)}; "
+    # OHIF's codecs are WebAssembly, its workers come from blobs, and loading a SEG compiles array code from strings.
+    f"script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval' {' '.join(repr(digest) for digest in VIEWER_SCRIPTS)}; "
     "worker-src 'self' blob:; "
     "connect-src 'self' blob: data:; "
     "img-src 'self' blob: data:; "
