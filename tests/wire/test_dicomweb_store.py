@@ -159,11 +159,15 @@ def test_a_body_that_breaks_off_keeps_what_was_complete(web, files):
     assert post(web, body(*(path.read_bytes() for path in files))).status_code == 200
 
 
+def request_head(port: int, length: int) -> bytes:
+    lines = ["POST /dicom-web/studies HTTP/1.1", f"Host: {LOOPBACK}:{port}", f"Content-Type: {KIND['Content-Type']}"]
+    return "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode()
+
+
 def test_a_sender_that_hangs_up_leaves_nothing(web, files):
     content = body(files[0].read_bytes())
     with socket.create_connection((LOOPBACK, web.port)) as connection:
-        head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: {LOOPBACK}:{web.port}\r\nContent-Type: {KIND['Content-Type']}\r\n"
-        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:-200])
+        connection.sendall(request_head(web.port, len(content)) + content[:-200])
         wait_until(lambda: any(web.node.spool.path("tmp").glob("*/*")), timeout_s=30, what="bytes in the spool")
     wait_until(lambda: not any(web.node.spool.path("tmp").glob("*/*")), timeout_s=30, what="the file to go")
     assert rows(web) == []
@@ -190,8 +194,7 @@ def test_what_was_said_to_be_stored_survives_a_kill(tmp_path, files):
         for path in files[:2]:
             assert httpx.post(f"{url}/studies", content=body(path.read_bytes()), headers=KIND).status_code == 200
         with socket.create_connection((LOOPBACK, port)) as connection:
-            head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: {LOOPBACK}:{web.port}\r\nContent-Type: {KIND['Content-Type']}\r\n"
-            connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:-200])
+            connection.sendall(request_head(port, len(content)) + content[:-200])
             time.sleep(0.5)
             os.kill(process.pid, signal.SIGKILL)
             process.wait(20)
