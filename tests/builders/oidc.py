@@ -23,6 +23,9 @@ import httpx
 
 from builders.peers import LOOPBACK, free_tcp_port, running, wait_until
 
+TESTS = str(Path(__file__).parents[1])
+START = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('builders.oidc', run_name='__main__')"
+"""Runs this file as a program that finds its neighbours."""
 CLIENT_ID, CLIENT_SECRET = "spine-node", "of-this-test-only"
 
 
@@ -38,7 +41,7 @@ class OidcProvider:
         """Run it until the block ends."""
         port = free_tcp_port()
         made = cls(issuer=f"http://{LOOPBACK}:{port}")
-        with running([sys.executable, __file__, str(port)], log=folder / "oidc.log"):
+        with running([sys.executable, "-c", START, TESTS, str(port)], log=folder / "oidc.log"):
             wait_until(made.is_ready, timeout_s=60, what="the identity provider")
             yield made
 
