@@ -52,6 +52,14 @@ def make_client(engine: Engine) -> DBOSClient:
     )
 
 
+def _enqueue(
+    client: DBOSClient, connection: Connection, options: EnqueueOptions, delay: float, *arguments: str | int
+) -> None:
+    if delay > 0:
+        options["delay_seconds"] = delay
+    client.enqueue_in_transaction(connection, options, *arguments)
+
+
 def study_workflow_id(study_instance_uid: str, revision: int, *, generation: int = 1, wait: int = 0) -> str:
     """The id of the work on one revision: the same work is never queued twice."""
     again = f"/again{generation}" if generation > 1 else ""
@@ -75,9 +83,7 @@ def enqueue_study(
         queue_name=STUDY_QUEUE,
         workflow_id=study_workflow_id(study_instance_uid, revision, generation=generation, wait=wait),
     )
-    if delay > 0:
-        options["delay_seconds"] = delay
-    client.enqueue_in_transaction(connection, options, study_instance_uid, revision, generation, wait)
+    _enqueue(client, connection, options, delay, study_instance_uid, revision, generation, wait)
 
 
 def review_workflow_id(study_instance_uid: str, number: int, *, generation: int = 1, wait: int = 0) -> str:
@@ -102,9 +108,7 @@ def enqueue_review(
         queue_name=DELIVERY_QUEUE,
         workflow_id=review_workflow_id(study_instance_uid, number, generation=generation, wait=wait),
     )
-    if delay > 0:
-        options["delay_seconds"] = delay
-    client.enqueue_in_transaction(connection, options, study_instance_uid, number, generation, wait)
+    _enqueue(client, connection, options, delay, study_instance_uid, number, generation, wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +134,11 @@ def enqueue_delivery(client: DBOSClient, connection: Connection, delivery: Deliv
     options = EnqueueOptions(
         workflow_name=DELIVERY_WORKFLOW, queue_name=DELIVERY_QUEUE, workflow_id=delivery.workflow_id
     )
-    if delay > 0:
-        options["delay_seconds"] = delay
-    client.enqueue_in_transaction(
+    _enqueue(
+        client,
         connection,
         options,
+        delay,
         delivery.study_instance_uid,
         delivery.revision,
         delivery.destination,

@@ -44,6 +44,21 @@ def worklist(connection: Connection, spool: Spool, *, limit: int, offset: int) -
     }
 
 
+def study_json(study: store.Study) -> dict[str, Any]:
+    """What was received of a study, as JSON values; times in seconds since the epoch."""
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "state": study.state.value,
+        "reason": study.reason,
+        "revision": study.revision,
+        "instances": study.instance_count,
+        "expected_instances": study.expected_instances,
+        "first_received_at": study.first_received_at,
+        "last_received_at": study.last_received_at,
+        "source_ae_title": study.source_ae_title,
+    }
+
+
 def usual_inference_s(connection: Connection) -> float | None:
     """Median time of the latest runs, in seconds; None before the first."""
     query = select(runs.c.inference_s).where(runs.c.inference_s.is_not(None))
@@ -84,15 +99,7 @@ def _entry(
     summary = None if read is None else _summary(spool.path(read.findings_path), read.findings_sha256)
     rank, priority = priority_of(Seen(state=study.state, summary=summary))
     return {
-        "study_instance_uid": study.study_instance_uid,
-        "state": study.state.value,
-        "reason": study.reason,
-        "revision": study.revision,
-        "instances": study.instance_count,
-        "expected_instances": study.expected_instances,
-        "first_received_at": study.first_received_at,
-        "last_received_at": study.last_received_at,
-        "source_ae_title": study.source_ae_title,
+        **study_json(study),
         "queued_at": newest.queued_at if newest else None,
         "started_at": newest.started_at if newest else None,
         "finished_at": newest.finished_at if newest else None,

@@ -14,6 +14,7 @@ from server.operations import NotThere, complete, require_finished_run
 from server.review_rows import reviews_of
 from server.runs import runs_of
 from server.shown import shown_findings
+from server.worklist import study_json
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -26,7 +27,7 @@ def list_studies(
     with reading(node.engine) as connection:
         found = store.list_studies(connection, state=state, limit=offset + limit + 1)[offset:]
     following = offset + limit if len(found) > limit else None
-    return {"studies": [_study(study) for study in found[:limit]], "next_offset": following}
+    return {"studies": [study_json(study) for study in found[:limit]], "next_offset": following}
 
 
 @router.get("/{study_instance_uid}", summary="One study with its revisions.")
@@ -37,7 +38,7 @@ def one_study(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
         if study is None:
             raise NotThere(f"No instance of study {study_instance_uid} was received.")
         revisions = [_run(run) for run in runs_of(connection, study_instance_uid)]
-    return _study(study) | {"revisions": revisions}
+    return study_json(study) | {"revisions": revisions}
 
 
 @router.get("/{study_instance_uid}/revisions", summary="The revisions of a study, each with its reviews.")
@@ -83,20 +84,6 @@ def complete_study(node: TheNode, client: TheClient, study_instance_uid: str) ->
     """``revision`` is the one that is read; nothing is read twice."""
     revision = complete(node, client, study_instance_uid)
     return {"study_instance_uid": study_instance_uid, "revision": revision}
-
-
-def _study(study: store.Study) -> dict[str, Any]:
-    return {
-        "study_instance_uid": study.study_instance_uid,
-        "state": study.state.value,
-        "reason": study.reason,
-        "revision": study.revision,
-        "instances": study.instance_count,
-        "expected_instances": study.expected_instances,
-        "first_received_at": study.first_received_at,
-        "last_received_at": study.last_received_at,
-        "source_ae_title": study.source_ae_title,
-    }
 
 
 def _run(run: Row[Any]) -> dict[str, Any]:

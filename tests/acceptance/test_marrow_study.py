@@ -5,17 +5,16 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 
-from builders.dicom import STIR, T2_FAT_SAT, T2_TSE, SeriesPlan, derived_uid, write_series
+from builders.dicom import STIR, T2_FAT_SAT, T2_TSE, SeriesPlan, derived_uid
 from builders.peers import program
 from builders.phantom import phantom_plan
+from builders.study_run import run
 from dicom_node.sr.checklist import children, groups_of, value_of, violations
 from inference.anatomy import Vertebra
 from inference.findings import Finding, Present, Question, StudyFindings
@@ -23,7 +22,7 @@ from inference.measure.marrow import read_marrow
 from inference.measure.outlines import own_outlines
 from models.registry import DetectorSettings, load_detectors
 from server.overlay import describe
-from server.study_run import RunContext, StudyRun, run_study, write_overlays
+from server.study_run import write_overlays
 from training.phantom import Contrast, Fracture, PhantomParameters, generate_spine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -32,7 +31,6 @@ PATIENT = PhantomParameters(
     seed=11, rows=448, columns=360, spacing_mm=0.67, slices=5, slice_spacing_mm=4.5,
     fractures={"L1": Fracture("crush", 0.45), "L3": Fracture("wedge", 0.4, acute=False)},
 )  # fmt: skip
-CONTEXT = RunContext(created=datetime(2026, 1, 2, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +53,6 @@ def plans() -> Callable[..., SeriesPlan]:
         return phantom_plan(made[key], study="marrow", series=contrast, number=number, attributes=attributes)
 
     return plan
-
-
-def run(folder: Path, detectors: Any, *plans: SeriesPlan) -> StudyRun:
-    for plan in plans:
-        write_series(folder / "in", plan)
-
-    def write(name: str, data: bytes, /) -> None:
-        (folder / name).write_bytes(data)
-
-    return run_study([folder / "in"], detectors, write, CONTEXT, lambda _doing, _fraction: None)
 
 
 def called(findings: StudyFindings) -> dict[str | None, Finding]:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pydicom
 import pytest
 
-from builders.dicom import T1_TSE, T2_TSE, SeriesPlan, write_series
+from builders.dicom import T1_TSE, T2_TSE, SeriesPlan
 from builders.phantom import phantom_plan
+from builders.study_run import run
 from dicom_node.sr.checklist import children, groups_of, value_of, violations
 from inference.findings import Calibration, Finding, Grade, NotAssessed, Present, Question
 from inference.pipeline import Detector
@@ -24,7 +22,7 @@ from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 from models.registry import DetectorSettings, find_bundle, load_detectors
 from server.overlay import describe
-from server.study_run import RunContext, StudyRun, run_study
+from server.study_run import StudyRun
 from training.phantom import Contrast, PhantomParameters, generate_spine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -36,7 +34,6 @@ PATIENT = PhantomParameters(
 PAINTED = {"L3-L4": "2", "L4-L5": "1"}
 DARK = "L1-L2"
 """With a dark band at L2, which the network outlines as disc, so that the body looks crushed."""
-CONTEXT = RunContext(created=datetime(2026, 1, 2, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +55,6 @@ def plans() -> Callable[..., SeriesPlan]:
         return phantom_plan(made, study="modic", series=contrast, number=number, attributes=attributes)
 
     return plan
-
-
-def run(folder: Path, detectors: Any, *plans: SeriesPlan) -> StudyRun:
-    for plan in plans:
-        write_series(folder / "in", plan)
-
-    def write(name: str, data: bytes, /) -> None:
-        (folder / name).write_bytes(data)
-
-    return run_study([folder / "in"], detectors, write, CONTEXT, lambda _doing, _fraction: None)
 
 
 def changes(made: StudyRun) -> dict[str | None, Finding]:
