@@ -36,6 +36,8 @@ from claims.evidence import CriterionAnswer, CriterionState, Pointer, PointerKin
 from claims.report import Polarity, Topic
 from inference.anatomy import Vertebra
 
+NO_REPORT = "There is no signed report that counts."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
@@ -125,7 +127,7 @@ def _said(topic: Topic, material: Material, body: Vertebra | None) -> tuple[bool
 def _reported(criterion: Reported, material: Material, body: Vertebra | None) -> Answer:
     words = criterion.topic.value.replace("_", " ")
     if not material.signed:
-        return open_("There is no signed report that counts.")
+        return open_(NO_REPORT)
     affirmed, pointers = _said(criterion.topic, material, body)
     if affirmed is None:
         unclear = "is not clear about" if pointers else "says nothing of"
@@ -139,8 +141,7 @@ def _acuity(criterion: Acuity, material: Material, body: Vertebra | None) -> Ans
     claim, words = material.claim, criterion.sign.value.replace("_", " ")
     affirmed, pointers = _said(criterion.sign, material, body) if material.signed else (None, ())
     sign = {True: f"names {words}", False: f"says that there is no {words}", None: f"does not settle {words}"}[affirmed]
-    half = (
-        f"The signed report {sign} at {place(body)}." if material.signed else "@@
+    half = f"The signed report {sign} at {place(body)}." if material.signed else NO_REPORT
     if claim.onset_date is None:
         return open_(f"{half} The date of onset is not given.", *pointers, prompt="From the chart: the date of onset.")
     days = (claim.service_date - claim.onset_date).days
@@ -200,9 +201,7 @@ def _count_of(criterion: CountOf, body: Vertebra | None, before: Sequence[Criter
     members = [answer for answer in before if answer.criterion in criterion.members and answer.body in (None, body)]
     count = sum(answer.state is CriterionState.MET for answer in members)
     possible = sum(answer.state is not CriterionState.NOT_MET for answer in members)
-    says = (
-        f"{count} of {len(members)} are met, {possible - count} cannot be determined; {criterion.at_least} are asked."
-    )
+    says = f"{count} of {len(members)} are met, {possible - count} are open; the policy: {criterion.at_least}."
     if count >= criterion.at_least:
         return met(says)
     return not_met(says) if possible < criterion.at_least else open_(says)
