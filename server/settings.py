@@ -144,6 +144,15 @@ class Settings(BaseSettings):
         description="What archives are told of results of which a reviewer rejected everything: none, or a rejection "
         "note for reasons of quality or patient_safety.",
     )
+    claim_criteria_dir: Path | None = Field(
+        None, description="Folder of the site's own criteria tables for claims (TOML), beside those that come with it."
+    )
+    claim_webhook: str = Field(
+        "", description="https://... that is told when the evidence of a claim has changed; plain http on loopback only."
+    )
+    claim_webhook_secret_file: Path | None = Field(
+        None, description="File that holds the secret with which notices to the webhook are signed."
+    )
     viewer_dir: str = Field("", description="Folder of the OHIF viewer; empty: `viewer` in the data folder.")
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(

@@ -1,4 +1,4 @@
-"""The server's own tables: runs of studies, deliveries, reviews, worker leases, and the processes of this node.
+"""The server's own tables: runs of studies, deliveries, reviews, claims, worker leases, and this node's processes.
 
 DBOS keeps its tables in the same database (workflow.md 7); it is the engine, these rows are the record.
 Times are seconds since the epoch (UTC) as a float.
@@ -6,7 +6,7 @@ Times are seconds since the epoch (UTC) as a float.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 from dicom_node import tables as dicom_tables
 from server.auth import tables as auth_tables
@@ -105,6 +105,82 @@ review_runs = Table(
     Column("reason", Text),
     Column("queued_at", Float, nullable=False),
     Column("finished_at", Float),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("id", String(32), primary_key=True),  # ours, opaque: it stands in addresses and logs
+    Column("number", Text, nullable=False),  # the biller's
+    Column("idempotency_key", String(255), nullable=False),
+    Column("ordinal", Integer, nullable=False),  # place in the file that it came in
+    Column("request_sha256", String(64), nullable=False),  # of that file
+    Column("claim", Text, nullable=False),  # claims.claim.Claim as JSON
+    Column("studies", Text, nullable=False),  # facts on studies that came with it, as JSON
+    Column("medical_record_number", Text),
+    Column("state", String(16), nullable=False),  # ClaimState
+    Column("received_at", Float, nullable=False),
+    Column("received_by", String(255), nullable=False),
+    UniqueConstraint("idempotency_key", "ordinal", name="uq_claim_key"),
+)
+Index("ix_claims_patient", claims.c.medical_record_number)
+Index("ix_claims_state", claims.c.state, claims.c.received_at)
+
+study_patients = Table(  # which studies a record number has; may be deleted: made again from the search index
+    "study_patients",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("medical_record_number", Text, nullable=False),  # empty where the study says none
+)
+Index("ix_study_patients", study_patients.c.medical_record_number)
+
+claim_reports = Table(  # rows are added and never changed
+    "claim_reports",
+    metadata,
+    Column("claim_id", String(32), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("sha256", String(64), nullable=False),  # of the bytes as received
+    Column("path", Text, nullable=False),  # relative to the data folder
+    Column("report", Text, nullable=False),  # claims.report.Report as JSON, without its text
+    Column("added_at", Float, nullable=False),
+    Column("added_by", String(255), nullable=False),
+    UniqueConstraint("claim_id", "sha256", name="uq_claim_report"),
+)
+
+claim_evaluations = Table(  # one row for each time the evidence came to something else, never changed
+    "claim_evaluations",
+    metadata,
+    Column("claim_id", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("inputs_sha256", String(64), nullable=False),  # of everything that it was made of
+    Column("evaluated_at", Float, nullable=False),
+    Column("verdict", String(16)),  # claims.evidence.Verdict; NULL where the claim cannot be judged
+    Column("prompts", Integer, nullable=False),
+    Column("refusal", Text),  # one sentence where the claim cannot be judged
+    Column("evidence", Text),  # claims.evidence.ClaimEvidence as JSON
+    Column("left_out", Text, nullable=False),  # studies of the record number that are not the patient's, as JSON
+)
+
+claim_notices = Table(  # what the webhook was told, and what it has still to be told
+    "claim_notices",
+    metadata,
+    Column("claim_id", String(32), primary_key=True),
+    Column("evaluation", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),  # server.claims.notices.NoticeState
+    Column("attempts", Integer, nullable=False),
+    Column("next_try_at", Float, nullable=False),
+    Column("reason", Text),  # one sentence about the last try
+)
+Index("ix_claim_notices_due", claim_notices.c.state, claim_notices.c.next_try_at)
+
+claim_actions = Table(  # what people did with a claim, in a chain of hashes; never changed
+    "claim_actions",
+    metadata,
+    Column("claim_id", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("record", Text, nullable=False),  # canonical JSON
+    Column("previous_sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
 )
 
 ALL_METADATA = (dicom_tables.metadata, metadata, auth_tables.metadata)

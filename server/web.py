@@ -12,6 +12,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from inference.errors import SettingRefusal
+from server.claims.evaluation import tables_of
+from server.claims.notices import webhook_of
+from server.claims.watch import ClaimWatch
 from server.compose import open_node
 from server.events import configure, event
 from server.http.app import create
@@ -25,7 +28,8 @@ def run(settings: Settings) -> None:
     """Serve until told to stop.
 
     Raises:
-        SettingRefusal: the port is taken, the address is not ours, or the certificate cannot be used.
+        SettingRefusal: the port is taken, the address is not ours, or the certificate or the webhook cannot be used.
+        CriteriaRefusal: a criteria table of the site is at fault.
     """
     configure(settings.log_level)
     _check_certificate(settings)
@@ -33,6 +37,7 @@ def run(settings: Settings) -> None:
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # what was received is served as it is
     stop = StopSignal()
     node = open_node(settings)
+    webhook, _ = webhook_of(settings), tables_of(node)
     node.spool.sweep()
     listener = _listen(settings)
     port = int(listener.getsockname()[1])
@@ -44,8 +49,11 @@ def run(settings: Settings) -> None:
     presence.start()
     indexer = Indexer(application.state.dicomweb.index)
     indexer.start()
+    watch = ClaimWatch(node, application.state.dicomweb.index, webhook)
+    watch.start()
     event("web_started", port=port)
     stop.wait()
+    watch.stop()
     indexer.stop()
     server.should_exit = True
     thread.join(timeout=settings.stop_grace)

@@ -60,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     _rule(WRITE, "/api/v1/reviews/**", Permission.REVIEW),
     _rule(READ, "/api/v1/reviews/**", Permission.READ_FINDINGS),
     _rule(READ, "/api/v1/statistics/**", Permission.READ_WORKLIST),
+    _rule(POST, "/api/v1/claims/check", Permission.READ_CLAIMS),
     _rule(READ, "/api/v1/claims/**", Permission.READ_CLAIMS),
     _rule(WRITE, "/api/v1/claims/**", Permission.WRITE_CLAIMS),
     _rule(READ, "/dicom-web/**", Permission.READ_IMAGES),

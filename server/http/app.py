@@ -20,6 +20,7 @@ from server.compose import Node, inbox_rules
 from server.database import reading
 from server.http import (
     audit,
+    claims,
     dicomweb,
     fhir,
     health,
@@ -39,6 +40,9 @@ from server.work_queue import make_client
 
 BODY_LIMIT_BYTES = 1024**2
 """Of a request to these parts; none of them takes more than a form or a small document."""
+
+CLAIM_LIMIT_BYTES = 48 * 1024**2
+"""Of a request about claims: a file of them, or a report of 32 MiB in base64."""
 
 
 def create(node: Node) -> FastAPI:
@@ -69,6 +73,7 @@ def create(node: Node) -> FastAPI:
     for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)
+    application.include_router(claims.router, max_body_size=CLAIM_LIMIT_BYTES)
     application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

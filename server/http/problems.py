@@ -10,9 +10,13 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from claims.attachment import AttachmentRefusal
+from claims.claim import ClaimRefusal
+from claims.report import ReportRefusal
 from dicom_node.dicomweb.refusals import WebRefusal
 from inference.errors import Failure, Refusal
 from inference.review import ReviewFault, ReviewRefusal
+from server.claims.desk import ClaimConflict
 from server.events import fault
 from server.operations import NotThere
 
@@ -32,6 +36,9 @@ def add_handlers(application: FastAPI) -> None:
     application.add_exception_handler(RequestValidationError, _invalid)
     application.add_exception_handler(NotThere, _not_there)
     application.add_exception_handler(ReviewRefusal, _review)
+    application.add_exception_handler(ClaimConflict, _refused)
+    for kind in (ClaimRefusal, ReportRefusal, AttachmentRefusal):
+        application.add_exception_handler(kind, _unusable)
     application.add_exception_handler(WebRefusal, _web_refused)
     application.add_exception_handler(Refusal, _refused)
     application.add_exception_handler(Failure, _failed)
@@ -55,6 +62,10 @@ def _not_there(_request: Request, error: Exception) -> JSONResponse:
 
 def _web_refused(_request: Request, error: Exception) -> JSONResponse:
     return problem(error.status if isinstance(error, WebRefusal) else HTTPStatus.BAD_REQUEST, str(error))
+
+
+def _unusable(_request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:

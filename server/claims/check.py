@@ -1,0 +1,42 @@
+"""Judging a claim on what comes with it, and keeping nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from claims.claim import ClaimRefusal
+from claims.criteria import Catalogue
+from claims.engine import evaluate
+from claims.evidence import ClaimEvidence
+from claims.intake import read_claims
+from claims.reading import read_report
+from inference.findings.encode import decode
+from server.claims.reports import report_of
+
+if TYPE_CHECKING:
+    from server.http.claim_bodies import CheckBody
+
+
+def check_once(tables: Catalogue, body: CheckBody) -> ClaimEvidence:
+    """The evidence.
+
+    Raises:
+        ClaimRefusal: the file holds more than one claim, or what cannot be judged.
+        ReportRefusal: a report cannot be read.
+    """
+    intake = read_claims(body.claim_bytes())
+    if len(intake.claims) != 1:
+        raise ClaimRefusal(f"One claim is checked at a time, got {len(intake.claims)}.")
+    facts = [*intake.reports, *(report.facts for report in body.reports[len(intake.reports) :])]
+    reports = [
+        read_report(report_of(report.data(), report.media_type, fact))
+        for report, fact in zip(body.reports, facts, strict=False)
+    ]
+    return evaluate(
+        intake.claims[0],
+        tables.table_for(intake.claims[0]),
+        studies=intake.studies,
+        findings=[decode(json.dumps(document).encode()) for document in body.findings],
+        reports=reports,
+    )

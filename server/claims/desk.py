@@ -1,0 +1,181 @@
+"""What people and billing systems do with claims: hand one in, add a report, decide about a prompt, close it.
+
+Everything is one transaction: the change, the row of the claim's history, and the new evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from claims.claim import Claim, ClaimRefusal
+from claims.intake import read_claims
+from claims.report import Report, ReportRefusal
+from claims.study import Study
+from dicom_node.dicomweb.index import SearchIndex
+from server.auth.roles import Principal
+from server.claims.documents import digest, to_text
+from server.claims.evaluation import evaluate_claim
+from server.claims.history import Action, record_action
+from server.claims.patients import note_patients
+from server.claims.rows import ClaimState, claim_row, newest_evaluation, reports_of, set_state
+from server.compose import Node
+from server.tables import claim_reports, claims
+
+FOLDER = PurePosixPath("claims")
+"""In the data folder: reports as they were received."""
+MOST_REPORTS = 50
+INDEX_BUDGET_S = 5.0
+DECISIONS = frozenset({Action.PROMPT_ACCEPTED, Action.OVERRIDDEN, Action.NOTED, Action.CLOSED, Action.REOPENED})
+"""What a person can decide, apart from adding and sending."""
+NEEDS_REASON = frozenset({Action.OVERRIDDEN, Action.NOTED, Action.REOPENED})
+
+
+class ClaimConflict(ClaimRefusal):
+    """What is asked would have been right at another time, or under another key."""
+
+
+def hand_in(node: Node, index: SearchIndex, data: bytes, key: str, by: Principal) -> tuple[list[str], bool]:
+    """Keep the claims of a file and judge them; returns their ids, and whether they are new.
+
+    Raises:
+        ClaimRefusal: it is no file of claims, or one cannot be worked on.
+        ClaimConflict: the key belongs to another file.
+    """
+    intake = read_claims(data)
+    index.refresh(budget_s=INDEX_BUDGET_S)
+    sha256 = digest(data)
+    with node.engine.begin() as connection:
+        known = _of_key(connection, key, sha256)
+        if known:
+            return known, False
+        note_patients(connection)
+        made = [
+            _keep(connection, claim, intake.studies, key=key, ordinal=ordinal, sha256=sha256, by=by)
+            for ordinal, claim in enumerate(intake.claims)
+        ]
+        for claim_id in made:
+            record_action(connection, claim_id, Action.RECEIVED, by, about=sha256)
+            evaluate_claim(connection, node, claim_row(connection, claim_id))
+        return made, True
+
+
+def _of_key(connection: Connection, key: str, sha256: str) -> list[str]:
+    query = select(claims.c.id, claims.c.request_sha256).where(claims.c.idempotency_key == key)
+    rows = connection.execute(query.order_by(claims.c.ordinal)).all()
+    if any(row.request_sha256 != sha256 for row in rows):
+        raise ClaimConflict("The idempotency key of this file was used for another file of claims.")
+    return [row.id for row in rows]
+
+
+def _keep(
+    connection: Connection,
+    claim: Claim,
+    studies: Iterable[Study],
+    *,
+    key: str,
+    ordinal: int,
+    sha256: str,
+    by: Principal,
+) -> str:
+    claim_id = f"clm-{secrets.token_hex(8)}"
+    connection.execute(
+        insert(claims).values(
+            id=claim_id,
+            number=claim.id,
+            idempotency_key=key,
+            ordinal=ordinal,
+            request_sha256=sha256,
+            claim=to_text(Claim, claim),
+            studies=json.dumps([to_text(Study, study) for study in studies]),
+            medical_record_number=claim.patient.medical_record_number,
+            state=ClaimState.OPEN.value,
+            received_at=time.time(),
+            received_by=by.subject,
+        )
+    )
+    return claim_id
+
+
+def add_report(node: Node, claim_id: str, report: Report, data: bytes, by: Principal) -> tuple[Row[Any], bool]:
+    """Add a report and judge the claim again; returns the evaluation, and whether the report is new.
+
+    Raises:
+        NotThere: no such claim.
+        ClaimConflict: the claim is closed, or has as many reports as it may.
+        ReportRefusal: another report of the claim has its number.
+    """
+    with node.engine.begin() as connection:
+        row = claim_row(connection, claim_id, lock=True)
+        known = reports_of(connection, claim_id)
+        if any(other.sha256 == report.sha256 for other in known):
+            return evaluate_claim(connection, node, row), False
+        _check_open(row)
+        if len(known) >= MOST_REPORTS:
+            raise ClaimConflict(f"A claim has at most {MOST_REPORTS} reports, this one has {len(known)}.")
+        if any(json.loads(other.report)["id"] == report.id for other in known):
+            raise ReportRefusal("Another report of this claim has the same number; which of the two counts?")
+        path = str(FOLDER / claim_id / f"report-{report.sha256}")
+        node.spool.write_result(path, data)
+        connection.execute(
+            insert(claim_reports).values(
+                claim_id=claim_id,
+                ordinal=len(known) + 1,
+                sha256=report.sha256,
+                path=path,
+                report=to_text(Report, report),
+                added_at=time.time(),
+                added_by=by.subject,
+            )
+        )
+        record_action(connection, claim_id, Action.REPORT_ADDED, by, about=report.sha256)
+        return evaluate_claim(connection, node, row), True
+
+
+def decide(node: Node, claim_id: str, action: Action, by: Principal, *, about: str, body: str, reason: str) -> None:
+    """Record what a person decides; closing and opening change the claim, nothing changes the evidence.
+
+    Raises:
+        NotThere: no such claim.
+        ClaimConflict: the claim is closed or open already, or no open prompt is the one that is named.
+        ClaimRefusal: a reason is missing, or it is nothing that a person decides.
+    """
+    if action not in DECISIONS:
+        raise ClaimRefusal(f"A person decides {', '.join(sorted(DECISIONS))}, got {action}.")
+    if action in NEEDS_REASON and not reason.strip():
+        raise ClaimRefusal(f"{action.value} needs a reason in words.")
+    with node.engine.begin() as connection:
+        row = claim_row(connection, claim_id, lock=True)
+        if action is Action.REOPENED:
+            if row.state == ClaimState.OPEN:
+                raise ClaimConflict("The claim is open already.")
+            set_state(connection, claim_id, ClaimState.OPEN)
+        else:
+            _check_open(row)
+        if action in {Action.PROMPT_ACCEPTED, Action.OVERRIDDEN}:
+            _check_prompt(connection, claim_id, about, body)
+        if action is Action.CLOSED:
+            set_state(connection, claim_id, ClaimState.CLOSED)
+        record_action(connection, claim_id, action, by, about=about, body=body, reason=reason)
+        if action is Action.REOPENED:
+            evaluate_claim(connection, node, claim_row(connection, claim_id))
+
+
+def _check_open(row: Row[Any]) -> None:
+    if row.state != ClaimState.OPEN:
+        raise ClaimConflict("The claim is closed; a person can open it again.")
+
+
+def _check_prompt(connection: Connection, claim_id: str, code: str, body: str) -> None:
+    newest = newest_evaluation(connection, claim_id)
+    evidence = None if newest is None or newest.evidence is None else json.loads(newest.evidence)
+    prompts = [] if evidence is None else evidence["prompts"]
+    if not any(p["code"] == code and (p["body"] or "") == body for p in prompts):
+        where = f" at {body}" if body else ""
+        raise ClaimConflict(f"The claim has no open prompt {code!r}{where}.")

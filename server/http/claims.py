@@ -1,0 +1,162 @@
+"""Claims: handed in, judged, worked on; and a check that keeps nothing."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Row
+
+from claims.claim import Claim
+from server.claims import desk
+from server.claims.check import check_once
+from server.claims.documents import plain
+from server.claims.evaluation import tables_of
+from server.claims.history import actions_of
+from server.claims.material import claim_of
+from server.claims.reports import report_json, report_of
+from server.claims.rows import (
+    ClaimState,
+    claim_row,
+    evaluation_json,
+    evaluations_of,
+    list_claims,
+    newest_evaluation,
+    reports_of,
+)
+from server.database import reading
+from server.http.access import Limit, Offset, TheNode, ThePrincipal
+from server.http.claim_bodies import CheckBody, DecisionBody, ReportBody, TheBody
+from server.http.reviews import Key
+
+router = APIRouter(prefix="/api/v1/claims", tags=["claims"])
+ANY_CLAIM = {
+    "requestBody": {
+        "required": True,
+        "description": "A claim as our own JSON (`spine-claim/1`), a FHIR R4 Claim, or an X12 837P.",
+        "content": {"application/json": {"schema": {"type": "object"}}, "application/EDI-X12": {}},
+    }
+}
+WithPrompts = Annotated[bool, Query(description="Only claims for which something is still to be done.")]
+
+
+@router.post("", status_code=201, summary="Hand in claims; each is judged at once.", openapi_extra=ANY_CLAIM)
+def post_claims(
+    *, node: TheNode, principal: ThePrincipal, request: Request, response: Response, body: TheBody, key: Key
+) -> dict[str, Any]:
+    """201 when they were kept, 200 when they had been. A claim that cannot be worked on is 422."""
+    index = request.app.state.dicomweb.index
+    made, is_new = desk.hand_in(node, index, body, key, principal)
+    response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    with reading(node.engine) as connection:
+        return {"claims": [_line(claim_row(connection, i), newest_evaluation(connection, i)) for i in made]}
+
+
+@router.get("", summary="Claims, those with the most open prompts first.")
+def get_claims(
+    node: TheNode,
+    *,
+    state: ClaimState | None = None,
+    with_prompts: WithPrompts = False,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> dict[str, Any]:
+    """``next_offset`` is null on the last page."""
+    with reading(node.engine) as connection:
+        rows = list_claims(connection, state=state, with_prompts=with_prompts, limit=limit, offset=offset)
+    shown = [_listed(row) for row in rows[:limit]]
+    return {"claims": shown, "next_offset": offset + limit if len(rows) > limit else None}
+
+
+@router.get("/policies", summary="The criteria tables that claims are judged by.")
+def get_policies(node: TheNode) -> dict[str, Any]:
+    """Each with its version, days, places, source and criteria."""
+    tables = sorted(tables_of(node).tables, key=lambda table: (table.id, table.version))
+    return {"policies": [table.model_dump(mode="json") for table in tables]}
+
+
+@router.post("/check", summary="Judge one claim on what is posted with it; nothing is kept.")
+def check(node: TheNode, body: CheckBody) -> dict[str, Any]:
+    """For scheduling and prior authorisation too; studies of this node are not looked at."""
+    return {"evidence": plain(check_once(tables_of(node), body))}
+
+
+@router.get("/{claim_id}", summary="One claim, with its reports.")
+def get_claim(node: TheNode, claim_id: str) -> dict[str, Any]:
+    """As it was handed in."""
+    with reading(node.engine) as connection:
+        row = claim_row(connection, claim_id)
+        reports = [report_json(report) for report in reports_of(connection, claim_id)]
+        newest = newest_evaluation(connection, claim_id)
+    return {**_line(row, newest), "claim": plain(claim_of(row)), "reports": reports}
+
+
+@router.get("/{claim_id}/evidence", summary="What the evidence for a claim comes to.")
+def get_evidence(node: TheNode, claim_id: str) -> dict[str, Any]:
+    """A verdict for each body, an answer for each criterion, facts about the codes, and what is still to be done."""
+    with reading(node.engine) as connection:
+        row = claim_row(connection, claim_id)
+        newest = newest_evaluation(connection, claim_id)
+    return {"claim": row.id, "state": row.state, **({} if newest is None else evaluation_json(newest))}
+
+
+@router.post("/{claim_id}/reports", status_code=201, summary="Add a radiology report; the claim is judged again.")
+def post_report(
+    node: TheNode, principal: ThePrincipal, response: Response, claim_id: str, body: ReportBody
+) -> dict[str, Any]:
+    """201 when it was added, 200 when the claim had it. A report that cannot be read is 422."""
+    data = body.data()
+    newest, is_new = desk.add_report(node, claim_id, report_of(data, body.media_type, body.facts), data, principal)
+    response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    return {"claim": claim_id, **evaluation_json(newest)}
+
+
+@router.post("/{claim_id}/decisions", status_code=204, summary="Record what a person decides about a claim.")
+def post_decision(node: TheNode, principal: ThePrincipal, claim_id: str, body: DecisionBody) -> None:
+    """It changes no evidence: a prompt that is overridden stays, with who overrode it and why."""
+    desk.decide(
+        node, claim_id, body.action, principal, about=body.prompt or "", body=body.body or "", reason=body.reason
+    )
+
+
+@router.get("/{claim_id}/history", summary="Everything that was done with a claim and that its evidence came to.")
+def get_history(node: TheNode, claim_id: str) -> dict[str, Any]:
+    """The whole record of one claim, for whoever has to answer for it."""
+    with reading(node.engine) as connection:
+        row = claim_row(connection, claim_id)
+        return {
+            **_line(row, newest_evaluation(connection, claim_id)),
+            "claim": plain(claim_of(row)),
+            "reports": [report_json(report) for report in reports_of(connection, claim_id)],
+            "actions": actions_of(connection, claim_id),
+            "evaluations": [evaluation_json(made) for made in evaluations_of(connection, claim_id)],
+        }
+
+
+def _line(row: Row[Any], newest: Row[Any] | None) -> dict[str, Any]:
+    claim: Claim = claim_of(row)
+    return {
+        "id": row.id,
+        "number": row.number,
+        "state": row.state,
+        "use": claim.use.value,
+        "service_date": claim.service_date.isoformat(),
+        "procedures": [line.procedure for line in claim.lines],
+        "bodies": [body.name for body in claim.bodies],
+        "received_at": row.received_at,
+        "verdict": None if newest is None else newest.verdict,
+        "prompts": 0 if newest is None else newest.prompts,
+        "refusal": None if newest is None else newest.refusal,
+        "evaluation": None if newest is None else newest.number,
+    }
+
+
+def _listed(row: Row[Any]) -> dict[str, Any]:
+    made = {name: getattr(row, f"evaluation_{name}") for name in ("number", "verdict", "prompts", "refusal")}
+    return _line(row, None) | {
+        "verdict": made["verdict"],
+        "prompts": made["prompts"],
+        "refusal": made["refusal"],
+        "evaluation": made["number"],
+    }
