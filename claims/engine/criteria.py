@@ -117,7 +117,7 @@ def _answer(  # noqa: C901, PLR0911, PLR0912 - one line for each rule of the tab
 
 def _said(topic: Topic, material: Material, body: Vertebra | None) -> tuple[bool | None, tuple[Pointer, ...]]:
     """Whether the signed reports affirm the topic there; None where they are silent, unsure or of two minds."""
-    said = material.said(topic, body)
+    said = material.about(topic, body)
     polarities = {one.statement.polarity for one in said}
     if len(polarities) != 1 or Polarity.UNCERTAIN in polarities:
         return None, quotes(said)
