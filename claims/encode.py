@@ -8,10 +8,12 @@ from typing import Any
 
 from claims.evidence import ClaimEvidence, Pointer
 from inference.anatomy import Vertebra
-from inference.provenance import RESEARCH_USE
 
 SCHEMA = "spine-claim-evidence/1"
-NOTICE = "For a person to judge: nothing here says approved, covered or denied. " + RESEARCH_USE
+NOTICE = (
+    "Made by software from the documents that it names, for a person to judge: nothing here says approved, covered or "
+    "denied. For research use only; not for use in diagnostic procedures."
+)
 
 
 def encode_evidence(evidence: ClaimEvidence) -> bytes:

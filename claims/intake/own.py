@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -37,7 +37,7 @@ class PatientFacts(_Part):
     member_id: Words | None = None
     family_name: Words = ""
     given_name: Words = ""
-    birth_date: date | None = None
+    birth_date: dt.date | None = None
     sex: Literal["F", "M", "O"] | None = None
 
     @property
@@ -61,7 +61,7 @@ class ReportFacts(_Part):
     signed: SignedState | None = None
     signed_by: Words | None = None
     study_instance_uid: Words | None = None
-    study_date: date | None = None
+    study_date: dt.date | None = None
     modality: Words | None = None
     patient: PatientFacts = PatientFacts()
 
@@ -84,7 +84,7 @@ class _View(_Part):
 
 class _Study(_Part):
     study_instance_uid: Words
-    date: date | None = None
+    date: dt.date | None = None
     modality: Words
     patient: PatientFacts
     levels: tuple[Level, ...] = ()
@@ -103,8 +103,8 @@ class _ClaimFile(_Part):
     jurisdiction: Words | None = None
     provider_npi: Words = ""
     organization_id: Words = ""
-    service_date: date
-    onset_date: date | None = None
+    service_date: dt.date
+    onset_date: dt.date | None = None
     lines: tuple[_Line, ...]
     studies: tuple[_Study, ...] = ()
     reports: tuple[ReportFacts, ...] = ()

@@ -125,8 +125,8 @@ def _print(claim: Claim, evidence: ClaimEvidence) -> None:
         echo(f"  - {where}{prompt.sentence}")
     echo("\nCriteria:")
     for answer in evidence.criteria:
-        where = f" at {answer.body.name}" if answer.body else ""
-        echo(f"  {answer.state.value:>16}  {answer.title}{where}. {answer.sentence}")
+        where = f"{answer.body.name}: " if answer.body else ""
+        echo(f"  {answer.state.value:>16}  {where}{answer.title}. {answer.sentence}")
     echo("\nCodes, levels and units:")
     for fact in evidence.concordance:
         word = {True: "agrees", False: "does not agree", None: "open"}[fact.agrees]
