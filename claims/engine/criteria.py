@@ -31,7 +31,7 @@ from claims.criteria.table import (
 from claims.engine import imaging_criteria as imaging
 from claims.engine.answers import Answer, met, not_met, open_
 from claims.engine.material import Material
-from claims.engine.words import place, quotes
+from claims.engine.words import TOPICS, place, quotes
 from claims.evidence import CriterionAnswer, CriterionState, Pointer, PointerKind, Prompt
 from claims.report import Polarity, Topic
 from inference.anatomy import Vertebra
@@ -117,7 +117,7 @@ def _answer(  # noqa: C901, PLR0911, PLR0912 - one line for each rule of the tab
 
 def _said(topic: Topic, material: Material, body: Vertebra | None) -> tuple[bool | None, tuple[Pointer, ...]]:
     """Whether the signed reports affirm the topic there; None where they are silent, unsure or of two minds."""
-    said = material.said(topic, body)
+    said = material.about(topic, body)
     polarities = {one.statement.polarity for one in said}
     if len(polarities) != 1 or Polarity.UNCERTAIN in polarities:
         return None, quotes(said)
@@ -125,7 +125,7 @@ def _said(topic: Topic, material: Material, body: Vertebra | None) -> tuple[bool
 
 
 def _reported(criterion: Reported, material: Material, body: Vertebra | None) -> Answer:
-    words = criterion.topic.value.replace("_", " ")
+    words = TOPICS[criterion.topic]
     if not material.signed:
         return open_(NO_REPORT)
     affirmed, pointers = _said(criterion.topic, material, body)
@@ -138,7 +138,7 @@ def _reported(criterion: Reported, material: Material, body: Vertebra | None) ->
 
 def _acuity(criterion: Acuity, material: Material, body: Vertebra | None) -> Answer:
     """Both halves: the time by the chart, and the sign by the signed report."""
-    claim, words = material.claim, criterion.sign.value.replace("_", " ")
+    claim, words = material.claim, TOPICS[criterion.sign]
     affirmed, pointers = _said(criterion.sign, material, body) if material.signed else (None, ())
     sign = {True: f"names {words}", False: f"says that there is no {words}", None: f"does not settle {words}"}[affirmed]
     half = f"The signed report {sign} at {place(body)}." if material.signed else NO_REPORT

@@ -29,7 +29,7 @@ def _no_body(view: View) -> Iterator[Outcome]:
 def _no_level(view: View) -> Iterator[Outcome]:
     if view.found or view.rule.finding is None or view.body is None:
         return
-    if view.sign:
+    if view.says_sign:
         sentence = (
             f"The signed report names {view.rule.sign_words} at {view.at}, but no {view.rule.finding_words} there."
         )

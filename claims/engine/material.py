@@ -81,6 +81,11 @@ class Material:
         newest = max((said.report.day for said in found if said.report.day), default=None)
         return tuple(said for said in found if said.report.day in (newest, None))
 
+    def about(self, topic: Topic, body: Vertebra | None) -> tuple[Said, ...]:
+        """What is said of the topic there; where nothing is, a denial of it everywhere."""
+        general = (one for one in self.said(topic, None) if one.statement.polarity is Polarity.NEGATED)
+        return self.said(topic, body) or tuple(general)
+
     def levels_with(self, topic: Topic) -> tuple[Vertebra, ...]:
         """Every level at which the reports that count affirm the topic, from the head down."""
         found = {

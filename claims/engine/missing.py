@@ -126,7 +126,7 @@ def _denied_everywhere(view: View) -> Outcome | None:
 
 def _silent(view: View) -> Outcome | None:
     """A signed report that says nothing of the body."""
-    if view.found or view.sign or view.rule.finding is None or view.body is None:
+    if view.found or view.says_sign or view.rule.finding is None or view.body is None:
         return None
     if view.material.said(view.rule.finding, None):
         return None

@@ -57,6 +57,11 @@ class View:
         return {statement.acuity for statement in named} - {Acuity.UNSTATED}
 
     @property
+    def says_sign(self) -> bool:
+        """Whether the sign is affirmed or doubted at the body."""
+        return any(one.statement.polarity is not Polarity.NEGATED for one in self.sign)
+
+    @property
     def transitional(self) -> tuple[Said, ...]:
         """Where a report says that the counting of levels is in doubt."""
         named = self.material.said(Topic.TRANSITIONAL, None)
@@ -75,7 +80,7 @@ def view_of(material: Material, body: Vertebra | None, unmet: Sequence[str]) -> 
         body=body,
         rule=rule,
         found=material.said(rule.finding, body) if rule.finding and body else (),
-        sign=material.said(rule.sign, body) if rule.sign and body else (),
+        sign=material.about(rule.sign, body) if rule.sign and body else (),
         unmet=unmet,
     )
 

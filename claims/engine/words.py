@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from claims.engine.material import Said
 from claims.evidence import Pointer, PointerKind
+from claims.report import Topic
 from claims.study import Study
 from inference.anatomy import Vertebra
 from inference.findings import Finding, Measurement, StudyFindings
+
+TOPICS: Mapping[Topic, str] = {
+    Topic.FRACTURE: "a fracture",
+    Topic.EDEMA: "marrow oedema",
+    Topic.RETROPULSION: "retropulsion",
+    Topic.OTHER_CAUSE: "another cause",
+    Topic.AUGMENTED: "an earlier augmentation",
+    Topic.TRANSITIONAL: "transitional anatomy",
+    Topic.MODIC: "Modic change",
+    Topic.HARDWARE: "a fault of hardware",
+}
 
 
 def levels(bodies: Iterable[Vertebra]) -> str:
