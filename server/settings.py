@@ -148,7 +148,8 @@ class Settings(BaseSettings):
         None, description="Folder of the site's own criteria tables for claims (TOML), beside those that come with it."
     )
     claim_webhook: str = Field(
-        "", description="https://... that is told when the evidence of a claim has changed; plain http on loopback only."
+        "",
+        description="https://... that is told when the evidence of a claim has changed; plain http on loopback only.",
     )
     claim_webhook_secret_file: Path | None = Field(
         None, description="File that holds the secret with which notices to the webhook are signed."

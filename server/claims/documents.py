@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
@@ -18,8 +19,8 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast("Any", kind))
 
 
 def to_text(kind: Any, value: Any) -> str:
@@ -29,7 +30,7 @@ def to_text(kind: Any, value: Any) -> str:
 
 def from_text(kind: type[T], text: str) -> T:
     """The value of a text that `to_text` made."""
-    value: T = _adapter(kind).validate_json(text)
+    value: T = _adapter(cast("Hashable", kind)).validate_json(text)
     return value
 
 

@@ -11,15 +11,16 @@ from sqlalchemy import Connection, Row, insert
 
 from claims.claim import ClaimRefusal
 from claims.criteria import Catalogue, load_catalogue
+from claims.encode import to_json
 from claims.engine import evaluate
 from claims.evidence import ClaimEvidence
-from server.claims.documents import canonical, digest, plain
+from server.claims.documents import canonical, digest
 from server.claims.material import Found, find_material
+from server.claims.notices import queue_notice
 from server.claims.rows import newest_evaluation
 from server.compose import Node
 from server.events import event
 from server.tables import claim_evaluations
-from server.claims.notices import queue_notice
 
 
 @cache
@@ -83,5 +84,5 @@ def _outcome(found: Found, tables: Catalogue) -> dict[str, Any]:
         "verdict": evidence.verdict.value,
         "prompts": len(evidence.prompts),
         "refusal": None,
-        "evidence": canonical(plain(evidence)),
+        "evidence": canonical(to_json(evidence)),
     }

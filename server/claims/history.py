@@ -85,7 +85,9 @@ def record_action(
 
 def actions_of(connection: Connection, claim_id: str) -> list[dict[str, Any]]:
     """Every row of a claim as JSON values, the first first."""
-    return [{"number": row.number, "sha256": row.sha256, **json.loads(row.record)} for row in _rows(connection, claim_id)]
+    return [
+        {"number": row.number, "sha256": row.sha256, **json.loads(row.record)} for row in _rows(connection, claim_id)
+    ]
 
 
 def fault_of(connection: Connection, claim_id: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a claim is judged on: its patient's studies on this node, what was found on them, and the reports it was given."""
+"""What a claim is judged on: its patient's studies on this node, what was found on them, and its reports."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def find_material(connection: Connection, spool: Spool, row: Row[Any]) -> Found:
         digests += [uid, repr(study), sha256]
         if document is not None:
             findings[uid] = document
-    reports = tuple(_report(spool, report) for report in reports_of(connection, row.id))
+    reports = tuple(_report(report) for report in reports_of(connection, row.id))
     digests += [read.report.sha256 + repr(read.report.signed) for read in reports]
     return Found(
         claim=claim,
@@ -101,9 +101,7 @@ def _document(connection: Connection, spool: Spool, uid: str) -> tuple[StudyFind
     return decode(spool.path(path).read_bytes()), str(sha256)
 
 
-def _study(
-    connection: Connection, uid: str, attributes: Mapping[str, Any], document: StudyFindings | None
-) -> Study:
+def _study(connection: Connection, uid: str, attributes: Mapping[str, Any], document: StudyFindings | None) -> Study:
     day = study_day(attributes)
     modalities = set(
         connection.execute(select(web_series.c.modality).where(web_series.c.study_instance_uid == uid)).scalars()
@@ -142,7 +140,5 @@ def _has_fat_suppressed(document: StudyFindings) -> bool:
     return any(series.role in FAT_SUPPRESSED for series in document.series)
 
 
-def _report(spool: Spool, row: Row[Any]) -> ReadReport:
+def _report(row: Row[Any]) -> ReadReport:
     return read_report(from_text(Report, row.report))
-
-

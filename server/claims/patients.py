@@ -34,9 +34,7 @@ def note_patients(connection: Connection) -> list[str]:
 
 def studies_of(connection: Connection, medical_record_number: str) -> dict[str, Mapping[str, Any]]:
     """Study attributes (DICOM JSON) of the studies of a record number, by Study Instance UID."""
-    joined = study_patients.join(
-        web_studies, web_studies.c.study_instance_uid == study_patients.c.study_instance_uid
-    )
+    joined = study_patients.join(web_studies, web_studies.c.study_instance_uid == study_patients.c.study_instance_uid)
     query = select(web_studies.c.study_instance_uid, web_studies.c.attributes).select_from(joined)
     which = study_patients.c.medical_record_number == medical_record_number
     rows = connection.execute(query.where(which).order_by(web_studies.c.study_instance_uid))

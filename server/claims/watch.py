@@ -68,7 +68,10 @@ class ClaimWatch:
 
     def _changed(self) -> Iterable[str]:
         with reading(self._node.engine) as connection:
-            if connection.execute(select(claims.c.id).where(claims.c.state == ClaimState.OPEN).limit(1)).first() is None:
+            if (
+                connection.execute(select(claims.c.id).where(claims.c.state == ClaimState.OPEN).limit(1)).first()
+                is None
+            ):
                 return ()
             studies = [] if self._since is None else _studies_since(connection, self._since)
         for study in studies:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +18,10 @@ from claims.intake import read_claims
 from claims.intake.own import ReportFacts
 from claims.intake.read import Intake
 from claims.reading import read_report
-from claims.report import ReadReport, Report, SignedState
+from claims.report import ReadReport, Report
 from inference.errors import UsageRefusal
 from inference.findings.encode import decode
+from server.claims.reports import report_of
 from server.output import wide_console
 
 application = typer.Typer(no_args_is_help=True)
@@ -92,23 +92,8 @@ def _reports(paths: Sequence[Path], beside: Intake) -> list[ReadReport]:
 
 
 def _report(path: Path, facts: ReportFacts) -> Report:
-    data = _bytes(path)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageRefusal(f"{path} must be text in UTF-8.") from error
-    return Report(
-        id=facts.id or path.name,
-        text=text,
-        sha256=hashlib.sha256(data).hexdigest(),
-        format="text",
-        signed=facts.signed or SignedState.UNKNOWN,
-        signed_by=facts.signed_by,
-        study_date=facts.study_date,
-        study_instance_uid=facts.study_instance_uid,
-        modality=facts.modality,
-        patient_identifiers=facts.patient.identifiers,
-    )
+    named = facts if facts.id else facts.model_copy(update={"id": path.name})
+    return report_of(_bytes(path), "text/plain", named)
 
 
 def _print(claim: Claim, evidence: ClaimEvidence) -> None:

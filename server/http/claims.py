@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Row
 
 from claims.claim import Claim
+from claims.encode import to_json
 from server.claims import desk
 from server.claims.check import check_once
 from server.claims.documents import plain
@@ -79,7 +80,7 @@ def get_policies(node: TheNode) -> dict[str, Any]:
 @router.post("/check", summary="Judge one claim on what is posted with it; nothing is kept.")
 def check(node: TheNode, body: CheckBody) -> dict[str, Any]:
     """For scheduling and prior authorisation too; studies of this node are not looked at."""
-    return {"evidence": plain(check_once(tables_of(node), body))}
+    return {"evidence": to_json(check_once(tables_of(node), body))}
 
 
 @router.get("/{claim_id}", summary="One claim, with its reports.")
