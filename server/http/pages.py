@@ -1,4 +1,4 @@
-"""The pages of this node: the worklist at ``/``, a study at ``/study``, and OHIF at ``/viewer`` where it is installed.
+"""The pages of this node: the worklist at ``/``, a study at ``/study``, claims at ``/claims``, and OHIF at ``/viewer`` where it is installed.
 
 Our pages are plain files, each with one script and one style sheet of this node. OHIF is built for the root of a host,
 so its files answer at the root, after every route of this node, and never in place of one.
@@ -45,6 +45,12 @@ def worklist_page() -> Response:
 def study_page() -> Response:
     """The built-in viewer."""
     return _page("study.html")
+
+
+@router.get("/claims")
+def claims_page() -> Response:
+    """The coders' page."""
+    return _page("claims.html")
 
 
 @router.get("/viewer")
