@@ -15,11 +15,13 @@ from claims.evidence import Verdict
 from claims.report import Polarity
 from claims.study import Study
 from inference.anatomy import Vertebra, parse_level
-from inference.findings import Absent, Finding, Present, Question, StudyFindings
+from inference.findings import Absent, Finding, Present, Question, ReviewReason, ReviewStatus, StudyFindings
 
 DEFORMED = frozenset({"1", "2", "3"})
 """Genant grades of a body that lost height: below the operating point the AI saw it and did not call it."""
 CHRONIC = "chronic-appearing"
+DENYING = frozenset({ReviewReason.NOT_THERE, ReviewReason.ARTEFACT, ReviewReason.OTHER_CAUSE})
+"""Reasons for which a physician rejects a finding that mean there is none; the others say nothing of the body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,8 @@ def _raised(one: Seen, view: View, verdict: Verdict) -> Iterator[Outcome]:
 
 
 def _denies(finding: Finding) -> bool:
-    """Absent, and not merely below the operating point."""
+    """Absent, and not merely below the operating point; what a physician rejected is that whatever its grade was."""
+    if finding.review is not None and finding.review.status is ReviewStatus.REJECTED:
+        return finding.review.reason in DENYING
     deformed = any(grade.scale == "genant" and grade.value in DEFORMED for grade in finding.grades)
     return isinstance(finding.assessment, Absent) and not deformed

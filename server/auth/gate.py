@@ -34,12 +34,14 @@ AUDITED: Mapping[Permission, AuditKind] = {
     Permission.READ_FINDINGS: AuditKind.FINDINGS_READ,
     Permission.REVIEW: AuditKind.REVIEWED,
     Permission.READ_CLAIMS: AuditKind.CLAIM_READ,
-    Permission.WRITE_CLAIMS: AuditKind.EXPORTED,
+    Permission.WRITE_CLAIMS: AuditKind.CLAIM_CHANGED,
     Permission.ADMINISTER: AuditKind.AUDIT_READ,
 }
 """What is recorded of a request, by what it needs; logins are recorded where they happen."""
 _ONCE = frozenset({AuditKind.IMAGES_QUERIED, AuditKind.IMAGES_READ, AuditKind.FINDINGS_READ, AuditKind.CLAIM_READ})
 _QUERY = re.compile(r"/dicom-web(?:/.*)?/(?:studies|series|instances)/?")
+_CLAIM = re.compile(r"/claims/(clm-[0-9a-f]{16})(?:/|$)")
+_EXPORT = re.compile(r"/api/v1/claims/[^/]+/(?:attachments|packet)/?")
 _STUDY = re.compile(r"/studies/([0-9.]{1,64})(?:/|$)")
 
 
@@ -137,7 +139,7 @@ def _record(kind: AuditKind, principal: Principal, request: Asked, status: HTTPS
         outcome=outcome,
         address=request.address,
         studies=tuple(_STUDY.findall(request.path)),
-        about=f"{request.method} {rule.path}",
+        about=" ".join((request.method, rule.path, *_CLAIM.findall(request.path))),
     )
 
 
@@ -145,6 +147,8 @@ def _kind(permission: Permission, request: Asked) -> AuditKind | None:
     kind = AUDITED.get(permission)
     if kind is AuditKind.IMAGES_READ and _QUERY.fullmatch(request.path):
         return AuditKind.IMAGES_QUERIED
+    if kind in {AuditKind.CLAIM_CHANGED, AuditKind.CLAIM_READ} and _EXPORT.fullmatch(request.path):
+        return AuditKind.EXPORTED
     return kind
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from claims.claim import Claim, ClaimRefusal
 from claims.intake import read_claims
+from claims.matching import check_patient
 from claims.report import Report, ReportRefusal
 from claims.study import Study
 from dicom_node.dicomweb.index import SearchIndex
@@ -23,6 +24,7 @@ from server.auth.roles import Principal
 from server.claims.documents import digest, to_text
 from server.claims.evaluation import evaluate_claim
 from server.claims.history import Action, record_action
+from server.claims.material import find_material
 from server.claims.patients import note_patients
 from server.claims.rows import ClaimState, claim_row, newest_evaluation, reports_of, set_state
 from server.compose import Node
@@ -110,6 +112,7 @@ def add_report(node: Node, claim_id: str, report: Report, data: bytes, by: Princ
         NotThere: no such claim.
         ClaimConflict: the claim is closed, or has as many reports as it may.
         ReportRefusal: another report of the claim has its number.
+        PatientRefusal: it is not, or not surely, of the claim's patient.
     """
     with node.engine.begin() as connection:
         row = claim_row(connection, claim_id, lock=True)
@@ -121,6 +124,7 @@ def add_report(node: Node, claim_id: str, report: Report, data: bytes, by: Princ
             raise ClaimConflict(f"A claim has at most {MOST_REPORTS} reports, this one has {len(known)}.")
         if any(json.loads(other.report)["id"] == report.id for other in known):
             raise ReportRefusal("Another report of this claim has the same number; which of the two counts?")
+        _check_patient(connection, node, row, report)
         path = str(FOLDER / claim_id / f"report-{report.sha256}")
         node.spool.write_result(path, data)
         connection.execute(
@@ -136,6 +140,14 @@ def add_report(node: Node, claim_id: str, report: Report, data: bytes, by: Princ
         )
         record_action(connection, claim_id, Action.REPORT_ADDED, by, about=report.sha256)
         return evaluate_claim(connection, node, row), True
+
+
+def _check_patient(connection: Connection, node: Node, row: Row[Any], report: Report) -> None:
+    """Refuse a report of somebody else; one that names nobody counts as of its study's patient."""
+    found = find_material(connection, node.spool, row)
+    of_study = (study.patient_identifiers for study in found.studies if study.uid == report.study_instance_uid)
+    identifiers = report.patient_identifiers or next(of_study, ())
+    check_patient(found.claim.patient, identifiers, "the report")
 
 
 def decide(node: Node, claim_id: str, action: Action, by: Principal, *, about: str, body: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,10 +20,16 @@ from claims.intake.own import ReportFacts
 from claims.intake.read import Intake
 from claims.reading import read_report
 from claims.report import ReadReport, Report
-from inference.errors import UsageRefusal
+from inference.errors import StorageFailure, UsageRefusal
 from inference.findings.encode import decode
+from server.claims.history import fault_of
+from server.claims.record import history_json
 from server.claims.reports import report_of
+from server.compose import open_node
+from server.database import reading
+from server.options import with_settings
 from server.output import wide_console
+from server.settings import Settings
 
 application = typer.Typer(no_args_is_help=True)
 Criteria = Annotated[
@@ -76,6 +83,19 @@ def validate(table: Annotated[Path, typer.Argument(help="A criteria table (TOML)
     """Check a criteria table, and name everything that is wrong with it."""
     read = read_table(_bytes(table), str(table))
     typer.echo(f"{table}: {read.id} {read.version}, {len(read.criteria)} criteria, in order.")
+
+
+@application.command()
+@with_settings
+def history(settings: Settings, claim: Annotated[str, typer.Argument(help="Our id of the claim, clm-...")]) -> None:
+    """Print the whole record of a claim as JSON; exit code 1 when a row of its history was changed or removed."""
+    node = open_node(settings)
+    with reading(node.engine) as connection:
+        record = history_json(connection, claim)
+        fault = fault_of(connection, claim)
+    typer.echo(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False))
+    if fault is not None:
+        raise StorageFailure(fault)
 
 
 def _bytes(path: Path) -> bytes:

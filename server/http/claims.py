@@ -6,22 +6,19 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy import Row
 
-from claims.claim import Claim
 from claims.encode import to_json
 from server.claims import desk
 from server.claims.check import check_once
 from server.claims.documents import plain
 from server.claims.evaluation import tables_of
-from server.claims.history import actions_of
 from server.claims.material import claim_of
+from server.claims.record import history_json, line_json, listed_json
 from server.claims.reports import report_json, report_of
 from server.claims.rows import (
     ClaimState,
     claim_row,
     evaluation_json,
-    evaluations_of,
     list_claims,
     newest_evaluation,
     reports_of,
@@ -51,7 +48,7 @@ def post_claims(
     made, is_new = desk.hand_in(node, index, body, key, principal)
     response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     with reading(node.engine) as connection:
-        return {"claims": [_line(claim_row(connection, i), newest_evaluation(connection, i)) for i in made]}
+        return {"claims": [line_json(claim_row(connection, i), newest_evaluation(connection, i)) for i in made]}
 
 
 @router.get("", summary="Claims, those with the most open prompts first.")
@@ -66,7 +63,7 @@ def get_claims(
     """``next_offset`` is null on the last page."""
     with reading(node.engine) as connection:
         rows = list_claims(connection, state=state, with_prompts=with_prompts, limit=limit, offset=offset)
-    shown = [_listed(row) for row in rows[:limit]]
+    shown = [listed_json(row) for row in rows[:limit]]
     return {"claims": shown, "next_offset": offset + limit if len(rows) > limit else None}
 
 
@@ -90,7 +87,7 @@ def get_claim(node: TheNode, claim_id: str) -> dict[str, Any]:
         row = claim_row(connection, claim_id)
         reports = [report_json(report) for report in reports_of(connection, claim_id)]
         newest = newest_evaluation(connection, claim_id)
-    return {**_line(row, newest), "claim": plain(claim_of(row)), "reports": reports}
+    return {**line_json(row, newest), "claim": plain(claim_of(row)), "reports": reports}
 
 
 @router.get("/{claim_id}/evidence", summary="What the evidence for a claim comes to.")
@@ -125,39 +122,4 @@ def post_decision(node: TheNode, principal: ThePrincipal, claim_id: str, body: D
 def get_history(node: TheNode, claim_id: str) -> dict[str, Any]:
     """The whole record of one claim, for whoever has to answer for it."""
     with reading(node.engine) as connection:
-        row = claim_row(connection, claim_id)
-        return {
-            **_line(row, newest_evaluation(connection, claim_id)),
-            "claim": plain(claim_of(row)),
-            "reports": [report_json(report) for report in reports_of(connection, claim_id)],
-            "actions": actions_of(connection, claim_id),
-            "evaluations": [evaluation_json(made) for made in evaluations_of(connection, claim_id)],
-        }
-
-
-def _line(row: Row[Any], newest: Row[Any] | None) -> dict[str, Any]:
-    claim: Claim = claim_of(row)
-    return {
-        "id": row.id,
-        "number": row.number,
-        "state": row.state,
-        "use": claim.use.value,
-        "service_date": claim.service_date.isoformat(),
-        "procedures": [line.procedure for line in claim.lines],
-        "bodies": [body.name for body in claim.bodies],
-        "received_at": row.received_at,
-        "verdict": None if newest is None else newest.verdict,
-        "prompts": 0 if newest is None else newest.prompts,
-        "refusal": None if newest is None else newest.refusal,
-        "evaluation": None if newest is None else newest.number,
-    }
-
-
-def _listed(row: Row[Any]) -> dict[str, Any]:
-    made = {name: getattr(row, f"evaluation_{name}") for name in ("number", "verdict", "prompts", "refusal")}
-    return _line(row, None) | {
-        "verdict": made["verdict"],
-        "prompts": made["prompts"],
-        "refusal": made["refusal"],
-        "evaluation": made["number"],
-    }
+        return history_json(connection, claim_id)

@@ -1,7 +1,7 @@
-"""The pages of this node: the worklist at ``/``, a study at ``/study``, claims at ``/claims``, and OHIF at ``/viewer`` where it is installed.
+"""The pages of this node: the worklist at ``/``, a study at ``/study``, claims at ``/claims``, and OHIF at ``/viewer``.
 
-Our pages are plain files, each with one script and one style sheet of this node. OHIF is built for the root of a host,
-so its files answer at the root, after every route of this node, and never in place of one.
+OHIF is there where it is installed. Our pages are plain files, with scripts and style sheets of this node. OHIF is made
+for the root of a host, so its files answer at the root, after every route of this node, and never in place of one.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ class AuditKind(Enum):
     FINDINGS_READ = "findings_read"
     REVIEWED = "reviewed"
     CLAIM_READ = "claim_read"
+    CLAIM_CHANGED = "claim_changed"
     EXPORTED = "exported"
     AUDIT_READ = "audit_read"
     USER_CHANGED = "user_changed"
@@ -82,6 +83,7 @@ CODES = {
     AuditKind.FINDINGS_READ: _codes(_ACCESSED, "R"),
     AuditKind.REVIEWED: _codes(_ACCESSED, "U"),
     AuditKind.CLAIM_READ: _codes(("110110", "Patient Record"), "R"),
+    AuditKind.CLAIM_CHANGED: _codes(("110110", "Patient Record"), "U"),
     AuditKind.EXPORTED: _codes(("110106", "Export"), "R"),
     AuditKind.AUDIT_READ: _codes(("110101", "Audit Log Used"), "R"),
     AuditKind.USER_CHANGED: _codes(_ALERT, "E", ("110137", "User Security Attributes Changed")),
@@ -118,7 +120,7 @@ class AuditRecord:
     studies: tuple[str, ...] = ()
     """Study Instance UIDs; only what has the form of a UID."""
     object: str = ""
-    """What it was done to: a route without its values, or the subject of a user or key that was changed."""
+    """What it was done to: a route without its values but our id of a claim, or the subject of a changed user or key."""
 
     def __post_init__(self) -> None:
         """Keep out of the trail whatever is not a UID: what a client wrote into a path may be anything."""

@@ -34,6 +34,7 @@ PAGES = (
     "/api/openapi.json",
     "/api/v1/me",
     "/pages",
+    "/claims",
     "/study",
     "/viewer",
     "/viewer/1.2.3",
@@ -115,7 +116,7 @@ def test_each_route_is_open_to_those_who_may_and_to_nobody_else(closed: tuple[No
         ("GET", "/dicom-web/studies/1.2/series/3/metadata", Permission.READ_IMAGES),
         ("POST", "/dicom-web/studies", Permission.STORE_IMAGES),
         ("GET", "/api/v1/studies/1.2/overlay", Permission.READ_FINDINGS),
-        ("POST", "/api/v1/claims/check", Permission.WRITE_CLAIMS),
+        ("POST", "/api/v1/claims/check", Permission.READ_CLAIMS),
     ],
 )
 def test_paths_with_values_have_their_permission(

@@ -1,0 +1,59 @@
+"""What the node keeps of a claim, as JSON values: a line of the list, and the whole record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from server.claims.documents import plain
+from server.claims.history import actions_of
+from server.claims.material import claim_of
+from server.claims.reports import report_json
+from server.claims.rows import claim_row, evaluation_json, evaluations_of, newest_evaluation, reports_of
+
+
+def history_json(connection: Connection, claim_id: str) -> dict[str, Any]:
+    """Everything that was handed in, added, found and done.
+
+    Raises:
+        NotThere: no such claim.
+    """
+    row = claim_row(connection, claim_id)
+    return {
+        **line_json(row, newest_evaluation(connection, claim_id)),
+        "claim": plain(claim_of(row)),
+        "reports": [report_json(report) for report in reports_of(connection, claim_id)],
+        "actions": actions_of(connection, claim_id),
+        "evaluations": [evaluation_json(made) for made in evaluations_of(connection, claim_id)],
+    }
+
+
+def line_json(row: Row[Any], newest: Row[Any] | None) -> dict[str, Any]:
+    """One line of a list."""
+    claim = claim_of(row)
+    return {
+        "id": row.id,
+        "number": row.number,
+        "state": row.state,
+        "use": claim.use.value,
+        "service_date": claim.service_date.isoformat(),
+        "procedures": [line.procedure for line in claim.lines],
+        "bodies": [body.name for body in claim.bodies],
+        "received_at": row.received_at,
+        "verdict": None if newest is None else newest.verdict,
+        "prompts": 0 if newest is None else newest.prompts,
+        "refusal": None if newest is None else newest.refusal,
+        "evaluation": None if newest is None else newest.number,
+    }
+
+
+def listed_json(row: Row[Any]) -> dict[str, Any]:
+    """The same of a row that carries its newest evaluation."""
+    made = {name: getattr(row, f"evaluation_{name}") for name in ("number", "verdict", "prompts", "refusal")}
+    return line_json(row, None) | {
+        "verdict": made["verdict"],
+        "prompts": made["prompts"],
+        "refusal": made["refusal"],
+        "evaluation": made["number"],
+    }

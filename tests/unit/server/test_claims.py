@@ -1,0 +1,285 @@
+"""Claims over real sockets and a real database: handed in, judged, judged again by themselves, and worked on."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import delete, select, update
+
+from builders.claims import claim_json, report_json
+from builders.dicom import SeriesPlan, small_voxels
+from builders.reviews import add_reviewable_study
+from builders.web import serving
+from inference.findings import StudyFindings
+from server.claims.history import fault_of
+from server.claims.watch import ClaimWatch
+from server.compose import Node
+from server.database import reading
+from server.http.app import create
+from server.tables import claim_actions, claim_evaluations
+
+PLAN = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75), attributes={"StudyDate": "20260510"})
+STUDY, UID = PLAN.study, PLAN.study_instance_uid
+PERSON = {"name": "Doe^Jane", "identifier": "jdoe", "organisation": "General Hospital"}
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """A node that answers, with a study of the claims' patient."""
+
+    node: Node
+    http: httpx.Client
+    watch: ClaimWatch
+    findings: StudyFindings
+
+    def hand_in(self, claim: Any, key: str | None = None) -> httpx.Response:
+        content = claim if isinstance(claim, bytes) else json.dumps(claim).encode()
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self.http.post("/api/v1/claims", content=content, headers=headers)
+
+    def kept(self, **more: Any) -> str:
+        answer = self.hand_in(claim_json(STUDY, **more))
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["claims"][0]["id"])
+
+    def get(self, path: str) -> Any:
+        return self.http.get(f"/api/v1/claims{path and '/'}{path}").raise_for_status().json()
+
+    def evidence(self, claim: str) -> Any:
+        return self.get(f"{claim}/evidence")
+
+    def report(self, claim: str, **more: Any) -> httpx.Response:
+        return self.http.post(f"/api/v1/claims/{claim}/reports", json=report_json(STUDY, UID, **more))
+
+    def decide(self, claim: str, action: str, **more: Any) -> httpx.Response:
+        return self.http.post(f"/api/v1/claims/{claim}/decisions", json={"action": action} | more)
+
+    def review(self, decision: dict[str, Any]) -> None:
+        body = {"revision": 1, "accept_rest": True, "reviewer": PERSON, "findings": [decision]}
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        self.http.post(f"/api/v1/studies/{UID}/reviews", json=body, headers=headers).raise_for_status()
+
+    def fracture(self) -> str:
+        found = (f for f in self.findings.findings if f.question == "compression_fracture" and f.site.level == "L1")
+        return next(found).id
+
+
+@pytest.fixture
+def office(node: Node, tmp_path: Path) -> Iterator[Office]:
+    application = create(node)
+    watch = ClaimWatch(node, application.state.dicomweb.index, None)
+    findings = add_reviewable_study(node, application.state.client, tmp_path / "series", PLAN)
+    with serving(node) as url, httpx.Client(base_url=url, timeout=60) as http:
+        yield Office(node, http, watch, findings)
+    application.state.dicomweb.door.close()
+    application.state.client.destroy()
+
+
+def codes(evidence: Any) -> set[str]:
+    return {prompt["code"] for prompt in evidence["evidence"]["prompts"]}
+
+
+def test_a_claim_without_a_report_asks_for_it_and_with_it_is_supported(office: Office) -> None:
+    claim = office.kept()
+    before = office.evidence(claim)
+    assert before["verdict"] == "REPORT_MISSING", before
+    assert "attach_signed_report" in codes(before)
+    assert any("MR" in prompt["sentence"] for prompt in before["evidence"]["prompts"])
+
+    answer = office.report(claim)
+
+    assert answer.status_code == 201
+    assert answer.json()["verdict"] == "SUPPORTS"
+    after = office.evidence(claim)
+    assert (after["number"], after["verdict"]) == (2, "SUPPORTS")
+    assert "attach_signed_report" not in codes(after)
+    pointers = [pointer["text"] for body in after["evidence"]["bodies"] for pointer in body["pointers"]]
+    assert any("Acute L1 compression fracture." in text for text in pointers)
+
+
+def test_a_measured_height_loss_answers_its_criterion_once_a_physician_accepted_it(office: Office) -> None:
+    claim = office.kept()
+    assert _height_loss(office.evidence(claim)) == "not determinable"
+    office.review({"id": office.fracture(), "action": "accept"})
+    office.watch.look()
+    assert _height_loss(office.evidence(claim)) == "met"
+
+
+def _height_loss(evidence: Any) -> str:
+    """State of the criterion that rests on the 31 % of the findings."""
+    (one,) = (c for c in evidence["evidence"]["criteria"] if c["criterion"] == "height_loss")
+    assert "31" in one["sentence"], one
+    return str(one["state"])
+
+
+def test_the_same_file_is_kept_once_and_its_key_for_another_is_refused(office: Office) -> None:
+    first, again = (office.hand_in(claim_json(STUDY), "key-1") for _ in range(2))
+    other = office.hand_in(claim_json(STUDY, number="A-2"), "key-1")
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
+    assert first.json() == again.json()
+    assert "idempotency key" in other.json()["detail"]
+    assert len(office.get("")["claims"]) == 1
+
+
+def test_a_review_changes_the_evidence_without_anybody_asking(office: Office) -> None:
+    claim = office.kept()
+    office.report(claim)
+    office.watch.look()
+    unchanged = office.evidence(claim)["number"]
+    office.watch.look()
+    assert office.evidence(claim)["number"] == unchanged
+
+    office.review({"id": office.fracture(), "action": "reject", "reason": "R_NOT_THERE"})
+    office.watch.look()
+
+    evidence = office.evidence(claim)
+    assert evidence["number"] == unchanged + 1
+    assert evidence["verdict"] == "CONTRADICTS"
+    sentences = [body["sentence"] for body in evidence["evidence"]["bodies"]]
+    assert any("reviewed findings" in sentence for sentence in sentences)
+
+
+def test_a_study_that_comes_later_is_found(node: Node, tmp_path: Path) -> None:
+    application = create(node)
+    watch = ClaimWatch(node, application.state.dicomweb.index, None)
+    with serving(node) as url, httpx.Client(base_url=url, timeout=60) as http:
+        posted = http.post("/api/v1/claims", json=claim_json(STUDY), headers={"Idempotency-Key": "k"})
+        assert posted.json()["claims"][0]["verdict"] == "NO_EVIDENCE"
+        watch.look()
+        add_reviewable_study(node, application.state.client, tmp_path / "series", PLAN)
+        watch.look()
+        found = http.get(f"/api/v1/claims/{posted.json()['claims'][0]['id']}/evidence").json()
+    application.state.dicomweb.door.close()
+    application.state.client.destroy()
+    assert found["verdict"] == "REPORT_MISSING"
+
+
+def test_a_study_of_the_same_record_number_with_another_birth_date_is_left_out_and_said(office: Office) -> None:
+    patient = claim_json(STUDY)["patient"] | {"birth_date": "1961-01-01"}
+    evidence = office.evidence(office.kept(patient=patient))
+    assert evidence["verdict"] == "NO_EVIDENCE"
+    assert [uid for uid, _ in evidence["left_out"]] == [UID]
+    assert "birth date differs" in evidence["left_out"][0][1]
+    assert "1961" not in evidence["left_out"][0][1]
+
+
+def test_a_report_of_another_patient_makes_the_claim_one_that_cannot_be_judged(office: Office) -> None:
+    claim = office.kept()
+    other = claim_json(STUDY)["patient"] | {"medical_record_number": "SOMEBODY-ELSE"}
+    answer = office.report(claim, patient=other)
+    assert answer.status_code == 422
+    assert "medical record number differs" in answer.json()["detail"]
+    assert office.evidence(claim)["verdict"] == "REPORT_MISSING"
+
+
+def test_a_report_is_added_once(office: Office) -> None:
+    claim = office.kept()
+    assert [office.report(claim).status_code for _ in range(2)] == [201, 200]
+    assert office.report(claim, text="Another text. No acute fracture.").status_code == 422
+    assert len(office.get(claim)["reports"]) == 1
+
+
+def test_what_people_decide_is_kept_with_who_and_why_and_changes_no_evidence(office: Office) -> None:
+    claim = office.kept()
+    before = office.evidence(claim)
+    prompt = {"prompt": "attach_signed_report", "body": "L1"}
+
+    assert office.decide(claim, "prompt_accepted", **prompt).status_code == 204
+    assert office.decide(claim, "overridden", **prompt, reason="It was faxed.").status_code == 204
+    assert office.decide(claim, "overridden", **prompt).status_code == 422
+    assert office.decide(claim, "overridden", prompt="nothing_like_it", reason="x").status_code == 409
+    assert office.decide(claim, "attached").status_code == 422
+
+    assert office.evidence(claim) == before
+    actions = office.get(f"{claim}/history")["actions"]
+    assert [a["action"] for a in actions] == ["received", "prompt_accepted", "overridden"]
+    assert actions[2] | {"reason": "It was faxed.", "about": "attach_signed_report", "body": "L1"} == actions[2]
+
+
+def test_a_closed_claim_is_left_alone_until_it_is_opened(office: Office) -> None:
+    claim = office.kept()
+    assert office.decide(claim, "closed").status_code == 204
+    assert office.report(claim).status_code == 409
+    assert office.decide(claim, "noted", reason="x").status_code == 409
+    office.review({"id": office.fracture(), "action": "reject", "reason": "R_NOT_THERE"})
+    office.watch.look()
+    assert office.evidence(claim)["number"] == 1
+    assert office.decide(claim, "reopened", reason="The payer asks again.").status_code == 204
+    assert office.evidence(claim)["state"] == "open"
+    assert [c["id"] for c in office.http.get("/api/v1/claims?state=open").json()["claims"]] == [claim]
+
+
+@pytest.mark.parametrize("damage", ["changed", "removed", "from another claim"])
+def test_a_history_that_was_tampered_with_shows(office: Office, damage: str) -> None:
+    claim, other = office.kept(), office.kept(number="A-2")
+    for note in ("one", "two"):
+        office.decide(claim, "noted", reason=note)
+    mine, second = claim_actions.c.claim_id == claim, claim_actions.c.number == 2
+    with reading(office.node.engine) as connection:
+        assert fault_of(connection, claim) is None
+    with office.node.engine.begin() as connection:
+        row = connection.execute(select(claim_actions).where(mine, second)).one()
+        if damage == "changed":
+            values = {"record": row.record.replace("one", "won")}
+            connection.execute(update(claim_actions).where(mine, second).values(**values))
+        elif damage == "removed":
+            connection.execute(delete(claim_actions).where(mine, second))
+        else:
+            theirs = connection.execute(select(claim_actions).where(claim_actions.c.claim_id == other)).one()
+            values = {"record": theirs.record, "sha256": theirs.sha256, "previous_sha256": theirs.previous_sha256}
+            connection.execute(update(claim_actions).where(mine, claim_actions.c.number == 1).values(**values))
+    with reading(office.node.engine) as connection:
+        assert fault_of(connection, claim) is not None
+        assert fault_of(connection, other) is None
+
+
+def test_evaluations_are_only_added(office: Office) -> None:
+    claim = office.kept()
+    office.report(claim)
+    with reading(office.node.engine) as connection:
+        rows = connection.execute(select(claim_evaluations.c.number, claim_evaluations.c.verdict)).all()
+    assert [tuple(row) for row in rows] == [(1, "REPORT_MISSING"), (2, "SUPPORTS")]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [b"", b"{}", b"[]", b"ISA*00*", b"\xff\xfe\x00", b"[" * 100_000, claim_json(STUDY, lines=[]), b"null"],
+    ids=["empty", "object", "list", "x12 cut off", "bytes", "deep", "no line", "null"],
+)
+def test_what_is_no_claim_is_refused_in_one_sentence_and_nothing_is_kept(office: Office, claim: Any) -> None:
+    answer = office.hand_in(claim)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].strip()
+    assert not office.get("")["claims"]
+
+
+def test_a_check_keeps_nothing(office: Office) -> None:
+    body = {"claim": claim_json(STUDY), "reports": [report_json(STUDY, UID)]}
+    body["claim"]["studies"] = [
+        {
+            "study_instance_uid": UID,
+            "date": "2026-05-10",
+            "modality": "MR",
+            "patient": body["claim"]["patient"],
+            "levels": ["L1"],
+        }
+    ]
+    answer = office.http.post("/api/v1/claims/check", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["evidence"]["verdict"] == "SUPPORTS"
+    assert not office.get("")["claims"]
+
+
+def test_what_is_not_there_is_404(office: Office) -> None:
+    for path in ("clm-0", "clm-0/evidence", "clm-0/history"):
+        assert office.http.get(f"/api/v1/claims/{path}").status_code == 404
+    assert office.report("clm-0").status_code == 404
+    assert office.decide("clm-0", "closed").status_code == 404
