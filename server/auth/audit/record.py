@@ -120,7 +120,7 @@ class AuditRecord:
     studies: tuple[str, ...] = ()
     """Study Instance UIDs; only what has the form of a UID."""
     object: str = ""
-    """What it was done to: a route without its values but our id of a claim, or the subject of a changed user or key."""
+    """What it was done to: a route without its values but our id of a claim, or the subject of a user or key."""
 
     def __post_init__(self) -> None:
         """Keep out of the trail whatever is not a UID: what a client wrote into a path may be anything."""
