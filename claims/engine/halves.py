@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from claims.engine.view import RECENT, Outcome, View
+from claims.engine.view import NOT_READ, RECENT, Outcome, View
 from claims.engine.words import quotes
 from claims.evidence import Pointer, Verdict
 from claims.report import Polarity, Topic
@@ -28,6 +28,10 @@ def _no_body(view: View) -> Iterator[Outcome]:
 
 def _no_level(view: View) -> Iterator[Outcome]:
     if view.found or view.rule.finding is None or view.body is None:
+        return
+    if view.rule.finding in NOT_READ:
+        sentence = f"The software does not read {view.rule.finding_words} in reports."
+        yield _half(view, "read_report", sentence, f"Read the signed report: does it name it at {view.at}?")
         return
     if view.says_sign:
         sentence = (
