@@ -133,7 +133,7 @@ def _silent(view: View) -> Outcome | None:
     report = view.material.signed[-1]
     return Outcome(
         verdict=Verdict.REPORT_MISSING,
-        sentence=f"{begin(report.words)} says nothing of {view.rule.finding_words} at {view.at}.",
+        sentence=f"No word on {view.rule.finding_words} at {view.at} was found in {report.words}.",
         prompts=view.prompt(
             "attach_signed_report", f"Attach the signed {view.rule.report_words} that speaks of {view.at}."
         ),

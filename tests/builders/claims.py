@@ -129,7 +129,7 @@ def report_of(words: str, number: int = 1, identifiers: tuple[tuple[str, str], .
 
 
 def findings_of(words: Iterable[str], study: Study) -> StudyFindings:
-    """Findings of ``L1 present``; further words: ``acute-appearing``, ``genant=1``, ``height_loss=31``, ``reviewed``."""
+    """Findings of ``L1 present``; also ``acute-appearing``, ``genant=1``, ``height_loss=31``, ``reviewed``."""
     lines = [line.split() for line in words]
     is_reviewed = any("reviewed" in line for line in lines)
     reviewer = Reviewer(name="Roe^Rita", identifier="rr", organisation="Site")
