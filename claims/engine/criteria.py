@@ -31,6 +31,7 @@ from claims.criteria.table import (
 from claims.engine import imaging_criteria as imaging
 from claims.engine.answers import Answer, met, not_met, open_
 from claims.engine.material import Material
+from claims.engine.view import NOT_READ
 from claims.engine.words import TOPICS, place, quotes
 from claims.evidence import CriterionAnswer, CriterionState, Pointer, PointerKind, Prompt
 from claims.report import Polarity, Topic
@@ -128,6 +129,8 @@ def _reported(criterion: Reported, material: Material, body: Vertebra | None) ->
     words = TOPICS[criterion.topic]
     if not material.signed:
         return open_(NO_REPORT)
+    if criterion.topic in NOT_READ and not material.about(criterion.topic, body):
+        return open_(f"The software does not read {words} in reports: a person does.")
     affirmed, pointers = _said(criterion.topic, material, body)
     if affirmed is None:
         unclear = "is not clear about" if pointers else "says nothing of"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from claims.engine.view import RECENT, Outcome, View
-from claims.engine.words import quotes
+from claims.engine.view import NOT_READ, RECENT, Outcome, View
+from claims.engine.words import MODALITIES, quotes
 from claims.evidence import Pointer, Verdict
 from claims.report import Polarity, Topic
 
@@ -29,23 +29,27 @@ def _no_body(view: View) -> Iterator[Outcome]:
 def _no_level(view: View) -> Iterator[Outcome]:
     if view.found or view.rule.finding is None or view.body is None:
         return
+    if view.rule.finding in NOT_READ:
+        sentence = f"The software does not read {view.rule.finding_words} in reports."
+        yield _half(view, "read_report", sentence, f"Read the signed report: does it name it at {view.at}?")
+        return
+    finding = view.rule.finding_words
     if view.says_sign:
-        sentence = (
-            f"The signed report names {view.rule.sign_words} at {view.at}, but no {view.rule.finding_words} there."
-        )
+        sentence = f"The signed report names {view.rule.sign_words} at {view.at}; no {finding} was found there."
     else:
-        sentence = f"The signed report names {view.rule.finding_words} without a level."
+        sentence = f"The signed report names {finding} without a level."
     general = view.material.said(view.rule.finding, None)
     yield _half(view, "ask_level", sentence, f"Ask the radiologist about {view.at}.", quotes(general))
 
 
 def _hedged(view: View) -> Iterator[Outcome]:
-    if Polarity.UNCERTAIN in view.polarities:
-        hedged = next(one for one in view.found if one.statement.polarity is Polarity.UNCERTAIN)
-        why = (
-            hedged.statement.note or f"The signed report is not certain of the {view.rule.finding_words} at {view.at}."
+    hedged = [one for one in view.found if one.statement.polarity is Polarity.UNCERTAIN]
+    if hedged:
+        sentence = f"What the signed report says of a {view.rule.finding_words} at {view.at} is not certain."
+        note = hedged[0].statement.note or ""
+        yield _half(
+            view, "read_sentence", sentence, f"{note} Read it; ask the radiologist where it stays open.".strip()
         )
-        yield _half(view, "read_sentence", why, "Read the sentence; ask the radiologist where it stays open.")
 
 
 def _age_open(view: View) -> Iterator[Outcome]:
@@ -63,7 +67,9 @@ def _sign_missing(view: View) -> Iterator[Outcome]:
         return
     words = view.rule.sign_words
     if not said:
-        sentence = f"The signed report names {view.rule.finding_words} at {view.at}, but says nothing of {words} there."
+        sentence = (
+            f"The signed report names {view.rule.finding_words} at {view.at}; no word on {words} was found there."
+        )
     elif said == {Polarity.NEGATED}:
         sentence = f"The signed report says that there is no {words} at {view.at}."
     else:
@@ -80,7 +86,8 @@ def _sign_unfit(view: View) -> Iterator[Outcome]:
     kind = affirmed[0].modality
     what = f"is of {kind}, which does not show it" if kind else "does not say which examination it is of"
     sentence = f"The report that names {view.rule.sign_words} at {view.at} {what}."
-    yield _half(view, "attach_advanced_imaging", sentence, f"Attach the signed report of {' or '.join(fit)}.")
+    kinds = " or ".join(MODALITIES.get(modality, modality) for modality in fit)
+    yield _half(view, "attach_advanced_imaging", sentence, f"Attach the signed report of {kinds}.")
 
 
 def _undated(view: View) -> Iterator[Outcome]:
@@ -115,8 +122,16 @@ def _needs_unmet(view: View) -> Iterator[Outcome]:
         yield _half(view, "complete_evidence", f"Not shown: {title}.", "Attach what shows it.")
 
 
+def _procedure_report(view: View) -> Iterator[Outcome]:
+    if view.rule.finding is None:
+        sentence = f"The software does not read a {view.rule.report_words.split(' with ')[0]}."
+        asked = f"Read it: does it name {view.at} and the side that is billed?"
+        yield _half(view, "read_report", sentence, asked)
+
+
 HALVES: tuple[Callable[[View], Iterator[Outcome]], ...] = (
     _no_body,
+    _procedure_report,
     _no_level,
     _hedged,
     _age_open,

@@ -122,11 +122,11 @@ def gather(
         raise ClaimRefusal("Findings are given of a study that is not: its date and patient are needed with it.")
     for study in studies:
         check_patient(claim.patient, study.patient_identifiers, f"the {study.modality} study of {study.date}")
-    dated = sorted((_dated(read, by_uid) for read in _each_once(reports)), key=lambda r: r.day or date.max)
+    dated = sorted((_dated(read, by_uid) for read in _each_once(reports)), key=_by_day)
     for report in dated:
         check_patient(claim.patient, _identifiers(report, by_uid), report.words)
     signed = [r for r in dated if r.read.report.signed is SignedState.SIGNED]
-    counted = sorted((s for s in studies if _counts(s, claim, table)), key=lambda s: s.date or date.max)
+    counted = sorted((s for s in studies if _counts(s, claim, table)), key=lambda s: (s.date or date.max, s.uid))
     documents = {document.study_instance_uid: document for document in findings}
     return Material(
         claim=claim,
@@ -147,6 +147,10 @@ def _dated(read: ReadReport, studies: dict[str, Study]) -> DatedReport:
         day=report.study_date or (study.date if study else None),
         modality=report.modality or (study.modality if study else None),
     )
+
+
+def _by_day(report: DatedReport) -> tuple[date, str]:
+    return report.day or date.max, report.read.report.id
 
 
 def _identifiers(report: DatedReport, studies: dict[str, Study]) -> tuple[tuple[str, str], ...]:

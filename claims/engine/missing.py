@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from claims.engine.material import Material, Said
-from claims.engine.view import RECENT, Outcome, View, begin
+from claims.engine.view import NOT_READ, RECENT, Outcome, View, begin
 from claims.engine.words import levels, quotes, study_pointer
 from claims.evidence import Prompt, Verdict
 from claims.report import Acuity, Polarity
@@ -128,12 +128,12 @@ def _silent(view: View) -> Outcome | None:
     """A signed report that says nothing of the body."""
     if view.found or view.says_sign or view.rule.finding is None or view.body is None:
         return None
-    if view.material.said(view.rule.finding, None):
+    if view.material.said(view.rule.finding, None) or view.rule.finding in NOT_READ:
         return None
     report = view.material.signed[-1]
     return Outcome(
         verdict=Verdict.REPORT_MISSING,
-        sentence=f"{begin(report.words)} says nothing of {view.rule.finding_words} at {view.at}.",
+        sentence=f"No word on {view.rule.finding_words} at {view.at} was found in {report.words}.",
         prompts=view.prompt(
             "attach_signed_report", f"Attach the signed {view.rule.report_words} that speaks of {view.at}."
         ),

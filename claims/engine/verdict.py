@@ -26,7 +26,13 @@ def judge(view: View) -> Outcome:
             prompts=tuple(prompt for half in halves for prompt in half.prompts),
             pointers=tuple(dict.fromkeys([*quoted, *(pointer for half in halves for pointer in half.pointers)])),
         )
-    names = [words for words in (view.rule.finding_words, view.rule.sign_words) if words]
-    said = f"names {' and '.join(names)} at {view.at}" if names else f"is there for {view.at}"
-    report = view.found[0].report if view.found else view.material.signed[-1]
-    return Outcome(verdict=Verdict.SUPPORTS, sentence=f"{begin(report.words)}, signed, {said}.", pointers=quoted)
+    return Outcome(verdict=Verdict.SUPPORTS, sentence=f"{begin(_named(view))} at {view.at}.", pointers=quoted)
+
+
+def _named(view: View) -> str:
+    """Which signed report names what; one where finding and sign stand in the same."""
+    named, of_sign = view.found[0].report.words, [one.report.words for one in view.sign]
+    if of_sign and named not in of_sign:
+        return f"{named}, signed, names {view.rule.finding_words}, and {of_sign[0]}, signed, {view.rule.sign_words}"
+    words = " and ".join(filter(None, (view.rule.finding_words, view.rule.sign_words)))
+    return f"{named}, signed, names {words}"

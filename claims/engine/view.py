@@ -12,6 +12,8 @@ from claims.evidence import Pointer, Prompt, Verdict
 from claims.report import Acuity, Polarity, Topic
 from inference.anatomy import Vertebra
 
+NOT_READ = frozenset({Topic.MODIC, Topic.HARDWARE})
+"""Topics that claims.reading does not tell yet: a person reads them, and silence means nothing."""
 RECENT = frozenset({Acuity.ACUTE, Acuity.SUBACUTE})
 
 

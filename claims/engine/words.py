@@ -22,6 +22,9 @@ TOPICS: Mapping[Topic, str] = {
     Topic.HARDWARE: "a fault of hardware",
 }
 
+MODALITIES: Mapping[str, str] = {"MR": "MRI", "NM": "bone scan or SPECT", "PT": "PET"}
+"""What a coder calls them (PS3.3 C.7.3.1.1.1)."""
+
 
 def levels(bodies: Iterable[Vertebra]) -> str:
     """``L1``, ``L1 and L3``, ``T12, L1 and L3``."""

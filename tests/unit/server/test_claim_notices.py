@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from builders.claims import claim_json
+from builders.posted_claims import claim_json
 from inference.errors import SettingRefusal
 from server.auth.roles import LOOPBACK
 from server.claims.desk import hand_in

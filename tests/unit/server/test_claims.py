@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import delete, select, update
 
-from builders.claims import claim_json, report_json
+from builders.posted_claims import claim_json, report_json
 from builders.dicom import SeriesPlan, small_voxels
 from builders.reviews import add_reviewable_study
 from builders.web import serving
