@@ -1,7 +1,7 @@
 """Whether an attachment may be sent: a signed report, and a physician who accepted the finding; else what is missing.
 
-It asks no more: whether the evidence supports the claim is for the people who send it. What the AI saw alone, unreviewed
-or rejected, never opens this gate.
+It asks no more: whether the evidence supports the claim is for the people who send it. What the AI saw alone, not
+reviewed or rejected, never opens this gate.
 """
 
 from __future__ import annotations
