@@ -159,11 +159,6 @@ def _code(value: object) -> str:
     return value if isinstance(value, str) and value.isascii() and value.replace("-", "").isalpha() else "unknown"
 
 
-def is_about(acknowledgement: Acknowledgement, *numbers: str) -> bool:
-    """Whether an answer names one of these control numbers."""
-    return bool(set(numbers) & set(acknowledgement.references))
-
-
 def require_known(acknowledgement: Acknowledgement) -> None:
     """Refuse what says nothing.
 

@@ -24,7 +24,8 @@ _LETTERS = str.maketrans(
      "Ð": "D", "ð": "d", "Þ": "TH", "þ": "th", "ı": "i", "’": "'", "‘": "'", "‐": "-", "–": "-"}
 )  # fmt: skip
 """Letters that Unicode does not decompose, and the punctuation of names."""
-_CONTROL_NUMBERS = 10**9
+CONTROL_NUMBERS = 10**9
+"""An interchange control number has nine digits; after the last one they start again."""
 _ISA_WIDTH = 15
 
 
@@ -65,7 +66,7 @@ def binary_segment(identifier: str, *elements: str, data: bytes) -> bytes:
 
 def interchange(envelope: Envelope, body: Sequence[bytes]) -> bytes:
     """The interchange: ISA, GS, ST, the segments of `body`, SE, GE, IEA, with every count and control number."""
-    number = envelope.control_number % _CONTROL_NUMBERS
+    number = envelope.control_number % CONTROL_NUMBERS
     guide, partner, made = envelope.guide, envelope.partner, envelope.made_at
     long, short = f"{number:09}", str(number)
     transaction = f"{number:04}"
