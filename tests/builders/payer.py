@@ -1,4 +1,4 @@
-"""A payer's end point over real TLS: counts what it got as a payer does, by control number, and answers as it is told."""
+"""A payer's end point over real TLS: it counts submissions by control number, as payers do, and answers as told."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def payer(folder: Path, *, client_authority: trustme.CA | None = None) -> Iterat
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             with lock:
                 made.bodies.append(body)
