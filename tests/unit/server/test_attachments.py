@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,21 @@ import pytest
 import trustme
 
 from builders.claim_attachments import attachment, report
+from builders.claim_submission import STUDY, submission
 from builders.findings import refused_findings
 from builders.payer import Payer, destinations_file, outcome, payer, say, stay_silent, ta1, x12_table
 from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
-from claims.evidence import BodyEvidence, ClaimEvidence, Verdict
-from claims.report import ReadReport, Report, SignedState
-from inference.anatomy import Site, Vertebra
 from inference.errors import Refusal, SettingRefusal
-from inference.findings import Finding, FindingReview, Present, Question, ReviewStatus
 from server.attachment_work import AttachmentSteps
 from server.attachments import (
-    Submission,
     attachment_status,
     attachments_of,
     queue_attachment,
     record_acknowledgement,
 )
 from server.auth.audit.trail import entries
-from server.auth.roles import LOOPBACK
 from server.claim_destinations import claim_destinations
 from server.compose import Node
 from server.database import reading
@@ -39,30 +34,6 @@ from server.metrics import render
 from server.operations import NotThere, retry
 from server.sweep import GIVEN_UP, Sweep
 from server.work_queue import make_client
-
-STUDY = "1.2.826.0.1.3680043.8.498.1"
-EVIDENCE = ClaimEvidence(
-    claim_id="CLAIM-42",
-    policy="p",
-    policy_version="1",
-    verdict=Verdict.SUPPORTS,
-    bodies=(BodyEvidence(body=Vertebra.L1, verdict=Verdict.SUPPORTS, sentence=""),),
-    criteria=(),
-    concordance=(),
-    prompts=(),
-)
-SIGNED = ReadReport(
-    report=Report(id="R", text="", sha256="", format="pdf", signed=SignedState.SIGNED, study_instance_uid=STUDY),
-    statements=(),
-)
-ACCEPTED = Finding(
-    id="2.25.1",
-    question=Question.COMPRESSION_FRACTURE,
-    site=Site(level="L1"),
-    assessment=Present(),
-    review=FindingReview(status=ReviewStatus.ACCEPTED, reviewer="Jane Doe"),
-)
-REVIEWED = replace(refused_findings(STUDY), findings=(ACCEPTED,))
 
 
 @dataclass(slots=True)
@@ -74,15 +45,7 @@ class Desk:
     payer: Payer
 
     def queue(self, made: Attachment | None = None, **changes: Any) -> tuple[Any, bool]:
-        given: dict[str, Any] = {
-            "attachment": made or attachment(),
-            "destination": "acme",
-            "evidence": EVIDENCE,
-            "reports": [SIGNED],
-            "findings": [REVIEWED],
-            "by": LOOPBACK,
-        }
-        return queue_attachment(self.node, self.client, Submission(**(given | changes)))
+        return queue_attachment(self.node, self.client, submission(**({"attachment": made or attachment()} | changes)))
 
     def send(self, attempt: int = 1, generation: int = 1, made: Attachment | None = None) -> str:
         steps = AttachmentSteps(
