@@ -46,6 +46,16 @@ def find_attachment(connection: Connection, control_number: str) -> Row[Any] | N
     return connection.execute(query).one_or_none()
 
 
+def unfinished_attachments(connection: Connection, limit: int) -> list[Row[Any]]:
+    """What no payer has accepted yet, the newest first."""
+    which = claim_attachments.c.state != AttachmentState.ACKNOWLEDGED
+    return list(
+        connection.execute(
+            select(claim_attachments).where(which).order_by(claim_attachments.c.number.desc()).limit(limit)
+        )
+    )
+
+
 def change_attachment(connection: Connection, control_number: str, **values: Any) -> None:
     """Write new values, and the time."""
     which = claim_attachments.c.control_number == control_number

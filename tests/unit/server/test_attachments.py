@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from sqlalchemy import Engine
 
 from builders.claim_attachments import attachment, report
 from builders.claim_submission import STUDY, submission
@@ -18,6 +20,7 @@ from builders.payer import Payer, destinations_file, outcome, payer, say, stay_s
 from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
+from dicom_node.spool import Spool
 from inference.errors import Refusal, SettingRefusal
 from server.attachment_work import AttachmentSteps
 from server.attachments import (
@@ -28,10 +31,12 @@ from server.attachments import (
 )
 from server.auth.audit.trail import entries
 from server.claim_destinations import claim_destinations
+from server.cli import run
 from server.compose import Node
 from server.database import reading
 from server.metrics import render
 from server.operations import NotThere, retry
+from server.settings import Settings
 from server.sweep import GIVEN_UP, Sweep
 from server.work_queue import make_client
 
@@ -323,3 +328,39 @@ def test_a_payer_or_destination_that_is_not_known_is_refused(at_desk: Callable[.
         at_desk().queue(destination="other")
     with pytest.raises(NotThere, match="No attachment has the control number 'X'"):
         attachment_status(at_desk().node.engine, "X")
+
+
+def test_it_is_the_same_on_both_databases(engine: Engine, tmp_path: Path, settings: Callable[..., Settings]) -> None:
+    with payer(tmp_path) as listening:
+        file = destinations_file(tmp_path, acme=x12_table(listening))
+        made = settings(claim_destinations_file=file)
+        made.data_dir.mkdir()
+        desk = Desk(
+            node=Node(settings=made, engine=engine, spool=Spool(made.data_dir)),
+            client=make_client(engine),
+            payer=listening,
+        )
+        with ThreadPoolExecutor(4) as threads:
+            queued = list(threads.map(lambda _: desk.queue(), range(4)))
+        assert sorted(is_new for _, is_new in queued) == [False, False, False, True]
+        assert desk.send() == "acknowledged"
+
+    assert len(listening.bodies) == 1
+    assert attachments_of(engine, "CLAIM-42") == (desk.status(),)
+
+
+def test_status_and_check_show_them(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.payer.answers = [say(500)]
+    desk.queue()
+    desk.send()
+    file = str(desk.node.settings.claim_destinations_file)
+    options = ["--data-dir", str(desk.node.settings.data_dir), "--claim-destinations-file", file]
+
+    assert run(["status", *options]) == 0
+    shown = capsys.readouterr().out
+    assert "retrying" in shown
+    assert "HTTP 500" in shown
+    run(["check", *options])
+    assert "ok   claim destination acme: 275 by HTTPS to https://localhost" in capsys.readouterr().out
+    assert run(["retry", desk.status().control_number, *options]) == 0
+    assert "is queued to be sent again" in capsys.readouterr().out
