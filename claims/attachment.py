@@ -6,7 +6,7 @@ Built once and written by each format, so that they cannot disagree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from claims.claim import Claim
 from inference.errors import Refusal
@@ -46,3 +46,9 @@ class Attachment:
     """The first is the main one."""
     solicited: str | None = None
     """The payer's number from its request (277 RFAI); None: sent unasked."""
+    author_npi: str = ""
+    """Of the radiologist; empty where it is not known."""
+    signed_at: datetime | None = None
+    """When the report was signed, with its time zone; None where it is not known."""
+    study_instance_uid: str | None = None
+    """The study that the report is of; for the audit trail, never sent."""

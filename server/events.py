@@ -19,6 +19,7 @@ FIELDS = frozenset(
         "adopted",
         "ae_title",
         "association",
+        "attachment",
         "attempt",
         "bytes",
         "called_ae_title",

@@ -19,7 +19,7 @@ from server.agreement import DriftWatch, decision_counts
 from server.database import reading
 from server.processes import list_processes
 from server.runs import UNFINISHED
-from server.tables import review_runs, runs
+from server.tables import claim_attachments, review_runs, runs
 
 SECONDS_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
@@ -48,6 +48,9 @@ class _Rows:
             yield _by_state(connection, studies, "spine_studies", "Studies by state.")
             yield _by_state(connection, runs, "spine_runs", "Study revisions by the state of the work on them.")
             yield _by_state(connection, deliveries, "spine_deliveries", "Objects to deliver by state and destination.")
+            yield _by_state(
+                connection, claim_attachments, "spine_claim_attachments", "Attachments by state and destination."
+            )
             yield _count(
                 connection, instances, "spine_instances_received", "Instances that were acknowledged and are kept."
             )

@@ -14,6 +14,7 @@ from dicom_node.assembly import Assembler
 from dicom_node.results import OPEN_STATES, DeliveryState
 from dicom_node.tables import deliveries
 from inference.errors import Refusal
+from server.attachment_rows import requeue_attachment
 from server.chains import next_generation
 from server.compose import Node, assembly_rules
 from server.database import reading
@@ -78,10 +79,12 @@ class Retried:
     """Objects that will be sent again."""
     reviews: tuple[int, ...] = ()
     """Reviews of which the report is made again."""
+    attachments: tuple[str, ...] = ()
+    """Attachments of claims that will be sent again."""
 
 
 def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
-    """Queue again what failed: of a study (its UID), of one object (its SOP Instance UID) or one delivery (its number).
+    """Queue again what failed: a study, an object (by its UID), a delivery, an attachment of a claim (by its number).
 
     A study that failed or was refused is read again, the report of a review that failed is made again; an object in
     the dead letter, or waiting for its next try, is sent at once.
@@ -95,14 +98,15 @@ def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
         waiting = _open_deliveries(connection, identifier)
         revisions = tuple(run.revision for run in study_runs if run.state in RETRYABLE)
         made_again = requeue_failed_reviews(connection, client, identifier)
-        if not revisions and not waiting and not made_again:
+        attached = (identifier,) if requeue_attachment(connection, client, identifier) else ()
+        if not revisions and not waiting and not made_again and not attached:
             raise _nothing_to_retry(connection, identifier, study_runs)
         now = time.time()
         for revision in revisions:
             generation = requeue_run(connection, identifier, revision, now)
             enqueue_study(client, connection, identifier, revision, generation=generation)
         _requeue_deliveries(connection, client, waiting, now)
-    return Retried(revisions=revisions, deliveries=len(waiting), reviews=made_again)
+    return Retried(revisions=revisions, deliveries=len(waiting), reviews=made_again, attachments=attached)
 
 
 def _open_deliveries(connection: Connection, identifier: str) -> list[Row[Any]]:

@@ -154,6 +154,12 @@ class Settings(BaseSettings):
     claim_webhook_secret_file: Path | None = Field(
         None, description="File that holds the secret with which notices to the webhook are signed."
     )
+    claim_destinations_file: Path | None = Field(
+        None, description="TOML file that says where attachments of claims go, one table for each destination."
+    )
+    claim_attachment_max_mib: float = Field(
+        64.0, gt=0, description="Largest attachment of a claim, in MiB, all its documents together."
+    )
     viewer_dir: str = Field("", description="Folder of the OHIF viewer; empty: `viewer` in the data folder.")
     study_attempts: int = Field(2, ge=1, le=10, description="Runs of a study whose reading kills or hangs the process.")
     study_timeout: float = Field(

@@ -1,4 +1,4 @@
-"""Work that ended without saying so: a run, a delivery or a review's report that no workflow stands for any more.
+"""Work that ended without saying so: a run, a delivery, a review's report or an attachment that no workflow stands for.
 
 It happens when a workflow was started and killed so often that DBOS gives it up, or when the database refused its
 last step.
@@ -14,11 +14,13 @@ from sqlalchemy import Connection, Engine, select, update
 
 from dicom_node.results import OPEN_STATES, DeliveryState
 from dicom_node.tables import deliveries
+from server.attachment_rows import sweep_attachments
 from server.events import event
 from server.review_rows import finish_review_run
 from server.runs import UNFINISHED, RunState, fail_if_unfinished
 from server.tables import delivery_chains, review_runs, runs
 from server.work_queue import (
+    ATTACHMENT_WORKFLOW,
     DELIVERY_WORKFLOW,
     REVIEW_WORKFLOW,
     STUDY_WORKFLOW,
@@ -49,11 +51,12 @@ class Sweep:
 
     def run(self, now: float) -> int:
         """Mark what nobody works on as failed or dead; returns how many."""
-        names = [STUDY_WORKFLOW, DELIVERY_WORKFLOW, REVIEW_WORKFLOW]
+        names = [STUDY_WORKFLOW, DELIVERY_WORKFLOW, REVIEW_WORKFLOW, ATTACHMENT_WORKFLOW]
         flows = self.client.list_workflows(status=ACTIVE, name=names, load_input=False, load_output=False)
         active = {flow.workflow_id for flow in flows}
         with self.engine.begin() as connection:
             given_up = sum(sweep(connection, active, now) for sweep in (_sweep_runs, _sweep_deliveries, _sweep_reviews))
+            given_up += sweep_attachments(connection, active, now - _SETTLE_S, GIVEN_UP)
         if given_up:
             event("work_given_up", count=given_up)
         return given_up

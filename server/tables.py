@@ -1,4 +1,4 @@
-"""The server's own tables: runs of studies, deliveries, reviews, claims, worker leases, and this node's processes.
+"""The server's own tables: runs, deliveries, reviews, claims and attachments, leases, and this node's processes.
 
 DBOS keeps its tables in the same database (workflow.md 7); it is the engine, these rows are the record.
 Times are seconds since the epoch (UTC) as a float.
@@ -181,6 +181,31 @@ claim_actions = Table(  # what people did with a claim, in a chain of hashes; ne
     Column("record", Text, nullable=False),  # canonical JSON
     Column("previous_sha256", String(64), nullable=False),
     Column("sha256", String(64), nullable=False),
+)
+
+claim_attachments = Table(
+    "claim_attachments",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),  # interchange control number of the 275
+    Column("control_number", String(50), nullable=False, unique=True),  # attachment control number: PWK06
+    Column("claim_id", Text, nullable=False),
+    Column("study_instance_uid", String(64)),
+    Column("destination", String(64), nullable=False),
+    Column("content_sha256", String(64), nullable=False),  # of what is attached to which claim, without any number
+    Column("path", Text, nullable=False),  # the request's body, relative to the data folder; the same at every try
+    Column("content_type", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("queued_by", String(255), nullable=False),
+    Column("queued_by_name", Text, nullable=False),
+    Column("queued_at", Float, nullable=False),
+    Column("state", String(16), nullable=False),  # AttachmentState
+    Column("generation", Integer, nullable=False, default=1),  # grows with each retry by a person
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("reason", Text),  # one sentence about the last try, or the last answer
+    Column("next_try_at", Float),
+    Column("sent_at", Float),
+    Column("answered_at", Float),
+    Column("updated_at", Float, nullable=False),
 )
 
 ALL_METADATA = (dicom_tables.metadata, metadata, auth_tables.metadata)

@@ -24,6 +24,7 @@ DELIVERY_QUEUE = "deliver"
 STUDY_WORKFLOW = "study"
 DELIVERY_WORKFLOW = "deliver"
 REVIEW_WORKFLOW = "review"
+ATTACHMENT_WORKFLOW = "attachment"
 MAX_RECOVERIES = 10
 """Takeovers and restarts, those of an upgrade too, before a workflow counts as one that kills its worker. What computes
 runs in a child process, with a smaller limit of its own (study_attempts)."""
@@ -145,3 +146,26 @@ def enqueue_delivery(client: DBOSClient, connection: Connection, delivery: Deliv
         delivery.generation,
         delivery.attempt,
     )
+
+
+def attachment_workflow_id(control_number: str, *, generation: int = 1, attempt: int = 1) -> str:
+    """The id of one try to send an attachment: the same try is never queued twice."""
+    return f"attachment/{control_number}/g{generation}/try{attempt}"
+
+
+def enqueue_attachment(
+    client: DBOSClient,
+    connection: Connection,
+    control_number: str,
+    *,
+    generation: int = 1,
+    attempt: int = 1,
+    delay: float = 0.0,
+) -> None:
+    """Queue one try, in the caller's transaction; ``delay`` in seconds."""
+    options = EnqueueOptions(
+        workflow_name=ATTACHMENT_WORKFLOW,
+        queue_name=DELIVERY_QUEUE,
+        workflow_id=attachment_workflow_id(control_number, generation=generation, attempt=attempt),
+    )
+    _enqueue(client, connection, options, delay, control_number, generation, attempt)

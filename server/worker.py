@@ -7,6 +7,8 @@ import os
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from inference.errors import UsageRefusal
+from server.attachment_work import AttachmentSteps
+from server.claim_destinations import claim_destinations
 from server.compose import Node, back_off, open_node
 from server.database import dbos_url
 from server.delivery_work import DeliverySteps
@@ -33,10 +35,12 @@ def run(settings: Settings) -> None:
 
     Raises:
         UsageRefusal: every slot of this data folder is taken.
-        SettingRefusal: the engine that the settings name cannot be used on this machine.
+        SettingRefusal: the engine that the settings name cannot be used on this machine, or a claim destination may
+            not be used.
     """
     configure(settings.log_level)
     check_engine(settings)
+    payers = claim_destinations(settings)
     stop = StopSignal()
     node = open_node(settings)
     slot = _free_slot(node)
@@ -69,6 +73,7 @@ def run(settings: Settings) -> None:
             leave_if_lost=leave_if_lost,
         ),
         ReviewSteps(node=node, client=client, destinations=tuple(targets), leave_if_lost=leave_if_lost),
+        AttachmentSteps(node=node, client=client, destinations=payers, leave_if_lost=leave_if_lost),
     )
     _launch(node, slot, steps)
     lease.start()
@@ -93,7 +98,7 @@ def _free_slot(node: Node) -> Slot:
     raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")
 
 
-def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, ReviewSteps]) -> None:
+def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps]) -> None:
     disable_pickle()
     config = DBOSConfig(
         name=APPLICATION,

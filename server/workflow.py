@@ -1,9 +1,10 @@
-"""The durable workflows: read one study revision, and deliver its objects to one destination.
+"""The durable workflows: read one study revision, deliver its objects to one destination, submit an attachment.
 
     study:    begin -> read (in a child process; again if that was killed) -> record, which queues a delivery per
     destination
     deliver:  send, which queues the next try, delayed
     review:   make the report of a review -> record, which queues a delivery per destination
+    attachment: submit one attachment of a claim, which queues the next try, delayed
 
 Each step returns a small JSON value that DBOS keeps: after a crash the workflow is replayed, finished steps are not.
 An expected failure is a value, because a recorded exception comes back as another class (workflow.md 4). A step may
@@ -18,7 +19,13 @@ from typing import Any, Protocol, TypeAlias
 
 from dbos import DBOS
 
-from server.work_queue import DELIVERY_WORKFLOW, MAX_RECOVERIES, REVIEW_WORKFLOW, STUDY_WORKFLOW
+from server.work_queue import (
+    ATTACHMENT_WORKFLOW,
+    DELIVERY_WORKFLOW,
+    MAX_RECOVERIES,
+    REVIEW_WORKFLOW,
+    STUDY_WORKFLOW,
+)
 
 Value: TypeAlias = dict[str, Any]
 
@@ -59,11 +66,22 @@ class ReviewWork(Protocol):
         ...
 
 
-def register(study_work: StudyWork, delivery_work: DeliveryWork, review_work: ReviewWork) -> None:
+class AttachmentWork(Protocol):
+    """What is done for one try to send an attachment of a claim (server.attachment_work)."""
+
+    def send(self, control_number: str, generation: int, attempt: int) -> Value:
+        """``state``: that of the attachment after the try, or superseded."""
+        ...
+
+
+def register(
+    study_work: StudyWork, delivery_work: DeliveryWork, review_work: ReviewWork, attachment_work: AttachmentWork
+) -> None:
     """Make the workflows known to DBOS; after ``DBOS(...)`` and before ``DBOS.launch()``."""
     _register_study(study_work)
     _register_delivery(delivery_work)
     _register_review(review_work)
+    _register_attachment(attachment_work)
 
 
 def _register_study(work: StudyWork) -> None:
@@ -117,3 +135,13 @@ def _register_review(work: ReviewWork) -> None:
         if outcome["state"] in {"superseded", "waiting"}:
             return outcome
         return record(study_instance_uid, number, outcome)
+
+
+def _register_attachment(work: AttachmentWork) -> None:
+    @DBOS.step(name="submit", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def submit(control_number: str, generation: int, attempt: int) -> Value:
+        return work.send(control_number, generation, attempt)
+
+    @DBOS.workflow(name=ATTACHMENT_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+    def attachment(control_number: str, generation: int, attempt: int) -> Value:
+        return submit(control_number, generation, attempt)

@@ -7,7 +7,8 @@ import uuid
 
 import typer
 
-from inference.errors import Failure, PeerFailure
+from inference.errors import Failure, PeerFailure, SettingRefusal
+from server.claim_destinations import claim_destinations
 from server.compose import Node, open_node
 from server.options import with_settings
 from server.outbound import probe
@@ -32,12 +33,25 @@ def command(settings: Settings) -> None:
         _check_disk(node),
         check_models(node),
         *_check_destinations(settings),
+        *_check_claim_destinations(settings),
     ]
     for check in checks:
         typer.echo(f"{'ok  ' if check.is_ok else 'FAIL'} {check.name}: {check.sentence}")
     failed = [check.name for check in checks if not check.is_ok]
     if failed:
         raise Failure(f"Not in order: {', '.join(failed)}.")
+
+
+def _check_claim_destinations(settings: Settings) -> list[Check]:
+    """Whether every destination of attachments may be used; nobody is asked, since it would be a submission."""
+    try:
+        found = claim_destinations(settings)
+    except SettingRefusal as refusal:
+        return [Check(name="claim destinations", is_ok=False, sentence=str(refusal))]
+    return [
+        Check(name=f"claim destination {name}", is_ok=True, sentence=f"{one.kind.value} by HTTPS to {one.url}.")
+        for name, one in found.items()
+    ]
 
 
 def _check_disk(node: Node) -> Check:

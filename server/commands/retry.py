@@ -18,7 +18,10 @@ def command(
     settings: Settings,
     identifier: Annotated[
         str,
-        typer.Argument(metavar="ID", help="Study Instance UID, SOP Instance UID of a result, or number of a delivery."),
+        typer.Argument(
+            metavar="ID",
+            help="Study Instance UID, SOP Instance UID of a result, number of a delivery or of an attachment.",
+        ),
     ],
 ) -> None:
     """Try again what failed; a running worker takes it up."""
@@ -28,5 +31,7 @@ def command(
         typer.echo(f"Revision {revision} is queued to be read again.")
     for number in retried.reviews:
         typer.echo(f"The report of review {number} is made again.")
+    for control_number in retried.attachments:
+        typer.echo(f"Attachment {control_number} is queued to be sent again.")
     if retried.deliveries:
         typer.echo(f"{retried.deliveries} deliveries are queued again.")

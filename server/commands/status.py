@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from sqlalchemy import Row
 
 from dicom_node.results import DeliveryState, list_deliveries
 from dicom_node.store import list_quarantine, list_studies
+from server.attachment_rows import unfinished_attachments
 from server.compose import open_node
 from server.database import reading
 from server.options import with_settings
@@ -23,13 +25,14 @@ from server.settings import Settings
 def command(
     settings: Settings, limit: Annotated[int, typer.Option(min=1, help="At most so many studies.")] = 20
 ) -> None:
-    """Show processes, studies, open and dead deliveries, and how much was set aside."""
+    """Show processes, studies, open and dead deliveries, attachments without an answer, and how much was set aside."""
     node = open_node(settings)
     open_states = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.DEAD)
     with reading(node.engine) as connection:
         processes = list_processes(connection)
         studies = list_studies(connection, limit=limit)
         deliveries = list_deliveries(connection, states=open_states, limit=limit)
+        attachments = unfinished_attachments(connection, limit)
         set_aside = len(list_quarantine(connection))
     console = wide_console()
     console.print(_process_table(processes))
@@ -44,6 +47,7 @@ def command(
         words = (str(parcel.id), parcel.study_instance_uid, parcel.role, parcel.destination, parcel.state.value)
         parcels.add_row(*words, str(parcel.attempts), parcel.reason or "")
     console.print(parcels)
+    console.print(_attachment_table(attachments))
     console.print(f"{set_aside} instances were set aside.")
 
 
@@ -54,6 +58,16 @@ def _process_table(processes: list[Process]) -> Table:
         alive = process.fault or ("yes" if process.is_alive(now) else "no")
         port = "" if process.port is None else str(process.port)
         table.add_row(process.name, str(process.pid), port, _moment(process.started_at), alive)
+    return table
+
+
+def _attachment_table(rows: list[Row[Any]]) -> Table:
+    table = Table(
+        "attachment", "destination", "state", "attempts", "next try", "reason", title="Attachments not acknowledged"
+    )
+    for row in rows:
+        next_try = "" if row.next_try_at is None else _moment(row.next_try_at)
+        table.add_row(row.control_number, row.destination, row.state, str(row.attempts), next_try, row.reason or "")
     return table
 
 

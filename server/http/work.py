@@ -37,9 +37,16 @@ def quarantined(node: TheNode, limit: Limit = 100, offset: Offset = 0) -> dict[s
 
 
 @router.post(
-    "/retry/{identifier}", status_code=202, summary="Try again what failed of a study, an object or a delivery."
+    "/retry/{identifier}",
+    status_code=202,
+    summary="Try again what failed of a study, an object, a delivery or an attachment.",
 )
 def try_again(node: TheNode, client: TheClient, identifier: str) -> dict[str, Any]:
-    """``identifier``: Study Instance UID, SOP Instance UID of a result, or number of a delivery."""
+    """``identifier``: Study Instance UID, SOP Instance UID of a result, number of a delivery, or an attachment's."""
     retried = retry(node.engine, client, identifier)
-    return {"revisions": list(retried.revisions), "deliveries": retried.deliveries, "reviews": list(retried.reviews)}
+    return {
+        "revisions": list(retried.revisions),
+        "deliveries": retried.deliveries,
+        "reviews": list(retried.reviews),
+        "attachments": list(retried.attachments),
+    }

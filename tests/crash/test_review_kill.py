@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +15,7 @@ from sqlalchemy import select
 from builders.archive import Archive, archive
 from builders.dicom import T2_TSE, SeriesPlan, small_voxels, write_series
 from builders.peers import LOOPBACK, free_tcp_port, store_with_storescu, wait_until
+from builders.roles import Role
 from dicom_node.tables import deliveries, results
 from server.database import make_engine, reading
 
@@ -28,25 +25,6 @@ MOMENTS_S = (0.0, 0.8, 2.5)
 """After a review was committed: before, while and after its report is made and sent."""
 PERSON = {"name": "Doe^Jane", "identifier": "jdoe", "organisation": "General Hospital"}
 WITHIN_S = 240.0
-
-
-class Role:
-    """One role of the node as a process that is killed and started again."""
-
-    def __init__(self, name: str, options: dict[str, object], log: Path) -> None:
-        self.name, self._log = name, log
-        self._words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "server.cli", self.name, *self._words]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait()
 
 
 @pytest.fixture

@@ -67,6 +67,12 @@ def node(settings: Callable[..., Settings], sqlite_template: Path) -> Iterator[N
     engine.dispose()
 
 
+@pytest.fixture
+def with_settings(settings: Callable[..., Settings], node: Node) -> Callable[..., Node]:
+    """The same node with other settings."""
+    return lambda **values: Node(settings=settings(**values), engine=node.engine, spool=node.spool)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer("postgresql"))])
 def engine(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[Engine]:
     """Empty tables on SQLite, and then on PostgreSQL."""

@@ -53,11 +53,6 @@ def routes_of(application: FastAPI) -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-def with_settings(settings: Callable[..., Settings], node: Node) -> Callable[..., Node]:
-    return lambda **values: Node(settings=settings(**values), engine=node.engine, spool=node.spool)
-
-
-@pytest.fixture
 def closed(with_settings: Callable[..., Node]) -> Iterator[tuple[Node, httpx.Client]]:
     node = with_settings(**LOCAL)
     with serving(node) as url, httpx.Client(base_url=url, timeout=60) as client:
