@@ -6,14 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from claims.study import Study
+from dicom_node.spool import Spool
 from server.claims.documents import plain
 from server.claims.history import actions_of
-from server.claims.material import claim_of
+from server.claims.material import claim_of, find_material
 from server.claims.reports import report_json
 from server.claims.rows import claim_row, evaluation_json, evaluations_of, newest_evaluation, reports_of
 
 
-def history_json(connection: Connection, claim_id: str) -> dict[str, Any]:
+def history_json(connection: Connection, spool: Spool, claim_id: str) -> dict[str, Any]:
     """Everything that was handed in, added, found and done.
 
     Raises:
@@ -23,9 +25,21 @@ def history_json(connection: Connection, claim_id: str) -> dict[str, Any]:
     return {
         **line_json(row, newest_evaluation(connection, claim_id)),
         "claim": plain(claim_of(row)),
+        "studies": [_study_json(study) for study in find_material(connection, spool, row).studies],
         "reports": [report_json(report) for report in reports_of(connection, claim_id)],
         "actions": actions_of(connection, claim_id),
         "evaluations": [evaluation_json(made) for made in evaluations_of(connection, claim_id)],
+    }
+
+
+def _study_json(study: Study) -> dict[str, Any]:
+    """One study of the claim's patient, newest facts; levels are those that were found on it."""
+    return {
+        "study_instance_uid": study.uid,
+        "date": plain(study.date),
+        "modality": study.modality,
+        "levels": plain(study.levels),
+        "has_fat_suppressed": study.has_fat_suppressed,
     }
 
 

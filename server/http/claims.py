@@ -122,4 +122,4 @@ def post_decision(node: TheNode, principal: ThePrincipal, claim_id: str, body: D
 def get_history(node: TheNode, claim_id: str) -> dict[str, Any]:
     """The whole record of one claim, for whoever has to answer for it."""
     with reading(node.engine) as connection:
-        return history_json(connection, claim_id)
+        return history_json(connection, node.spool, claim_id)

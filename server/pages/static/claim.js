@@ -174,19 +174,25 @@ function askReport() {
   const text = make("textarea", { id: "report-text" });
   const file = make("input", { type: "file", accept: ".txt,.pdf,.hl7,.json,.dcm" });
   const number = make("input", { maxlength: 200 });
+  const study = make("select", {}, ...claim.data.studies.map((one) =>
+    make("option", { value: one.study_instance_uid }, `${one.modality} of ${one.date ?? "a day it does not say"}`)),
+    make("option", { value: "" }, "none that is here"));
+  const modality = make("select", {}, ...["", "MR", "CT", "NM", "PT"].map((code) => make("option", { value: code }, code || "the report says it itself")));
   const day = make("input", { type: "date" });
   const signed = make("select", {}, make("option", { value: "" }, "the report says it itself"), make("option", { value: "signed" }, "signed"), make("option", { value: "unsigned" }, "not signed"));
   const by = make("input", { maxlength: 200 });
   const same = make("input", { type: "checkbox" });
   dialog("Add a radiology report", [
     labelled("Text of the report", text), labelled("or a file: text, PDF, HL7 v2, FHIR, DICOM SR", file),
-    make("div", { class: "row" }, labelled("Report number", number), labelled("Day of the images", day)),
+    make("div", { class: "row" }, labelled("Report number", number), labelled("Report of the study", study)),
+    make("div", { class: "row" }, labelled("Day of the images, if none is here", day), labelled("Made with", modality)),
     make("div", { class: "row" }, labelled("Signature", signed), labelled("Signed by", by)),
     make("label", { class: "row" }, same, "I compared record number and birth date: it is of this claim's patient"),
   ], async () => {
     const patient = claim.data.claim.patient;
     const facts = {
-      id: number.value || null, study_date: day.value || null, signed: signed.value || null, signed_by: by.value || null,
+      id: number.value || null, study_instance_uid: study.value || null, study_date: day.value || null,
+      modality: modality.value || null, signed: signed.value || null, signed_by: by.value || null,
       patient: same.checked ? { medical_record_number: patient.medical_record_number, birth_date: patient.birth_date } : {},
     };
     await post(of("/reports"), { ...(await contentOf(file.files[0], text.value)), facts });
