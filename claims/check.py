@@ -7,7 +7,7 @@ import re
 from claims.claim import Claim, ClaimRefusal
 from claims.procedures import check_procedures
 
-_NPI = re.compile(r"\d{10}")
+_NPI = re.compile(r"[0-9]{10}")
 _NPI_PREFIX = "80840"
 _MOST_UNITS = 99
 
@@ -38,8 +38,11 @@ def check_claim(claim: Claim) -> None:
 
 def is_npi(number: str) -> bool:
     """Whether it is a National Provider Identifier: ten digits, Luhn-checked with the prefix 80840 (45 CFR 162.406)."""
-    if not _NPI.fullmatch(number):
-        return False
-    digits = [int(digit) for digit in reversed(_NPI_PREFIX + number)]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+    return bool(_NPI.fullmatch(number)) and luhn(_NPI_PREFIX + number)
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the mod-10 check digit of the others (ISO/IEC 7812-1 Annex B)."""
+    reverse = [int(digit) for digit in reversed(digits)]
+    doubled = (sum(divmod(2 * digit, 10)) for digit in reverse[1::2])
+    return (sum(reverse[::2]) + sum(doubled)) % 10 == 0

@@ -13,7 +13,7 @@ from datetime import datetime
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from claims.attachment import Attachment, AttachmentDocument
-from claims.attachments.rules import is_npi
+from claims.check import is_npi
 from claims.claim import Patient
 
 HL7, XSI = "urn:hl7-org:v3", "http://www.w3.org/2001/XMLSchema-instance"

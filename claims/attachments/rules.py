@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from claims.attachment import Attachment, AttachmentDocument, AttachmentRefusal
+from claims.check import is_npi, luhn
 
 MEBIBYTE = 1 << 20
 LARGEST_MIB = 64
@@ -29,8 +30,6 @@ MAGIC: Mapping[str, tuple[bytes, ...]] = {
 
 _CONTROL_NUMBER = re.compile(r"[A-Z0-9-]{1,50}")
 _LOINC = re.compile(r"[0-9]{1,5}-[0-9]")
-_NPI = re.compile(r"[0-9]{10}")
-_NPI_PREFIX = "80840"
 
 
 def control_number(claim_id: str, ordinal: int) -> str:
@@ -68,20 +67,9 @@ def check_attachment(attachment: Attachment, *, largest_mib: float = LARGEST_MIB
     _check_documents(attachment.documents, largest_mib)
 
 
-def is_npi(text: str) -> bool:
-    """Whether a National Provider Identifier has ten digits of which the last is right (Luhn over 80840 and it)."""
-    return bool(_NPI.fullmatch(text)) and _luhn(_NPI_PREFIX + text)
-
-
 def is_loinc(text: str) -> bool:
     """Whether a LOINC number has the form digits-digit with the right check digit (mod 10)."""
-    return bool(_LOINC.fullmatch(text)) and _luhn(text.replace("-", ""))
-
-
-def _luhn(digits: str) -> bool:
-    """Whether the last digit is the mod-10 check digit of the others (ISO/IEC 7812-1 Annex B)."""
-    doubled = [int(d) * (2 if place % 2 else 1) for place, d in enumerate(reversed(digits))]
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0  # noqa: PLR2004 - digit sum
+    return bool(_LOINC.fullmatch(text)) and luhn(text.replace("-", ""))
 
 
 def _required(attachment: Attachment) -> Iterator[tuple[str, str]]:

@@ -14,8 +14,7 @@ from claims.report import Acuity, Topic
 from inference.anatomy import Vertebra
 
 _BARE = frozenset(
-    "a an the of at in on to and or vertebral vertebra vertebrae body bodies level levels superior inferior upper lower anterior posterior"
-    " endplate endplates end plate plates also involving additionally mild moderate severe minimal similar ) ( as more most well s both region".split()
+    ["a", "an", "the", "of", "at", "in", "on", "to", "and", "or", "vertebral", "vertebra", "vertebrae", "body", "bodies", "level", "levels", "superior", "inferior", "upper", "lower", "anterior", "posterior", "endplate", "endplates", "end", "plate", "plates", "also", "involving", "additionally", "mild", "moderate", "severe", "minimal", "similar", ")", "(", "as", "more", "most", "well", "s", "both", "region"]
 )
 """A chunk of a level and such words alone only goes on with a list."""
 _WORD = re.compile(r"[a-z]+|[()]")
@@ -141,7 +140,7 @@ def _crowded(sentence: Sentence, own: int, groups: Sequence[LevelGroup]) -> str 
     if len(named) > 1 and len(groups) > 1:
         return "The sentence names several things at several levels without saying which is where."
     if "respectively" in sentence.folded:
-        return "The sentence pairs levels by \"respectively\"."
+        return 'The sentence pairs levels by "respectively".'
     return None
 
 

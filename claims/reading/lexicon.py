@@ -102,7 +102,7 @@ CONCEPTS: tuple[tuple[Topic, str], ...] = (
 """What statements are made of. Among matches at one place the longest counts."""
 
 SOFT = (
-    rf"(?:(?:loss of|decreased?|reduced|reduction (?:of|in)|diminished|diminution of) (?:anterior |central |posterior |the |mild ){{0,2}}(?:vertebral |body |l\d |t\d\d? ){{0,2}}heights?)"
+    r"(?:(?:loss of|decreased?|reduced|reduction (?:of|in)|diminished|diminution of) (?:anterior |central |posterior |the |mild ){0,2}(?:vertebral |body |l\d |t\d\d? ){0,2}heights?)"
     r"|(?:vertebral |body |anterior |central |vertical ){0,3}height (?:loss|reduction|decrease)|(?:anterior |mild |vertebral |biconcave |wedge |endplate |vertebral body ){0,2}deformit(?:y|ies)"
     r"|(?:anterior )?wedg(?:ing|ed)|wedge[ -]shaped?|collapsed?|biconcav\w+|(?:superior |inferior )?end ?-?plate (?:depression|concavity|irregularity|impaction|infraction|compression|deformity|collapse|indentation|fragmentation)"
     r"|(?:depression|compression|impaction|concavity|infraction|irregularity|collapse) of the (?:superior|inferior) end ?-?plate"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from builders.claim_attachments import CLAIM, attachment, of_patient, report
 from claims.attachment import Attachment, AttachmentRefusal
-from claims.attachments.rules import check_attachment, control_number, is_loinc, is_npi
+from claims.attachments.rules import check_attachment, control_number, is_loinc
+from claims.check import is_npi
 
 BIG = b"%PDF-" + bytes(300 << 20)
 
