@@ -23,12 +23,12 @@ from inference.findings import (
     Finding,
     GeometryType,
     Grade,
-    Measurement,
     NotAssessed,
     Present,
     Question,
     StudyFindings,
 )
+from inference.findings.words import describe_measurement
 from inference.geometry import MaskArray, Volume
 from inference.segmentation import Segment, Segmentation, Structure
 from server.overlay_canvas import INK, WARNING, Colour, SliceCanvas
@@ -293,13 +293,6 @@ def _write_panel(
 
 def _measured(finding: Finding) -> str:
     return "; ".join(map(describe_measurement, finding.measurements))
-
-
-def describe_measurement(measured: Measurement) -> str:
-    """``anterior height 21.3 ± 0.4 mm``."""
-    spread = f" ± {measured.uncertainty:.2g}" if measured.uncertainty is not None else ""
-    unit = measured.unit if measured.unit != "1" else ""
-    return f"{measured.name.replace('_', ' ')} {measured.value:.4g}{spread} {unit}".strip()
 
 
 def summarise(question: Question, findings: StudyFindings) -> str:
