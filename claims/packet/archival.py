@@ -56,9 +56,7 @@ def archival(pdf: bytes, facts: DocumentFacts) -> bytes:
                 ModDate=date,
             )
         )
-        document.Root.Metadata = document.make_stream(
-            _metadata(facts, moment), Type=Name.Metadata, Subtype=Name.XML
-        )
+        document.Root.Metadata = document.make_stream(_metadata(facts, moment), Type=Name.Metadata, Subtype=Name.XML)
         profile = document.make_stream(files(__package__).joinpath("fonts", "sRGB.icc").read_bytes(), N=3)
         document.Root.OutputIntents = [
             Dictionary(

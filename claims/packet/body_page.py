@@ -57,7 +57,9 @@ def _pair(image: KeyImage, contents: PacketContents) -> Flowable:
     )
     pair = Table([[_drawn(image.plain), _drawn(image.overlay)]], colWidths=[WIDTH / 2] * 2)
     pair.setStyle(TableStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")]))
-    source = f"Instance {image.source.sop_instance_uid}" + (f", frame {image.source.frame}" if image.source.frame else "")
+    source = f"Instance {image.source.sop_instance_uid}" + (
+        f", frame {image.source.frame}" if image.source.frame else ""
+    )
     return KeepTogether([pair, paragraph(words, TEXT), paragraph(source, SMALL), Spacer(0, 4)])
 
 

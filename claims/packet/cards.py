@@ -61,7 +61,11 @@ def card(contents: PacketContents, body: BodyEvidence) -> Flowable:
 def _facts(told: tuple[StudyPart, Finding] | None, contents: PacketContents) -> list[list[Flowable]]:
     if told is None:
         dates = ", ".join(day(study.study_date) for study in contents.studies) or "no study"
-        return [_fact("Height loss (AI)", "no finding"), _fact("Marrow oedema (AI)", "no finding"), _fact("Study", dates)]
+        return [
+            _fact("Height loss (AI)", "no finding"),
+            _fact("Marrow oedema (AI)", "no finding"),
+            _fact("Study", dates),
+        ]
     study, finding = told
     loss, loss_method = height_loss(finding)
     marrow, marrow_method = oedema(finding)

@@ -24,7 +24,7 @@ class PacketFile:
     name: str
     """Relative to the packet's folder, without folders of its own."""
     role: str
-    """``summary_pdf``, ``key_image_plain``, ``key_image_overlay``, ``kos``, ``sr``, ``encapsulated_pdf``, ``report``."""
+    """``summary_pdf``, ``key_image_plain``, ``key_image_overlay``, ``kos``, ``sr`` or ``encapsulated_pdf``."""
     media_type: str
     sha256: str
     size_bytes: int
@@ -50,6 +50,8 @@ class Manifest:
     bodies: tuple[str, ...]
     findings_sha256: tuple[str, ...]
     """Digests of the findings that it was made of, in the order of the studies."""
+    reports_sha256: tuple[str, ...]
+    """Digests of the reports that are quoted, as they were received."""
     files: tuple[PacketFile, ...]
     withheld: tuple[str, ...] = ()
     """One sentence for each key image that was left out."""
@@ -75,6 +77,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "studies": list(manifest.studies),
         "bodies": list(manifest.bodies),
         "findings_sha256": list(manifest.findings_sha256),
+        "reports_sha256": list(manifest.reports_sha256),
         "files": [_file(file) for file in sorted(manifest.files, key=lambda file: file.name)],
         "withheld_images": list(manifest.withheld),
         "notice": manifest.notice,
@@ -96,7 +99,9 @@ def _file(file: PacketFile) -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the manifest."""
-    loaded: dict[str, Any] = json.loads(resources.files(__package__).joinpath("manifest.schema.json").read_text("utf-8"))
+    loaded: dict[str, Any] = json.loads(
+        resources.files(__package__).joinpath("manifest.schema.json").read_text("utf-8")
+    )
     return loaded
 
 

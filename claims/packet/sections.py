@@ -75,7 +75,9 @@ def _reports(contents: PacketContents) -> Iterator[Flowable]:
 
 def _models(contents: PacketContents) -> Iterator[Flowable]:
     models: dict[tuple[str, str, str], ModelIdentity] = {
-        (model.name, model.version, model.sha256): model for study in contents.studies for model in study.findings.models
+        (model.name, model.version, model.sha256): model
+        for study in contents.studies
+        for model in study.findings.models
     }
     rows = [[m.name, m.version, m.sha256, m.training_data] for m in models.values()]
     rows.append(["software", contents.software_version, f"assembled {moment(contents.created)}", ""])

@@ -70,7 +70,9 @@ def _unwritten(contents: PacketContents, words: PageWords) -> Iterator[Flowable]
     """Says which characters are written as their code points."""
     texts = [words.claim, words.patient, contents.claim.payer_name]
     texts += [study.patient_name for study in contents.studies]
-    texts += [read.report.text for read in contents.reports] + [read.report.signed_by or "" for read in contents.reports]
+    texts += [read.report.text for read in contents.reports] + [
+        read.report.signed_by or "" for read in contents.reports
+    ]
     count = len({letter for text in texts for letter in missing(text)})
     if count:
         yield paragraph(

@@ -120,9 +120,7 @@ def study_part(
     study_date: date = STUDY_DATE,
 ) -> StudyPart:  # fmt: skip
     """A study with these findings."""
-    about = DocumentReview(
-        number=1, revision=1, reviewer=REVIEWER, reviewed_at=datetime(2026, 3, 15, 9, 5, tzinfo=UTC)
-    )
+    about = DocumentReview(number=1, revision=1, reviewer=REVIEWER, reviewed_at=datetime(2026, 3, 15, 9, 5, tzinfo=UTC))
     return StudyPart(
         study_instance_uid=study_uid(key),
         study_date=study_date,
@@ -156,7 +154,9 @@ def statement(
     )
 
 
-def read_report(*statements: Statement, signed: SignedState = SignedState.SIGNED, by: str = "Dr. Ralf Reader") -> ReadReport:
+def read_report(
+    *statements: Statement, signed: SignedState = SignedState.SIGNED, by: str = "Dr. Ralf Reader"
+) -> ReadReport:
     """A report that says these things."""
     is_signed = signed is SignedState.SIGNED
     return ReadReport(
@@ -268,7 +268,9 @@ def png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-SUPPORTED = "The signed report of 2026-03-14 names an acute compression fracture at this body and marrow oedema on STIR."
+SUPPORTED = (
+    "The signed report of 2026-03-14 names an acute compression fracture at this body and marrow oedema on STIR."
+)
 
 
 def contents(**changes: object) -> PacketContents:
