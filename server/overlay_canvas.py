@@ -116,7 +116,7 @@ class SliceCanvas:
         """Write lines into the upper left corner of the image."""
         for number, line in enumerate(lines):
             font = ImageFont.load_default(22 if number == 0 else 17)
-            place = (MARGIN_PX, MARGIN_PX + 24 * number)
+            place = (MARGIN_PX, MARGIN_PX + 22 * number + (6 if number else 0))
             self._draw.text(place, line, fill=INK, font=font, stroke_width=2, stroke_fill=(0, 0, 0))
 
     def save(self, path: Path) -> Path:

@@ -13,6 +13,7 @@ from claims.packet.cards import quotation
 from claims.packet.contents import KeyImage, PacketContents, StudyPart
 from claims.packet.layout import HEADING, SMALL, TEXT, TITLE, WIDTH, paragraph
 from claims.packet.sections import table
+from claims.packet.typeface import BODY
 from claims.packet.words import VERDICTS, answer, day, quoted, review_line
 from inference.findings import Finding
 
@@ -56,7 +57,15 @@ def _pair(image: KeyImage, contents: PacketContents) -> Flowable:
         f"measurements by AI. Window: {low:.5g} black to {high:.5g} white. Scale bar: {image.scale_bar_mm:g} mm."
     )
     pair = Table([[_drawn(image.plain), _drawn(image.overlay)]], colWidths=[WIDTH / 2] * 2)
-    pair.setStyle(TableStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")]))
+    pair.setStyle(
+        TableStyle(
+            [
+                ("FONTNAME", (0, 0), (-1, -1), BODY),
+                ("LEFTPADDING", (0, 0), (-1, -1), 0),
+                ("VALIGN", (0, 0), (-1, -1), "TOP"),
+            ]
+        )
+    )
     source = f"Instance {image.source.sop_instance_uid}" + (
         f", frame {image.source.frame}" if image.source.frame else ""
     )

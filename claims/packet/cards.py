@@ -8,6 +8,7 @@ from reportlab.platypus import Flowable, KeepTogether, Spacer, Table, TableStyle
 from claims.evidence import BodyEvidence
 from claims.packet.contents import PacketContents, StudyPart
 from claims.packet.layout import FACT, LEVEL, MARK, RULE, SHADE, SMALL, TEXT, WIDTH, paragraph
+from claims.packet.typeface import BODY
 from claims.packet.words import (
     VERDICTS,
     QuotedSentence,
@@ -40,6 +41,7 @@ def card(contents: PacketContents, body: BodyEvidence) -> Flowable:
     table.setStyle(
         TableStyle(
             [
+                ("FONTNAME", (0, 0), (-1, -1), BODY),
                 ("SPAN", (0, 0), (0, -1)),
                 ("SPAN", (1, 0), (-1, 0)),
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),

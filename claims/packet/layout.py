@@ -26,6 +26,10 @@ HEADER, FOOTER = 15 * mm, 13 * mm
 WIDTH = PAGE_WIDTH - 2 * MARGIN
 HEIGHT = PAGE_HEIGHT - 2 * MARGIN - HEADER - FOOTER
 """Of what is between header and footer, in points."""
+PLACE_WIDTH = 62.0
+"""Of the page number, in points."""
+HEADER_SIZES = (9.0, 8.0, 7.0, 6.0, 5.0, 4.0)
+"""A name of 64 characters in each of its groups still fits, if small; nothing is cut off."""
 RULE = Color(0.45, 0.45, 0.45)
 SHADE = Color(0.93, 0.93, 0.93)
 QUIET = Color(0.25, 0.25, 0.25)
@@ -37,7 +41,7 @@ FACT = ParagraphStyle("fact", **_BASE, fontSize=11, leading=13.5)
 LEVEL = ParagraphStyle("level", **_BASE, fontSize=22, leading=26, alignment=TA_CENTER)
 MARK = ParagraphStyle("mark", **_BASE, fontSize=16, leading=18, alignment=TA_CENTER)
 HEADING = ParagraphStyle("heading", **_BASE, fontSize=11.5, leading=14, spaceBefore=9, spaceAfter=3, keepWithNext=1)
-TITLE = ParagraphStyle("title", **_BASE, fontSize=15, leading=19)
+TITLE = ParagraphStyle("title", **_BASE, fontSize=13, leading=17)
 SMALL = ParagraphStyle("small", **{**_BASE, "textColor": QUIET}, fontSize=7.5, leading=9.5)
 
 
@@ -78,20 +82,30 @@ def _draw(story: Sequence[Flowable], words: PageWords, pages: int | None) -> tup
 
 def _furnish(canvas: Canvas, words: PageWords, place: str) -> None:
     top = PAGE_HEIGHT - MARGIN
-    lines = (f"Claim {words.claim} · Patient: {words.patient}", f"Studies: {words.studies}")
-    height = 0.0
-    for line, bold in zip(lines, (True, False), strict=True):
-        height += _place(canvas, paragraph(line, TEXT, bold=bold), top - height, WIDTH - 60)
-    _place(canvas, paragraph(place, TEXT), top, 56, x=PAGE_WIDTH - MARGIN - 56)
+    for text in _fitting(words):
+        top -= _place(canvas, text, top, WIDTH - PLACE_WIDTH)
+    _place(canvas, paragraph(place), PAGE_HEIGHT - MARGIN, PLACE_WIDTH, x=PAGE_WIDTH - MARGIN - PLACE_WIDTH)
     canvas.setStrokeColor(RULE)
     canvas.setLineWidth(0.6)
     for y in (PAGE_HEIGHT - MARGIN - HEADER + 6, MARGIN + FOOTER - 6):
         canvas.line(MARGIN, y, PAGE_WIDTH - MARGIN, y)
-    _place(canvas, paragraph(words.notice, TEXT, bold=True), MARGIN + FOOTER - 8, WIDTH)
+    _place(canvas, paragraph(words.notice, bold=True), MARGIN + FOOTER - 8, WIDTH)
+
+
+def _fitting(words: PageWords) -> list[Paragraph]:
+    """Claim, patient and studies, in the largest letters of which they fit into the header."""
+    made: list[Paragraph] = []
+    for size in HEADER_SIZES:
+        style = ParagraphStyle("header", parent=TEXT, fontSize=size, leading=size * 1.25)
+        claim = paragraph(f"Claim {words.claim} · Patient: {words.patient}", style, bold=True)
+        made = [claim, paragraph(f"Studies: {words.studies}", style)]
+        if sum(text.wrap(WIDTH - PLACE_WIDTH, PAGE_HEIGHT)[1] for text in made) <= HEADER - 8:
+            break
+    return made
 
 
 def _place(canvas: Canvas, text: Paragraph, top: float, width: float, *, x: float = MARGIN) -> float:
     """Draw a paragraph under a height; returns the height that it takes."""
-    _, height = text.wrap(width, HEADER)
+    _, height = text.wrap(width, PAGE_HEIGHT)
     text.drawOn(canvas, x, top - height)
     return float(height)

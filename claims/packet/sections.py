@@ -9,6 +9,7 @@ from reportlab.platypus import Flowable, Paragraph, Table, TableStyle
 from claims.evidence import ClaimEvidence, CriterionAnswer, Source
 from claims.packet.contents import PacketContents
 from claims.packet.layout import HEADING, RULE, SHADE, SMALL, WIDTH, paragraph
+from claims.packet.typeface import BODY
 from claims.packet.words import STATES, Marked, day, moment, person_name, signature
 from inference.provenance import ModelIdentity
 
@@ -117,6 +118,7 @@ def table(rows: Sequence[Sequence[str]], shares: Sequence[float], *, has_head: b
     """
     cells = [[_cell(text, is_head=has_head and not number) for text in row] for number, row in enumerate(rows)]
     style = [
+        ("FONTNAME", (0, 0), (-1, -1), BODY),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LINEBELOW", (0, 0), (-1, -1), 0.3, RULE),
         ("LINEABOVE", (0, 0), (-1, 0), 0.6, RULE),

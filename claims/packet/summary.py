@@ -47,7 +47,8 @@ def render_summary(contents: PacketContents) -> bytes:
 
 def _story(contents: PacketContents, words: PageWords) -> Iterator[Flowable]:
     claim, verdict = contents.claim, VERDICTS[contents.evidence.verdict]
-    yield paragraph(f"{TITLE_TEXT}: {verdict.mark} {verdict.words}", TITLE, bold=True)
+    worst = ", ".join(b.body.name for b in contents.evidence.bodies if b.verdict is contents.evidence.verdict)
+    yield paragraph(f"{TITLE_TEXT}: {verdict.mark} {verdict.words} ({worst})", TITLE, bold=True)
     codes = "; ".join(map(_line, claim.lines))
     payer = " ".join(filter(None, (claim.payer_name, claim.payer_id)))
     yield paragraph(f"{USES[claim.use]}, service date {claim.service_date.isoformat()}, payer {payer}. {codes}.", TEXT)

@@ -53,9 +53,14 @@ REVIEWS: Mapping[ReviewStatus, str] = {
     ReviewStatus.REJECTED: "rejected",
     ReviewStatus.ADDED: "added",
 }
+TOPICS: Mapping[Topic, str] = {
+    Topic.FRACTURE: "fracture",
+    Topic.EDEMA: "marrow oedema",
+    Topic.OTHER_CAUSE: "another cause",
+    Topic.AUGMENTED: "earlier augmentation",
+}
+"""What is quoted for a body, in this order; retropulsion is a criterion of its own."""
 NOT_MEASURED = "not measured"
-QUOTED = (Topic.FRACTURE, Topic.EDEMA, Topic.OTHER_CAUSE, Topic.AUGMENTED)
-"""Topics whose sentences are quoted for a body, in this order; retropulsion is a criterion of its own."""
 
 
 def day(when: date | None) -> str:
@@ -154,7 +159,9 @@ def quoted(reports: Sequence[ReadReport], body: Vertebra) -> list[QuotedSentence
     A sentence that says several things is quoted once.
     """
     found: dict[tuple[str, int], QuotedSentence] = {}
-    for read, said in sorted(_on(reports, body), key=lambda pair: (pair[1].superseded, QUOTED.index(pair[1].topic))):
+    for read, said in sorted(
+        _on(reports, body), key=lambda pair: (pair[1].superseded, list(TOPICS).index(pair[1].topic))
+    ):
         key = (read.report.id, said.quote.start)
         earlier = found.get(key)
         reading = _reading(said) if earlier is None else f"{earlier.reading}; {_reading(said)}"
@@ -169,10 +176,10 @@ def quoted(reports: Sequence[ReadReport], body: Vertebra) -> list[QuotedSentence
 
 
 def _on(reports: Sequence[ReadReport], body: Vertebra) -> list[tuple[ReadReport, Statement]]:
-    return [(r, s) for r in reports for s in r.statements if s.level is body and s.topic in QUOTED]
+    return [(r, s) for r in reports for s in r.statements if s.level is body and s.topic in TOPICS]
 
 
 def _reading(said: Statement) -> str:
     age = f" ({said.acuity.value})" if said.topic is Topic.FRACTURE and said.acuity.value != "unstated" else ""
     note = f" - {said.note}" if said.note else ""
-    return f"{said.topic.value.replace('_', ' ')} {POLARITIES[said.polarity]}{age}{note}"
+    return f"{TOPICS[said.topic]} {POLARITIES[said.polarity]}{age}{note}"
