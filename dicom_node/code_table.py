@@ -59,6 +59,7 @@ DCM = _standard(
     114008 Calculation failure
     114011 Value indeterminate
     113001 Rejected for Quality Reasons
+    113020 For Report Attachment
     113037 Rejected for Patient Safety Reasons
     121006 Person
     121007 Device
@@ -178,6 +179,8 @@ OTHERS: dict[str, Concept] = {
         Concept(value="77547008", scheme="SCT", meaning="Degenerative disc disease", source=VSAC, radelement="RDES300"),
     )
 }
+
+LN_DOCUMENTS = _standard("LN", "18748-4 Diagnostic Imaging Report")
 
 LN_PROCEDURES: dict[str, Concept] = {
     value: Concept(value=value, scheme="LN", meaning=meaning, source=LOINC)
@@ -366,6 +369,7 @@ ALL_CONCEPTS: tuple[Concept, ...] = tuple(
         UCUM,
         LN_STANDARD,
         OTHERS,
+        LN_DOCUMENTS,
         LN_PROCEDURES,
         OWN_FINDINGS,
         OWN_MEASUREMENTS,

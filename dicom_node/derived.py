@@ -95,6 +95,9 @@ class ReportContext:
     """The verified SR of the study before this one, where this one is verified and there is one."""
     earlier_review: str | None = None
     """A sentence about the review of an earlier revision, which does not hold for this one."""
+    excerpt: str | None = None
+    """Of a report with a part of the findings: which part, in one sentence. Not every question has an answer then, and
+    ``predecessor`` is the whole report."""
     description: str | None = None
     """Of the series, where it is not that of an unverified result; at most 64 characters are kept."""
 

@@ -53,6 +53,14 @@ def arithmetic_algorithm(software_version: str) -> AlgorithmIdentification:
 
 def observers(context: ReportContext, reviewer: Reviewer | None = None) -> ObservationContext:
     """The server as the observer (TID 1002, 1004), and before it the person who reviewed (TID 1003)."""
+    return ObservationContext(
+        observer_person_context=None if reviewer is None else person_observer(reviewer),
+        observer_device_context=device_observer(context),
+    )
+
+
+def device_observer(context: ReportContext) -> ObserverContext:
+    """The server as the observer (TID 1002, 1004)."""
     attributes = DeviceObserverIdentifyingAttributes(
         uid=context.server_uid,
         name=plain(context.device_name),
@@ -61,11 +69,8 @@ def observers(context: ReportContext, reviewer: Reviewer | None = None) -> Obser
         serial_number=plain(context.device_name),
         role_in_procedure=table.DCM["121094"].code,
     )
-    return ObservationContext(
-        observer_person_context=None if reviewer is None else person_observer(reviewer),
-        observer_device_context=ObserverContext(
-            observer_type=CodedConcept.from_code(table.DCM["121007"].code), observer_identifying_attributes=attributes
-        ),
+    return ObserverContext(
+        observer_type=CodedConcept.from_code(table.DCM["121007"].code), observer_identifying_attributes=attributes
     )
 
 

@@ -23,6 +23,12 @@ class ObjectRole(StrEnum):
     """The report after a review, with a person who answers for it."""
     REJECTION_NOTE = "rejection_note"
     """A key object selection that names objects as rejected (IHE Imaging Object Change Management)."""
+    EXCERPT = "excerpt"
+    """A report with a part of the findings, for someone who may not have all of them."""
+    REPORT_ATTACHMENT = "report_attachment"
+    """A key object selection that names what is attached to a report or claim."""
+    DOCUMENT = "document"
+    """A document as Encapsulated PDF."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

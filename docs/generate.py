@@ -34,6 +34,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
 }
 SCHEMA_COPIES: Mapping[Path, Path] = {
     REPOSITORY / "inference" / "findings" / "schema.json": REPOSITORY / "docs" / "findings.schema.json",
+    REPOSITORY / "claims" / "packet" / "manifest.schema.json": REPOSITORY / "docs" / "claim-packet.schema.json",
     REPOSITORY / "server" / "overlay.schema.json": REPOSITORY / "docs" / "overlay.schema.json",
 }
 """The published copy of every schema, by the one that is used."""

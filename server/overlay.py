@@ -7,7 +7,7 @@ text comes from the findings only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from inference.findings import (
     Finding,
     GeometryType,
     Grade,
-    Measurement,
     NotAssessed,
     Present,
     Question,
     StudyFindings,
 )
+from inference.findings.words import describe_measurement
 from inference.geometry import MaskArray, Volume
 from inference.segmentation import Segment, Segmentation, Structure
 from server.overlay_canvas import INK, WARNING, Colour, SliceCanvas
@@ -113,11 +113,12 @@ def _render_stack(
     drawn = [*abnormal, *(f for f in findings.findings if f.site.region and f.evidence and f not in abnormal)]
     middle = midsagittal_slice(volume, segmentation)
     for index in sorted({middle, *_slices_of(volume, drawn)}):
-        grey = _grey(volume.voxels[index], low, high)
+        grey = grey_levels(volume.voxels[index], low, high)
         canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
         shown = [f for f in drawn if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
-        _draw_structures(canvas, segmentation, index, {f.site.level for f in abnormal if f.site.endplate is None})
-        _draw_findings(canvas, volume, index, shown)
+        segments = segmentation.segments if segmentation else ()
+        draw_structures(canvas, segments, index, {f.site.level for f in abnormal if f.site.endplate is None})
+        draw_findings(canvas, volume, index, shown)
         _write_panel(canvas, volume, findings, index, shown)
         yield canvas.save(out / f"{name}-{index + 1:03d}.png")
 
@@ -197,7 +198,8 @@ def _check_pair(volume: Volume, segmentation: Segmentation) -> None:
             raise OverlayError(f"segment {segment.label} must have the grid {volume.shape}, got {segment.mask.shape}")
 
 
-def _grey(plane: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+def grey_levels(plane: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    """Values as grey levels: black up to low, white from high on."""
     return np.asarray(np.rint(np.clip((plane - low) / max(high - low, 1e-6), 0, 1) * 255), dtype=np.uint8)
 
 
@@ -212,17 +214,17 @@ def _slices_of(volume: Volume, findings: Iterable[Finding]) -> set[int]:
     return {i for i in places if i is not None}
 
 
-def _draw_structures(
-    canvas: SliceCanvas, segmentation: Segmentation | None, index: int, abnormal: set[str | None]
+def draw_structures(
+    canvas: SliceCanvas, segments: Sequence[Segment], index: int, abnormal: Collection[str | None]
 ) -> None:
-    segments = segmentation.segments if segmentation else ()
+    """Draw the outlines and level names of a slice; those of abnormal levels in their own colour."""
     for segment in segments:
         mask = segment.mask[index]
         colour = ABNORMAL if segment.level in abnormal and segment.level else COLOURS[segment.structure]
         whole = segment.structure is Structure.VERTEBRA
         canvas.outline(mask, colour, fill=0.05 if whole else 0.16, edge=0.55 if whole else 0.9)
     for segment in segments:
-        front = _front(segment.mask[index]) if segment.level else None
+        front = front_of(segment.mask[index]) if segment.level else None
         if front is not None and _names(segment, segments):
             colour = ABNORMAL if segment.level in abnormal else INK
             size = 15 if segment.structure is Structure.DISC else 19
@@ -237,15 +239,16 @@ def _names(segment: Segment, segments: Iterable[Segment]) -> bool:
     return segment.structure is Structure.VERTEBRA and segment.level not in bodies
 
 
-def _front(mask: MaskArray) -> tuple[float, float] | None:
-    """An image point just before a structure, at its mean row."""
+def front_of(mask: MaskArray) -> tuple[float, float] | None:
+    """An image point just before a structure (row, column), at its mean row; None where it is not on the slice."""
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return None
     return float(np.percentile(columns, 1)) - 4.0, float(rows.mean()) + 0.5
 
 
-def _draw_findings(canvas: SliceCanvas, volume: Volume, index: int, findings: list[Finding]) -> None:
+def draw_findings(canvas: SliceCanvas, volume: Volume, index: int, findings: Iterable[Finding]) -> None:
+    """Draw the marks and measured lines that findings have on a slice."""
     for finding in findings:
         for evidence in finding.evidence:
             if _slice_of(volume, evidence) == index:
@@ -293,13 +296,6 @@ def _write_panel(
 
 def _measured(finding: Finding) -> str:
     return "; ".join(map(describe_measurement, finding.measurements))
-
-
-def describe_measurement(measured: Measurement) -> str:
-    """``anterior height 21.3 ± 0.4 mm``."""
-    spread = f" ± {measured.uncertainty:.2g}" if measured.uncertainty is not None else ""
-    unit = measured.unit if measured.unit != "1" else ""
-    return f"{measured.name.replace('_', ' ')} {measured.value:.4g}{spread} {unit}".strip()
 
 
 def summarise(question: Question, findings: StudyFindings) -> str:

@@ -8,6 +8,7 @@ Everything is drawn from numbers with Pillow's built-in font, so that the same i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -27,34 +28,48 @@ OUTLINE_PX = 2
 SCALE_BAR_MM = 50.0
 FOOTER = "AI - research use only - not reviewed by a physician"
 INK: Colour = (235, 235, 235)
+FAINT: Colour = (150, 155, 165)
 PANEL: Colour = (18, 22, 28)
 WARNING: Colour = (255, 205, 90)
 
 
 class SliceCanvas:
-    """One slice and the panel of text beside it."""
+    """One slice, or a part of it, and the panel of text beside it."""
 
-    def __init__(self, grey: NDArray[np.uint8], *, row_mm: float, column_mm: float) -> None:
+    def __init__(
+        self,
+        grey: NDArray[np.uint8],
+        *,
+        row_mm: float,
+        column_mm: float,
+        origin: tuple[int, int] = (0, 0),
+        panel_px: int = PANEL_WIDTH_PX,
+    ) -> None:
         """Scale the slice to IMAGE_HEIGHT_PX with square pixels on the screen.
 
         Args:
             grey: (row, column).
             row_mm: distance between neighbouring rows.
             column_mm: distance between neighbouring columns.
+            origin: (row, column) of the slice that the first pixel is, where only a part of the slice is drawn.
+            panel_px: width of the panel; 0 where nothing is written beside the slice.
         """
         rows, columns = grey.shape
+        self._origin, self._shape, self._panel_px = origin, (rows, columns), panel_px
         self._px_per_mm = IMAGE_HEIGHT_PX / (rows * row_mm)
         self._per_row, self._per_column = self._px_per_mm * row_mm, self._px_per_mm * column_mm
         self.width = max(1, round(columns * self._per_column))
         picture = Image.fromarray(grey).resize((self.width, IMAGE_HEIGHT_PX), Image.Resampling.BICUBIC)
-        size = (self.width + PANEL_WIDTH_PX, IMAGE_HEIGHT_PX + FOOTER_HEIGHT_PX)
+        size = (self.width + panel_px, IMAGE_HEIGHT_PX + FOOTER_HEIGHT_PX)
         self._image = Image.new("RGB", size, PANEL)
         self._image.paste(picture.convert("RGB"), (0, 0))
         self._draw = ImageDraw.Draw(self._image)
         self._cursor = MARGIN_PX
 
     def outline(self, mask: MaskArray, colour: Colour, *, fill: float = 0.16, edge: float = 0.9) -> None:
-        """Tint a structure (row, column) and draw its edge; `fill` and `edge` are opacities."""
+        """Tint a structure (row, column) of the whole slice and draw its edge; `fill` and `edge` are opacities."""
+        (row, column), (rows, columns) = self._origin, self._shape
+        mask = mask[row : row + rows, column : column + columns]
         if not mask.any():
             return
         scaled = Image.fromarray((mask * np.uint8(255)).astype(np.uint8)).resize(
@@ -87,24 +102,41 @@ class SliceCanvas:
     def write(self, text: str, colour: Colour = INK, *, size: int = 16, gap: int = 4) -> None:
         """Add a text to the panel, wrapped to its width."""
         font = ImageFont.load_default(size)
-        for words in _wrapped(text, font, PANEL_WIDTH_PX - 2 * MARGIN_PX):
+        for words in _wrapped(text, font, self._panel_px - 2 * MARGIN_PX):
             self._draw.text((self.width + MARGIN_PX, self._cursor), words, fill=colour, font=font)
             self._cursor += size + 4
         self._cursor += gap
 
     def has_room(self, text: str, *, size: int = 16, below: int = 0) -> bool:
         """Whether a text fits into what is left of the panel, with `below` pixels to spare."""
-        lines = _wrapped(text, ImageFont.load_default(size), PANEL_WIDTH_PX - 2 * MARGIN_PX)
+        lines = _wrapped(text, ImageFont.load_default(size), self._panel_px - 2 * MARGIN_PX)
         return self._cursor + len(lines) * (size + 4) + below <= IMAGE_HEIGHT_PX
 
+    def caption(self, lines: Sequence[str]) -> None:
+        """Write lines into the upper left corner of the image."""
+        for number, line in enumerate(lines):
+            font = ImageFont.load_default(22 if number == 0 else 17)
+            place = (MARGIN_PX, MARGIN_PX + 22 * number + (6 if number else 0))
+            self._draw.text(place, line, fill=INK, font=font, stroke_width=2, stroke_fill=(0, 0, 0))
+
     def save(self, path: Path) -> Path:
-        """Add scale bar and footer, and write the PNG."""
-        self._scale_bar()
-        middle = (self.width + PANEL_WIDTH_PX) // 2
-        place = (middle, IMAGE_HEIGHT_PX + FOOTER_HEIGHT_PX // 2)
-        self._draw.text(place, FOOTER, fill=WARNING, font=ImageFont.load_default(18), anchor="mm")
-        self._image.save(path, format="PNG", compress_level=6)
+        """Write the finished picture as a PNG."""
+        path.write_bytes(self.png())
         return path
+
+    def png(self, footer: str = FOOTER) -> bytes:
+        """The finished picture as a PNG file."""
+        out = BytesIO()
+        Image.fromarray(self.finish(footer)).save(out, format="PNG", compress_level=6)
+        return out.getvalue()
+
+    def finish(self, footer: str = FOOTER) -> NDArray[np.uint8]:
+        """Add scale bar and footer; returns the picture, shape (row, column, 3)."""
+        self._scale_bar()
+        middle = (self.width + self._panel_px) // 2
+        place = (middle, IMAGE_HEIGHT_PX + FOOTER_HEIGHT_PX // 2)
+        self._draw.text(place, footer, fill=WARNING, font=ImageFont.load_default(18), anchor="mm")
+        return np.asarray(self._image)
 
     def _scale_bar(self) -> None:
         length = SCALE_BAR_MM * self._px_per_mm
@@ -117,7 +149,8 @@ class SliceCanvas:
         self._draw.text((x + length / 2, y - 7), words, fill=INK, font=font, anchor="mb", stroke_width=2, stroke_fill=0)
 
     def _screen(self, point: tuple[float, float]) -> tuple[float, float]:
-        return point[0] * self._per_column, point[1] * self._per_row
+        row, column = self._origin
+        return (point[0] - column) * self._per_column, (point[1] - row) * self._per_row
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> list[str]:

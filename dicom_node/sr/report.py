@@ -38,6 +38,8 @@ from inference.provenance import MANUFACTURER, SOFTWARE_NAME
 SERIES_NUMBER = 9001
 """Of the first revision; later ones follow in steps of REVISION_STEP, so that no two objects share a number."""
 REVISION_STEP = 10
+EXCERPT_SERIES_NUMBER = 9701
+"""Of every excerpt: each is in a series of its own."""
 
 
 def encode_report(
@@ -57,7 +59,7 @@ def encode_report(
     """
     instances = _instances(findings, sources, context)
     first = min(instances.values(), key=lambda header: str(header.SOPInstanceUID))
-    role, number = _role(findings), _series_number(findings, context)
+    role, number = _role(findings, context), _series_number(findings, context)
     origin = Origin(
         study_instance_uid=context.study_instance_uid,
         revision=context.revision,
@@ -86,25 +88,29 @@ def encode_report(
     )
     # Statements refer to no image. highdicom searches and copies the tree that it gets item by item, which takes longer
     # than to make it, so that they are added afterwards.
-    report.ContentSequence.append(evaluations(findings, context.earlier_review))
+    report.ContentSequence.append(evaluations(findings, (context.excerpt, context.earlier_review)))
     finish(report, first, context if findings.review is None else verified_context(context, findings.review))
     fix_verification_time(report)
     fix_times(report)
     return report
 
 
-def _role(findings: StudyFindings) -> tuple[str, ...]:
-    """What the report is; a verified one is told apart from others by its review and what that says."""
+def _role(findings: StudyFindings, context: ReportContext) -> tuple[str, ...]:
+    """What the report is; one that is verified or an excerpt is told apart from others by what it says."""
+    if context.excerpt is not None:
+        return (ObjectRole.EXCERPT, hashlib.sha256(encode(findings)).hexdigest())
     if findings.review is None:
         return (ObjectRole.REPORT,)
     return (ObjectRole.VERIFIED_REPORT, hashlib.sha256(encode(findings)).hexdigest())
 
 
 def _series_number(findings: StudyFindings, context: ReportContext) -> int:
+    if findings.review is not None and context.predecessor is None:
+        raise ValueError("a verified report needs the report that was reviewed as its predecessor, got none")
+    if context.excerpt is not None:
+        return EXCERPT_SERIES_NUMBER
     if findings.review is None:
         return SERIES_NUMBER + REVISION_STEP * (context.revision - 1)
-    if context.predecessor is None:
-        raise ValueError("a verified report needs the report that was reviewed as its predecessor, got none")
     return VERIFIED_SERIES_NUMBER + findings.review.number - 1
 
 
@@ -120,7 +126,7 @@ def _instances(
     if len(studies) > 1:
         raise ValueError(f"findings, sources and context must be of one study, got {', '.join(sorted(studies))}")
     silent = [q.value for q in FIVE_QUESTIONS if not findings.of(q)]
-    if silent:
+    if silent and context.excerpt is None:
         raise ValueError(f"each of the five questions needs an answer, got none for {', '.join(silent)}")
     return instances
 

@@ -10,7 +10,7 @@ the standard's own form (PS3.3 C.18.1), but highdicom 0.28 cannot read a report 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from highdicom.sr import ContainerContentItem, ContentItem, NumContentItem
 
@@ -45,11 +45,10 @@ from inference.findings import (
 )
 
 
-def evaluations(findings: StudyFindings, earlier_review: str | None = None) -> ContainerContentItem:
-    """The container: research use, an earlier revision's review, level numbering, limits, every finding in order."""
-    items: list[ContentItem] = [comment(findings.notice), _numbering(findings.numbering), *_limits(findings)]
-    if earlier_review is not None:
-        items.insert(1, comment(earlier_review))
+def evaluations(findings: StudyFindings, remarks: Iterable[str | None] = ()) -> ContainerContentItem:
+    """The container: research use, remarks on the report, level numbering, limits, every finding in order."""
+    items: list[ContentItem] = [comment(findings.notice), *(comment(remark) for remark in remarks if remark)]
+    items += [_numbering(findings.numbering), *_limits(findings)]
     items += [_statement(finding, findings) for finding in findings.findings]
     return container(table.OTHERS["C0034375"].code, items)
 

