@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from claims.packet import KeyImage, WithheldImage
-from claims.packet.words import day
 from inference.anatomy import Vertebra
 from inference.burned_text import burned_lines
 from inference.findings import Finding, Present, SeriesUse

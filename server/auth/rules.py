@@ -63,6 +63,8 @@ RULES: tuple[Rule, ...] = (
     _rule(POST, "/api/v1/claims/check", Permission.READ_CLAIMS),
     _rule(READ, "/api/v1/claims/**", Permission.READ_CLAIMS),
     _rule(WRITE, "/api/v1/claims/**", Permission.WRITE_CLAIMS),
+    _rule(READ, "/api/v1/attachments/*", Permission.READ_CLAIMS),
+    _rule(POST, "/api/v1/attachments/acknowledgements", Permission.WRITE_CLAIMS),
     _rule(READ, "/dicom-web/**", Permission.READ_IMAGES),
     _rule(POST, "/dicom-web/**", Permission.STORE_IMAGES),
 )

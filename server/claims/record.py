@@ -7,15 +7,17 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from claims.study import Study
-from dicom_node.spool import Spool
+from server.attachments import AttachmentStatus, attachments_of
+from server.claims.attach import destination_names, still_missing
 from server.claims.documents import plain
 from server.claims.history import actions_of
 from server.claims.material import claim_of, find_material
 from server.claims.reports import report_json
 from server.claims.rows import claim_row, evaluation_json, evaluations_of, newest_evaluation, reports_of
+from server.compose import Node
 
 
-def history_json(connection: Connection, spool: Spool, claim_id: str) -> dict[str, Any]:
+def history_json(connection: Connection, node: Node, claim_id: str) -> dict[str, Any]:
     """Everything that was handed in, added, found and done.
 
     Raises:
@@ -25,11 +27,19 @@ def history_json(connection: Connection, spool: Spool, claim_id: str) -> dict[st
     return {
         **line_json(row, newest_evaluation(connection, claim_id)),
         "claim": plain(claim_of(row)),
-        "studies": [_study_json(study) for study in find_material(connection, spool, row).studies],
+        "studies": [_study_json(study) for study in find_material(connection, node.spool, row).studies],
         "reports": [report_json(report) for report in reports_of(connection, claim_id)],
+        "attachments": [attachment_json(status) for status in attachments_of(node.engine, row.number)],
+        "missing": [plain(prompt) for prompt in still_missing(connection, node, claim_id)],
+        "destinations": destination_names(node),
         "actions": actions_of(connection, claim_id),
         "evaluations": [evaluation_json(made) for made in evaluations_of(connection, claim_id)],
     }
+
+
+def attachment_json(status: AttachmentStatus) -> dict[str, Any]:
+    """Where an attachment stands; times in seconds since the epoch."""
+    return dict(plain(status))
 
 
 def _study_json(study: Study) -> dict[str, Any]:

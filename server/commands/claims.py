@@ -91,7 +91,7 @@ def history(settings: Settings, claim: Annotated[str, typer.Argument(help="Our i
     """Print the whole record of a claim as JSON; exit code 1 when a row of its history was changed or removed."""
     node = open_node(settings)
     with reading(node.engine) as connection:
-        record = history_json(connection, node.spool, claim)
+        record = history_json(connection, node, claim)
         fault = fault_of(connection, claim)
     typer.echo(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False))
     if fault is not None:

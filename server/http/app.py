@@ -74,6 +74,7 @@ def create(node: Node) -> FastAPI:
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(claims.router, max_body_size=CLAIM_LIMIT_BYTES)
+    application.include_router(claims.attachments_router, max_body_size=CLAIM_LIMIT_BYTES)
     application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

@@ -57,6 +57,14 @@ class DecisionBody(_Body):
     reason: Text = ""
 
 
+class AttachmentBody(_Body):
+    """Where the evidence is to go."""
+
+    destination: str = Field(max_length=64)
+    line: int | None = Field(None, ge=1, le=999, description="Service line that it belongs to; none: the whole claim.")
+    solicited: str | None = Field(None, max_length=50, description="The payer's number from its request (277 RFAI).")
+
+
 class CheckBody(_Body):
     """A claim and its material, to be judged once."""
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from claims.encode import to_json
+from server.attachments import attachment_status, record_acknowledgement
 from server.claims import desk
+from server.claims.attach import Order, attach
 from server.claims.check import check_once
 from server.claims.documents import plain
 from server.claims.evaluation import tables_of
 from server.claims.material import claim_of
-from server.claims.record import history_json, line_json, listed_json
+from server.claims.packets import packet_file, packet_of
+from server.claims.record import attachment_json, history_json, line_json, listed_json
 from server.claims.reports import report_json, report_of
 from server.claims.rows import (
     ClaimState,
@@ -24,11 +29,13 @@ from server.claims.rows import (
     reports_of,
 )
 from server.database import reading
-from server.http.access import Limit, Offset, TheNode, ThePrincipal
-from server.http.claim_bodies import CheckBody, DecisionBody, ReportBody, TheBody
+from server.http.access import Limit, Offset, TheClient, TheNode, ThePrincipal
+from server.http.claim_bodies import AttachmentBody, CheckBody, DecisionBody, ReportBody, TheBody
 from server.http.reviews import Key
 
 router = APIRouter(prefix="/api/v1/claims", tags=["claims"])
+attachments_router = APIRouter(prefix="/api/v1/attachments", tags=["claims"])
+TYPES = {".png": "image/png", ".pdf": "application/pdf", ".dcm": "application/dicom", ".json": "application/json"}
 ANY_CLAIM = {
     "requestBody": {
         "required": True,
@@ -122,4 +129,49 @@ def post_decision(node: TheNode, principal: ThePrincipal, claim_id: str, body: D
 def get_history(node: TheNode, claim_id: str) -> dict[str, Any]:
     """The whole record of one claim, for whoever has to answer for it."""
     with reading(node.engine) as connection:
-        return history_json(connection, node.spool, claim_id)
+        return history_json(connection, node, claim_id)
+
+
+@router.get("/{claim_id}/packet", summary="What the evidence packet of a claim holds; made now where it is not there.")
+def get_packet(node: TheNode, claim_id: str) -> dict[str, Any]:
+    """Its manifest: every file with its SHA-256."""
+    packet = packet_of(node, claim_id)
+    return {"claim": claim_id, "evaluation": packet.number, "manifest": json.loads(packet.manifest)}
+
+
+@router.get("/{claim_id}/packet/{name}", summary="One file of the packet.", response_class=Response)
+def get_packet_file(node: TheNode, claim_id: str, name: str) -> Response:
+    """Key image, summary, report excerpt, key object selection, or ``manifest.json``."""
+    kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(packet_file(node, claim_id, name), media_type=kind, headers=headers)
+
+
+@router.post("/{claim_id}/attachments", status_code=201, summary="Send the evidence to the payer.")
+def post_attachment(
+    *,
+    node: TheNode,
+    client: TheClient,
+    principal: ThePrincipal,
+    response: Response,
+    claim_id: str,
+    body: AttachmentBody,
+    key: Key,
+) -> dict[str, Any]:
+    """201 when it was queued, 200 when it had been. While something is missing it is 422, and says everything."""
+    order = Order(destination=body.destination, key=key, line=body.line, solicited=body.solicited)
+    made = attach(node, client, claim_id, order, principal)
+    response.status_code = HTTPStatus.CREATED if made.is_new else HTTPStatus.OK
+    return attachment_json(made.status) | {"pwk": made.pwk}
+
+
+@attachments_router.get("/{control_number}", summary="Where an attachment stands.")
+def get_attachment(node: TheNode, control_number: str) -> dict[str, Any]:
+    """By its attachment control number, which is PWK06 of the claim."""
+    return attachment_json(attachment_status(node.engine, control_number))
+
+
+@attachments_router.post("/acknowledgements", summary="Take a TA1, 999 or 277CA that came apart from a request.")
+def post_acknowledgement(node: TheNode, body: TheBody) -> dict[str, Any]:
+    """The attachment that it names, as it stands now."""
+    return attachment_json(record_acknowledgement(node.engine, body))
