@@ -71,7 +71,7 @@ def _reports(contents: PacketContents) -> Iterator[Flowable]:
         [day(read.report.study_date), read.report.id, signature(read.report), read.report.sha256]
         for read in contents.reports
     ]
-    yield from _listed("Reports", rows, (0.1, 0.18, 0.32, 0.4), ("Study date", "Number", "Signature", "SHA-256"))
+    yield from _listed("Reports", rows, (0.1, 0.14, 0.28, 0.48), ("Study date", "Number", "Signature", "SHA-256"))
 
 
 def _models(contents: PacketContents) -> Iterator[Flowable]:
@@ -83,7 +83,7 @@ def _models(contents: PacketContents) -> Iterator[Flowable]:
     rows = [[m.name, m.version, m.sha256, m.training_data] for m in models.values()]
     rows.append(["software", contents.software_version, f"assembled {moment(contents.created)}", ""])
     heads = ("Model", "Version", "SHA-256 of the weights", "Trained on")
-    yield from _listed("Models and software", rows, (0.22, 0.1, 0.42, 0.26), heads)
+    yield from _listed("Models and software", rows, (0.2, 0.08, 0.48, 0.24), heads)
 
 
 def _where(body: object) -> str:
