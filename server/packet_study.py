@@ -1,4 +1,4 @@
-"""One study of a claim, opened for its packet: the findings that are necessary, the slices they rest on, the headers."""
+"""One study of a claim, opened for its packet: the necessary findings, the slices they rest on, the headers."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class PacketContents:
             raise PacketRefusal("The evidence is of another claim than the one that the packet is for.")
         bodies = {body.name for body in self.claim.bodies}
         studies = {study.study_instance_uid for study in self.studies}
-        shown = [*self.images, *self.withheld]
+        shown: list[KeyImage | WithheldImage] = [*self.images, *self.withheld]
         for level in {image.body.name for image in shown} | {f.site.level or "study" for f in self._level_findings()}:
             if level not in bodies:
                 raise PacketRefusal(f"A packet shows the billed bodies only, got {level}.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from reportlab.platypus import Flowable, Paragraph, Table, TableStyle
 
 from claims.evidence import ClaimEvidence, CriterionAnswer, Source
-from claims.packet.contents import PacketContents
+from claims.packet.contents import PacketContents, StudyPart
 from claims.packet.layout import HEADING, RULE, SHADE, SMALL, WIDTH, paragraph
 from claims.packet.typeface import BODY
 from claims.packet.words import STATES, Marked, day, moment, person_name, signature
@@ -53,17 +53,19 @@ def _studies(contents: PacketContents) -> Iterator[Flowable]:
             study.description,
             person_name(study.patient_name),
             study.findings.numbering.note,
-            _reviewed(study.findings.review and study.findings.review.reviewer.display_name, contents, number),
+            _reviewed(study),
         ]
-        for number, study in enumerate(contents.studies)
+        for study in contents.studies
     ]
     heads = ("Date", "Images", "Patient as in the study", "Level numbering", "AI findings reviewed by")
     yield from _listed("Studies", rows, (0.1, 0.18, 0.22, 0.28, 0.22), heads)
 
 
-def _reviewed(name: str | None, contents: PacketContents, number: int) -> str:
-    review = contents.studies[number].findings.review
-    return "nobody yet" if review is None else f"{name}, {review.reviewer.organisation}, {moment(review.reviewed_at)}"
+def _reviewed(study: StudyPart) -> str:
+    review = study.findings.review
+    if review is None:
+        return "nobody yet"
+    return f"{review.reviewer.display_name}, {review.reviewer.organisation}, {moment(review.reviewed_at)}"
 
 
 def _reports(contents: PacketContents) -> Iterator[Flowable]:

@@ -1,4 +1,4 @@
-"""A generated spine with a fracture, read by nobody: the files of a study as a packet takes them, findings from truth."""
+"""A generated spine with a fracture: the files of a study as a packet takes them, with findings made by hand."""
 
 from __future__ import annotations
 
@@ -148,5 +148,3 @@ def _outlines(made: SeriesPlan, headers: list[Dataset]) -> Segmentation:
     return Segmentation(
         series_instance_uid=made.series_instance_uid, sources=sources, segments=tuple(segments), model=MODEL
     )
-
-
