@@ -110,9 +110,8 @@ class PacketContents:
     @property
     def notice(self) -> str:
         """The research-use line: that of findings that nobody reviewed while there are any."""
-        notices = [study.findings.notice for study in self.studies if study.findings.review is None]
-        notices += [study.findings.notice for study in self.studies]
-        return notices[0] if notices else NO_FINDINGS_NOTICE
+        unreviewed_first = sorted(self.studies, key=lambda study: study.findings.review is not None)
+        return unreviewed_first[0].findings.notice if unreviewed_first else NO_FINDINGS_NOTICE
 
 
 NO_FINDINGS_NOTICE = "Assembled by software for research use only; not for use in diagnostic procedures."
