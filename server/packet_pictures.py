@@ -1,7 +1,8 @@
-"""The key images of a claim's packet: for each billed body the slices that its finding rests on, cut to its surroundings.
+"""The key images of a claim's packet: for each billed body the slices that its finding rests on.
 
-Drawn from the pixels that were read, never from the object: overlay planes and private elements have no way in. Corners,
-where scanners and workstations write, are cut away; an image whose header or pixels show burned-in text is withheld.
+Drawn from the pixels that were read, never from the object: overlay planes and private elements have no way in. Only
+the surroundings of the body are shown, so that corners, where scanners and workstations write, are cut away; an image
+whose header or pixels show burned-in text is withheld.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One study of a claim, opened for its packet: the findings that are necessary, the slices they rest on, the headers."""
+"""One study of a claim, opened for its packet: the necessary findings, the slices they rest on, the headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import date, datetime
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.valuerep import DA
 
 from claims.claim import Claim, Patient
 from claims.packet import KeyImage, PacketRefusal, StudyPart, WithheldImage, necessary_findings
@@ -214,7 +213,6 @@ def _check_patient(patient: Patient, header: Dataset) -> None:
 def _date(header: Dataset, keyword: str) -> date | None:
     """A date of a header; None where it is missing or no date."""
     try:
-        value = DA(str(header.get(keyword, "") or "").strip())
+        return date.fromisoformat(str(header.get(keyword, "") or "").strip())
     except ValueError:
         return None
-    return None if value is None else date(value.year, value.month, value.day)

@@ -1,7 +1,7 @@
 """From a PDF to PDF/A-1b (ISO 19005-1, level B): metadata that say so, an output intent, and no clock.
 
-What is left to the drawing: embedded fonts, and no transparency, encryption, script, action or embedded file. The colour
-profile is sRGB (IEC 61966-2-1) as an ICC 2.3 file, because PDF 1.4 knows no later version.
+What is left to the drawing: embedded fonts, and no transparency, encryption, script, action or embedded file. The
+colour profile is sRGB (IEC 61966-2-1) as an ICC 2.3 file, because PDF 1.4 knows no later version.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def _pictures(contents: PacketContents, body: BodyEvidence) -> Iterator[Flowable
     yield Spacer(0, 4)
     for image in shown:
         yield _pair(image, contents)
-    for image in withheld:
-        yield paragraph(f"Key image withheld: {image.sentence}", TEXT, bold=True)
+    for left_out in withheld:
+        yield paragraph(f"Key image withheld: {left_out.sentence}", TEXT, bold=True)
     if not shown and not withheld:
         yield paragraph("No key image: no study of this packet shows this body.", TEXT, bold=True)
 
@@ -100,7 +100,7 @@ def _spread(measured: object) -> str:
 def _told(study: StudyPart, finding: Finding) -> str:
     grades = ", ".join(f"{grade.scale.replace('_', ' ')} {grade.value}" for grade in finding.grades)
     parts = (
-        f"{answer(finding).capitalize()}." if finding.assessment else "",
+        f"{answer(finding).capitalize()}.",
         f"Grades: {grades}." if grades else "",
         f"Operating point: {finding.operating_point}." if finding.operating_point else "",
         finding.note or "",

@@ -87,7 +87,7 @@ class PacketContents:
             raise PacketRefusal("The evidence is of another claim than the one that the packet is for.")
         bodies = {body.name for body in self.claim.bodies}
         studies = {study.study_instance_uid for study in self.studies}
-        shown = [*self.images, *self.withheld]
+        shown: list[KeyImage | WithheldImage] = [*self.images, *self.withheld]
         for level in {image.body.name for image in shown} | {f.site.level or "study" for f in self._level_findings()}:
             if level not in bodies:
                 raise PacketRefusal(f"A packet shows the billed bodies only, got {level}.")
@@ -110,9 +110,8 @@ class PacketContents:
     @property
     def notice(self) -> str:
         """The research-use line: that of findings that nobody reviewed while there are any."""
-        notices = [study.findings.notice for study in self.studies if study.findings.review is None]
-        notices += [study.findings.notice for study in self.studies]
-        return notices[0] if notices else NO_FINDINGS_NOTICE
+        unreviewed_first = sorted(self.studies, key=lambda study: study.findings.review is not None)
+        return unreviewed_first[0].findings.notice if unreviewed_first else NO_FINDINGS_NOTICE
 
 
 NO_FINDINGS_NOTICE = "Assembled by software for research use only; not for use in diagnostic procedures."

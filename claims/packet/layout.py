@@ -21,8 +21,8 @@ from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, P
 from claims.packet.typeface import BODY, markup, register
 
 PAGE_WIDTH, PAGE_HEIGHT = letter
-MARGIN = 15 * mm
-HEADER, FOOTER = 15 * mm, 13 * mm
+MARGIN = 12 * mm
+HEADER, FOOTER = 14 * mm, 11 * mm
 WIDTH = PAGE_WIDTH - 2 * MARGIN
 HEIGHT = PAGE_HEIGHT - 2 * MARGIN - HEADER - FOOTER
 """Of what is between header and footer, in points."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from reportlab.platypus import Flowable, Paragraph, Table, TableStyle
 
 from claims.evidence import ClaimEvidence, CriterionAnswer, Source
-from claims.packet.contents import PacketContents
+from claims.packet.contents import PacketContents, StudyPart
 from claims.packet.layout import HEADING, RULE, SHADE, SMALL, WIDTH, paragraph
 from claims.packet.typeface import BODY
 from claims.packet.words import STATES, Marked, day, moment, person_name, signature
@@ -53,17 +53,19 @@ def _studies(contents: PacketContents) -> Iterator[Flowable]:
             study.description,
             person_name(study.patient_name),
             study.findings.numbering.note,
-            _reviewed(study.findings.review and study.findings.review.reviewer.display_name, contents, number),
+            _reviewed(study),
         ]
-        for number, study in enumerate(contents.studies)
+        for study in contents.studies
     ]
     heads = ("Date", "Images", "Patient as in the study", "Level numbering", "AI findings reviewed by")
     yield from _listed("Studies", rows, (0.1, 0.18, 0.22, 0.28, 0.22), heads)
 
 
-def _reviewed(name: str | None, contents: PacketContents, number: int) -> str:
-    review = contents.studies[number].findings.review
-    return "nobody yet" if review is None else f"{name}, {review.reviewer.organisation}, {moment(review.reviewed_at)}"
+def _reviewed(study: StudyPart) -> str:
+    review = study.findings.review
+    if review is None:
+        return "nobody yet"
+    return f"{review.reviewer.display_name}, {review.reviewer.organisation}, {moment(review.reviewed_at)}"
 
 
 def _reports(contents: PacketContents) -> Iterator[Flowable]:
@@ -71,7 +73,7 @@ def _reports(contents: PacketContents) -> Iterator[Flowable]:
         [day(read.report.study_date), read.report.id, signature(read.report), read.report.sha256]
         for read in contents.reports
     ]
-    yield from _listed("Reports", rows, (0.1, 0.18, 0.32, 0.4), ("Study date", "Number", "Signature", "SHA-256"))
+    yield from _listed("Reports", rows, (0.1, 0.14, 0.28, 0.48), ("Study date", "Number", "Signature", "SHA-256"))
 
 
 def _models(contents: PacketContents) -> Iterator[Flowable]:
@@ -83,7 +85,7 @@ def _models(contents: PacketContents) -> Iterator[Flowable]:
     rows = [[m.name, m.version, m.sha256, m.training_data] for m in models.values()]
     rows.append(["software", contents.software_version, f"assembled {moment(contents.created)}", ""])
     heads = ("Model", "Version", "SHA-256 of the weights", "Trained on")
-    yield from _listed("Models and software", rows, (0.22, 0.1, 0.42, 0.26), heads)
+    yield from _listed("Models and software", rows, (0.2, 0.08, 0.48, 0.24), heads)
 
 
 def _where(body: object) -> str:

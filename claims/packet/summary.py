@@ -23,8 +23,8 @@ from inference.provenance import SOFTWARE_NAME
 
 TITLE_TEXT = "Imaging evidence summary"
 SUPPLEMENTARY = (
-    "Supplementary to the signed radiology report, which alone documents the fracture; values marked AI are measured by "
-    "software, and nothing here says whether a claim is payable."
+    "Supplementary to the signed radiology report, which alone documents the fracture; values marked AI are measured "
+    "by software, and nothing here says whether a claim is payable."
 )
 USES = {ClaimUse.CLAIM: "Claim", ClaimUse.PREAUTHORIZATION: "Prior authorisation"}
 

