@@ -34,6 +34,7 @@ from server.claim_destinations import claim_destinations
 from server.cli import run
 from server.compose import Node
 from server.database import reading
+from server.events import configure
 from server.metrics import render
 from server.operations import NotThere, retry
 from server.settings import Settings
@@ -109,6 +110,20 @@ def test_it_is_queued_sent_acknowledged_and_audited(desk: Desk) -> None:
         newest = entries(connection, limit=1)[0].record
     assert (newest.kind.value, newest.outcome.value, newest.studies) == ("exported", "0", (STUDY,))
     assert newest.object == f"attachment {status.control_number} to acme"
+
+
+def test_neither_log_nor_audit_trail_says_who_the_patient_is(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    configure("INFO")
+    desk.payer.answers = [outcome(422, "error"), say(200)]
+    desk.queue()
+    desk.send()
+
+    written = "".join(capfd.readouterr())
+    with reading(desk.node.engine) as connection:
+        written += "".join(entry.record.canonical() for entry in entries(connection, limit=9))
+    assert "attachment_sent" in written
+    for secret in ("O'Neil", "Jane", "MEMBER001", "CLAIM-42", "1950"):
+        assert secret not in written
 
 
 def test_it_may_go_as_cdex_and_in_the_envelope_of_core(at_desk: Callable[..., Desk]) -> None:
@@ -344,6 +359,9 @@ def test_it_is_the_same_on_both_databases(engine: Engine, tmp_path: Path, settin
             queued = list(threads.map(lambda _: desk.queue(), range(4)))
         assert sorted(is_new for _, is_new in queued) == [False, False, False, True]
         assert desk.send() == "acknowledged"
+        number = f"{desk.status().interchange_control_number:09}"
+        assert record_acknowledgement(engine, ta1(number, "R", "006")).state == "refused"
+        assert retry(engine, desk.client, desk.status().control_number).attachments
 
     assert len(listening.bodies) == 1
     assert attachments_of(engine, "CLAIM-42") == (desk.status(),)
