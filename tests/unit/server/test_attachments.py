@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from builders.claim_attachments import attachment, report
 from builders.claim_submission import STUDY, submission
 from builders.findings import refused_findings
-from builders.payer import Payer, destinations_file, outcome, payer, say, stay_silent, ta1, x12_table
+from builders.payer import Payer, destinations_file, functional, outcome, payer, say, stay_silent, ta1, x12_table
 from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
@@ -104,7 +104,7 @@ def test_it_is_queued_sent_acknowledged_and_audited(desk: Desk) -> None:
     assert desk.payer.headers[0]["Content-Type"] == "application/EDI-X12"
     status = desk.status()
     assert (status.state, status.attempts, status.next_try_at) == ("acknowledged", 1, None)
-    assert status.reason == "Success (HTTP 200), TA1: TA104 A, TA105 000"
+    assert status.reason == "Success (HTTP 200), 999: IK501 A, AK901 A"
     assert status.queued_at <= status.sent_at <= status.answered_at
     with reading(desk.node.engine) as connection:
         newest = entries(connection, limit=1)[0].record
@@ -189,7 +189,7 @@ def test_a_duplicate_that_the_payer_reports_is_there_already(desk: Desk) -> None
     desk.payer.answers = [say(409, "application/EDI-X12", ta1("000000001", "R", "025"))]
     desk.queue()
 
-    assert desk.send() == "acknowledged"
+    assert desk.send() == "sent"
 
 
 @pytest.mark.parametrize(
@@ -198,6 +198,7 @@ def test_a_duplicate_that_the_payer_reports_is_there_already(desk: Desk) -> None
         (say(200), "sent", "Success (HTTP 200)"),
         (say(202), "sent", "Success (HTTP 202)"),
         (say(200, "application/EDI-X12", ta1("1", "R", "006")), "refused", "TA104 R, TA105 006"),
+        (say(200, "application/EDI-X12", ta1("1", "A", "000")), "sent", "TA104 A, TA105 000"),
         (say(200, "application/EDI-X12", b"ISA*broken"), "sent", "its X12 answer is broken"),
         (outcome(422, "error"), "refused", "the request was refused (HTTP 422), OperationOutcome: error processing"),
         (say(413), "refused", "too large"),
@@ -239,8 +240,10 @@ def test_an_answer_that_comes_later_is_taken_by_its_number(desk: Desk) -> None:
     status, _ = desk.queue()
     assert desk.send() == "sent"
 
-    taken = record_acknowledgement(desk.node.engine, ta1(f"{status.interchange_control_number:09}", "A", "000"))
+    number = str(status.interchange_control_number)
 
+    assert record_acknowledgement(desk.node.engine, ta1(number, "A", "000")).state == "sent", "it only arrived"
+    taken = record_acknowledgement(desk.node.engine, functional(number, "A"))
     assert (taken.control_number, taken.state) == (status.control_number, "acknowledged")
     with pytest.raises(NotThere, match="names no attachment of this node"):
         record_acknowledgement(desk.node.engine, ta1("000000999", "A", "000"))
@@ -253,7 +256,8 @@ def test_an_acknowledged_attachment_that_is_refused_later_is_refused(desk: Desk)
     desk.send()
 
     number = f"{status.interchange_control_number:09}"
-    assert record_acknowledgement(desk.node.engine, ta1(number, "R", "006")).state == "refused"
+    assert record_acknowledgement(desk.node.engine, functional(number, "R")).state == "refused"
+    assert record_acknowledgement(desk.node.engine, functional(number, "A")).state == "refused", "a person decides"
 
 
 def test_a_file_that_was_changed_is_not_sent(desk: Desk) -> None:

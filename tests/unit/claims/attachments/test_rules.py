@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.claim_attachments import CLAIM, attachment, of_patient, report
@@ -61,6 +61,7 @@ def test_a_whole_attachment_passes() -> None:
     check_attachment(attachment())
 
 
+@settings(deadline=None)
 @given(claim_id=st.text(), ordinal=st.integers(1, 99))
 def test_control_numbers_are_opaque_stable_and_differ(claim_id: str, ordinal: int) -> None:
     made = control_number(claim_id, ordinal)
