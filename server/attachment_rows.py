@@ -36,7 +36,6 @@ class AttachmentState(StrEnum):
 
 OPEN = (AttachmentState.QUEUED, AttachmentState.RETRYING)
 """A try is queued."""
-UNANSWERED = (*OPEN, AttachmentState.SENT)
 DEAD_LETTER = (AttachmentState.REFUSED, AttachmentState.DEAD)
 
 

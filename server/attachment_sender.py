@@ -92,7 +92,8 @@ def _judge(status: int, content_type: str, body: bytes) -> Submitted:
         acknowledgement = read_acknowledgement(payload_of(content_type, body))
     except AttachmentRefusal:
         acknowledgement, note = NOTHING, "; its X12 answer is broken"
-    has_it_already = status == HTTPStatus.CONFLICT and acknowledgement.answer is Answer.ACCEPTED
+    is_known = acknowledgement is not NOTHING and acknowledgement.answer is not Answer.REFUSED
+    has_it_already = status == HTTPStatus.CONFLICT and is_known
     verdict = Verdict.ACCEPTED if has_it_already else ruling.verdict
     said = f", {acknowledgement.kind}: {acknowledgement.code}" if acknowledgement is not NOTHING else ""
     return Submitted(

@@ -30,7 +30,6 @@ from claims.report import ReadReport
 from inference.findings import StudyFindings
 from server.attachment_rows import (
     DEAD_LETTER,
-    UNANSWERED,
     AttachmentState,
     change_attachment,
     find_attachment,
@@ -46,6 +45,8 @@ from server.work_queue import enqueue_attachment
 
 FOLDER = "attachments"
 """In the data folder: what was and is to be sent; it holds the signed reports."""
+SAYS = {Answer.ACCEPTED: AttachmentState.ACKNOWLEDGED, Answer.REFUSED: AttachmentState.REFUSED}
+"""What an answer that came apart makes of an attachment; one that decides nothing leaves it."""
 _LOCK = 0x5350_494E_43  # "SPINC": one attachment is committed at a time on PostgreSQL; on SQLite a transaction is that
 
 
@@ -147,10 +148,8 @@ def record_acknowledgement(engine: Engine, data: bytes) -> AttachmentStatus:
     require_known(acknowledgement)
     with engine.begin() as connection:
         row = _named(connection, acknowledgement.references)
-        state = {Answer.ACCEPTED: AttachmentState.ACKNOWLEDGED, Answer.REFUSED: AttachmentState.REFUSED}.get(
-            acknowledgement.answer, AttachmentState(row.state)
-        )
-        if row.state in UNANSWERED or state in DEAD_LETTER:
+        state = SAYS.get(acknowledgement.answer, AttachmentState(row.state))
+        if row.state != AttachmentState.REFUSED:  # after a refusal only a person goes on
             change_attachment(
                 connection,
                 row.control_number,
@@ -159,7 +158,7 @@ def record_acknowledgement(engine: Engine, data: bytes) -> AttachmentStatus:
                 answered_at=time.time(),
                 next_try_at=None,
             )
-        event("attachment_answered", attachment=row.control_number, state=state.value)
+            event("attachment_answered", attachment=row.control_number, state=state.value)
         return _status(_there(find_attachment(connection, row.control_number), row.control_number))
 
 

@@ -28,8 +28,8 @@ class Answer(IntEnum):
     REFUSED = 2
 
 
-INTERCHANGE: Mapping[str, Answer] = {"A": Answer.ACCEPTED, "E": Answer.ACCEPTED, "R": Answer.REFUSED}
-"""TA104."""
+INTERCHANGE: Mapping[str, Answer] = {"A": Answer.WAITING, "E": Answer.WAITING, "R": Answer.REFUSED}
+"""TA104: an interchange that was taken is not read yet; that is what a 999 says."""
 TRANSACTION: Mapping[str, Answer] = {
     "A": Answer.ACCEPTED,
     "E": Answer.ACCEPTED,
@@ -97,8 +97,7 @@ def _of_x12(interchange: Interchange) -> Acknowledgement:
 
 
 def _of_ta1(segment: Segment) -> Acknowledgement:
-    known = INTERCHANGE.get(segment[4], Answer.WAITING)
-    answer = Answer.ACCEPTED if segment[5] == DUPLICATE else known
+    answer = Answer.WAITING if segment[5] == DUPLICATE else INTERCHANGE.get(segment[4], Answer.WAITING)
     return Acknowledgement(
         kind="TA1", answer=answer, code=f"TA104 {segment[4]}, TA105 {segment[5]}", references=(segment[1],)
     )

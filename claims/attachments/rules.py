@@ -63,7 +63,7 @@ def check_attachment(attachment: Attachment, *, largest_mib: float = LARGEST_MIB
             raise AttachmentRefusal(f"The {name} is missing; an attachment cannot be matched without it.")
     for name, value in (*_required(attachment), *_optional(attachment)):
         if not value.isprintable():
-            raise AttachmentRefusal(f"The {name} has a control character; give it as plain text.")
+            raise AttachmentRefusal(f"The {name} has a control or invisible character; give it as plain text.")
     _check_documents(attachment.documents, largest_mib)
 
 

@@ -46,16 +46,26 @@ def _number(body: bytes) -> str:
 
 
 def acknowledge(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-    """TA1 or OperationOutcome: accepted."""
+    """999 or OperationOutcome: accepted."""
     if body.startswith(b"{"):
         say(200, "application/fhir+json", _outcome("information"))(handler, body)
     else:
-        say(200, "application/EDI-X12", ta1(_number(body), "A", "000"))(handler, body)
+        say(200, "application/EDI-X12", functional(_number(body), "A"))(handler, body)
 
 
 def ta1(number: str, code: str, note: str) -> bytes:
     """An interchange with one TA1."""
     return f"{ISA}TA1*{number}*260310*0900*{code}*{note}~IEA*0*000000031~".encode()
+
+
+def functional(number: str, verdict: str) -> bytes:
+    """An interchange with one 999 about the group of that number."""
+    guide = "005010X231A1"
+    body = f"AK1*PI*{int(number)}*006020X314~AK2*275*{int(number):04}~IK5*{verdict}~AK9*{verdict}*1*1*1~"
+    return (
+        f"{ISA}GS*FA*PAYER01*SPINECLINIC*20260310*0900*31*X*{guide}~ST*999*0031*{guide}~{body}"
+        f"SE*6*0031~GE*1*31~IEA*1*000000031~"
+    ).encode()
 
 
 def _outcome(severity: str) -> bytes:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from builders.claim_attachments import attachment, report
 from builders.claim_submission import STUDY, submission
 from builders.findings import refused_findings
-from builders.payer import Payer, destinations_file, outcome, payer, say, stay_silent, ta1, x12_table
+from builders.payer import Payer, destinations_file, functional, outcome, payer, say, stay_silent, ta1, x12_table
 from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
@@ -34,6 +34,7 @@ from server.claim_destinations import claim_destinations
 from server.cli import run
 from server.compose import Node
 from server.database import reading
+from server.events import configure
 from server.metrics import render
 from server.operations import NotThere, retry
 from server.settings import Settings
@@ -103,12 +104,26 @@ def test_it_is_queued_sent_acknowledged_and_audited(desk: Desk) -> None:
     assert desk.payer.headers[0]["Content-Type"] == "application/EDI-X12"
     status = desk.status()
     assert (status.state, status.attempts, status.next_try_at) == ("acknowledged", 1, None)
-    assert status.reason == "Success (HTTP 200), TA1: TA104 A, TA105 000"
+    assert status.reason == "Success (HTTP 200), 999: IK501 A, AK901 A"
     assert status.queued_at <= status.sent_at <= status.answered_at
     with reading(desk.node.engine) as connection:
         newest = entries(connection, limit=1)[0].record
     assert (newest.kind.value, newest.outcome.value, newest.studies) == ("exported", "0", (STUDY,))
     assert newest.object == f"attachment {status.control_number} to acme"
+
+
+def test_neither_log_nor_audit_trail_says_who_the_patient_is(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    configure("INFO")
+    desk.payer.answers = [outcome(422, "error"), say(200)]
+    desk.queue()
+    desk.send()
+
+    written = "".join(capfd.readouterr())
+    with reading(desk.node.engine) as connection:
+        written += "".join(entry.record.canonical() for entry in entries(connection, limit=9))
+    assert "attachment_sent" in written
+    for secret in ("O'Neil", "Jane", "MEMBER001", "CLAIM-42", "1950"):
+        assert secret not in written
 
 
 def test_it_may_go_as_cdex_and_in_the_envelope_of_core(at_desk: Callable[..., Desk]) -> None:
@@ -174,7 +189,7 @@ def test_a_duplicate_that_the_payer_reports_is_there_already(desk: Desk) -> None
     desk.payer.answers = [say(409, "application/EDI-X12", ta1("000000001", "R", "025"))]
     desk.queue()
 
-    assert desk.send() == "acknowledged"
+    assert desk.send() == "sent"
 
 
 @pytest.mark.parametrize(
@@ -183,6 +198,7 @@ def test_a_duplicate_that_the_payer_reports_is_there_already(desk: Desk) -> None
         (say(200), "sent", "Success (HTTP 200)"),
         (say(202), "sent", "Success (HTTP 202)"),
         (say(200, "application/EDI-X12", ta1("1", "R", "006")), "refused", "TA104 R, TA105 006"),
+        (say(200, "application/EDI-X12", ta1("1", "A", "000")), "sent", "TA104 A, TA105 000"),
         (say(200, "application/EDI-X12", b"ISA*broken"), "sent", "its X12 answer is broken"),
         (outcome(422, "error"), "refused", "the request was refused (HTTP 422), OperationOutcome: error processing"),
         (say(413), "refused", "too large"),
@@ -224,8 +240,10 @@ def test_an_answer_that_comes_later_is_taken_by_its_number(desk: Desk) -> None:
     status, _ = desk.queue()
     assert desk.send() == "sent"
 
-    taken = record_acknowledgement(desk.node.engine, ta1(f"{status.interchange_control_number:09}", "A", "000"))
+    number = str(status.interchange_control_number)
 
+    assert record_acknowledgement(desk.node.engine, ta1(number, "A", "000")).state == "sent", "it only arrived"
+    taken = record_acknowledgement(desk.node.engine, functional(number, "A"))
     assert (taken.control_number, taken.state) == (status.control_number, "acknowledged")
     with pytest.raises(NotThere, match="names no attachment of this node"):
         record_acknowledgement(desk.node.engine, ta1("000000999", "A", "000"))
@@ -238,7 +256,8 @@ def test_an_acknowledged_attachment_that_is_refused_later_is_refused(desk: Desk)
     desk.send()
 
     number = f"{status.interchange_control_number:09}"
-    assert record_acknowledgement(desk.node.engine, ta1(number, "R", "006")).state == "refused"
+    assert record_acknowledgement(desk.node.engine, functional(number, "R")).state == "refused"
+    assert record_acknowledgement(desk.node.engine, functional(number, "A")).state == "refused", "a person decides"
 
 
 def test_a_file_that_was_changed_is_not_sent(desk: Desk) -> None:
@@ -344,6 +363,9 @@ def test_it_is_the_same_on_both_databases(engine: Engine, tmp_path: Path, settin
             queued = list(threads.map(lambda _: desk.queue(), range(4)))
         assert sorted(is_new for _, is_new in queued) == [False, False, False, True]
         assert desk.send() == "acknowledged"
+        number = f"{desk.status().interchange_control_number:09}"
+        assert record_acknowledgement(engine, ta1(number, "R", "006")).state == "refused"
+        assert retry(engine, desk.client, desk.status().control_number).attachments
 
     assert len(listening.bodies) == 1
     assert attachments_of(engine, "CLAIM-42") == (desk.status(),)
