@@ -98,6 +98,8 @@ def place(sentence: Sentence, concept: int) -> Placed:
     mark = sentence.marks[concept]
     topic = mark.topic or Topic.FRACTURE
     own = sentence.chunk_of(concept)
+    if bracketed := _before_bracket(sentence, concept, topic):
+        return Placed(levels=bracketed, chunks=(own,))
     run = _list_around(sentence, own)
     groups = [group for chunk in run for group in sentence.groups(chunk, topic)]
     if not groups:
@@ -106,6 +108,18 @@ def place(sentence: Sentence, concept: int) -> Placed:
         note = _crowded(sentence, own, groups)
     levels = tuple(dict.fromkeys(level for group in groups for level in group.levels))
     return Placed(levels=levels, note=note or _pair(mark, topic, groups), chunks=tuple(run))
+
+
+def _before_bracket(sentence: Sentence, concept: int, topic: Topic) -> tuple[Vertebra, ...]:
+    """The one level right before the bracket that a concept stands in (``L1 (with edema) and L4 (without)``)."""
+    start = sentence.marks[concept].start
+    opened = sentence.folded.rfind("(", 0, start)
+    if opened < 0 or sentence.folded.find(")", opened, start) >= 0:
+        return ()
+    before = [mark for mark in sentence.marks if mark.group and opened - 1 <= mark.end <= opened]
+    inside = [mark for mark in sentence.marks if mark.group and mark.start > opened and ")" not in sentence.folded[opened : mark.start]]
+    is_disc = topic is Topic.FRACTURE and any(m.group and m.group.kind is GroupKind.DISC for m in before)
+    return before[0].group.levels[-1:] if before and before[0].group and not inside and not is_disc else ()
 
 
 def _list_around(sentence: Sentence, own: int) -> list[int]:
@@ -154,22 +168,28 @@ def _pair(mark: Mark, topic: Topic, groups: Sequence[LevelGroup]) -> str | None:
     return "Two neighbouring levels are joined; that may mean the disc between them."
 
 
-def acuity_at(sentence: Sentence, concept: int, placed: Placed, level: Vertebra | None, *, is_denied: bool) -> Acuity:
+def acuity_at(
+    sentence: Sentence, concept: int, placed: Placed, level: Vertebra | None, *, is_denied: bool
+) -> Acuity:
     """How old the fracture at a level is called; INDETERMINATE where the words disagree or hedge.
 
     Of a denied fracture: how old one is denied, by the words beside it.
     """
-    words = _acuity_words(sentence, concept, placed)
     if is_denied:
-        words = [mark for mark in sentence.marks_of(sentence.chunk_of(concept)) if mark.kind is Kind.ACUITY]
-    known = {mark.acuity for mark in words if mark.acuity}
-    if len(known) > 1 and len(placed.levels) > 1 and level is not None:
+        words = _ages(sentence.marks_of(sentence.chunk_of(concept)))
+    else:
+        words = _acuity_words(sentence, concept, placed, level)
+    if len({mark.acuity for mark in words if mark.acuity}) > 1 and len(placed.levels) > 1 and level is not None:
         words = _paired(sentence, placed, words, level)
     if not words:
         return Acuity.UNSTATED
     if any(_is_open(sentence, mark, concept) for mark in words):
         return Acuity.INDETERMINATE
     return combine(mark.acuity for mark in words)
+
+
+def _ages(marks: Iterable[Mark]) -> list[Mark]:
+    return [mark for mark in marks if mark.kind is Kind.ACUITY]
 
 
 def combine(words: Iterable[Acuity | None]) -> Acuity:
@@ -182,17 +202,22 @@ def combine(words: Iterable[Acuity | None]) -> Acuity:
     return next(iter(known)) or Acuity.INDETERMINATE if len(known) == 1 else Acuity.INDETERMINATE
 
 
-def _acuity_words(sentence: Sentence, concept: int, placed: Placed) -> list[Mark]:
-    near = [mark for chunk in placed.chunks for mark in sentence.marks_of(chunk) if mark.kind is Kind.ACUITY]
-    fractures = [n for n, mark in enumerate(sentence.marks) if mark.kind in CONCEPTS and mark.topic is Topic.FRACTURE]
-    if near and len(fractures) > 1:
-        return near
-    if len(fractures) == 1:
-        return [mark for mark in sentence.marks if mark.kind is Kind.ACUITY]
-    following = sentence.chunk_of(concept) + 1
-    if following < len(sentence.chunks) and not sentence.has_concept(following):
-        return [mark for mark in sentence.marks_of(following) if mark.kind is Kind.ACUITY]
-    return []
+def _acuity_words(sentence: Sentence, concept: int, placed: Placed, level: Vertebra | None) -> list[Mark]:
+    """The words of age beside a fracture and its levels; of the whole sentence where it has no other fracture."""
+    fractures = [m for m in sentence.marks if m.kind in CONCEPTS and m.topic is Topic.FRACTURE]
+    near = [mark for chunk in placed.chunks for mark in _ages(sentence.marks_of(chunk))]
+    if len(fractures) > 1:
+        following = sentence.chunk_of(concept) + 1
+        is_free = following < len(sentence.chunks) and not sentence.has_concept(following)
+        return near or (_ages(sentence.marks_of(following)) if is_free else [])
+    named: list[Mark] = []
+    loose: list[Mark] = []
+    for number, chunk in enumerate(sentence.chunks):
+        levels = {v for m in sentence.marks[chunk.first : chunk.last] if m.group for v in m.group.levels}
+        words = _ages(sentence.marks_of(number))
+        named.extend(words if level in levels else ())
+        loose.extend(words if not levels else ())
+    return [*named, *loose] or near
 
 
 def _paired(sentence: Sentence, placed: Placed, words: Sequence[Mark], level: Vertebra) -> list[Mark]:

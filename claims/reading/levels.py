@@ -33,6 +33,8 @@ class LevelGroup:
     end: int
 
 
+_ROMAN_HABIT = re.compile(r"\b(?:L|T|Th)(?:II|III|IV)\b")
+"""In a report that counts like this, ``LI`` is a level too."""
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _ORDINALS = (
     *("first", "second", "third", "fourth", "fifth", "sixth"),
@@ -126,7 +128,7 @@ def _is_roman(match: re.Match[str], view: View) -> bool:
     """``L II`` and ``LIII`` are levels; ``TI``, ``LV`` and ``CI`` are abbreviations of other things."""
     numeral = match["roman"]
     capitals = view.was_upper(*match.span("roman")) and view.source[view.offsets[match.start()]].isupper()
-    return capitals and (bool(match["gap"]) or len(numeral) > 1)
+    return capitals and (bool(match["gap"]) or len(numeral) > 1 or bool(_ROMAN_HABIT.search(view.source)))
 
 
 def _named(region: str, number: str) -> Vertebra | None:
@@ -140,7 +142,7 @@ def _grown(view: View, start: int, end: int, level: Vertebra) -> LevelGroup:
     levels, parts, is_pair = [level], 1, False
     while step := _step(view, end, levels[-1]):
         following, after, is_range, is_tight = step
-        if not is_range and not is_tight and _OWN_VERB.match(view.folded, after):
+        if following in levels or (not is_range and not is_tight and _OWN_VERB.match(view.folded, after)):
             break
         end = after
         is_pair = parts == 1 and is_tight and following is levels[0].below
@@ -183,6 +185,5 @@ def _is_weighting(group: LevelGroup, folded: str) -> bool:
     if _SEQUENCE_AFTER.match(folded, group.end):
         return True
     before = folded[: group.start]
-    if _BODY_AFTER.match(folded, group.end) or _BODY_BEFORE.search(before):
-        return bool(_SEQUENCE_BEFORE.search(before)) and not _BODY_AFTER.match(folded, group.end)
-    return True
+    is_body = _BODY_AFTER.match(folded, group.end) or _BODY_BEFORE.search(before)
+    return not is_body or bool(_SEQUENCE_BEFORE.search(before))

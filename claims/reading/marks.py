@@ -46,13 +46,15 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 
 _PATTERNS = tuple(_compiled())
+_SIGNAL = (Kind.CONCEPT, Topic.EDEMA, None, _words(lexicon.SIGNAL))
 
 
 def marks(view: View) -> tuple[Mark, ...]:
     """The marks of a sentence in order; where two overlap, a level, the one that begins first, then the longer, stands."""
     levels = [_level_mark(group) for group in level_groups(view)]
     found = list(levels)
-    for kind, topic, acuity, pattern in _PATTERNS:
+    patterns = (*_PATTERNS, _SIGNAL) if lexicon.FLUID_SENSITIVE.search(view.folded) else _PATTERNS
+    for kind, topic, acuity, pattern in patterns:
         found.extend(
             Mark(kind=kind, start=match.start(), end=match.end(), text=match[0], topic=topic, acuity=acuity)
             for match in pattern.finditer(view.folded)

@@ -12,12 +12,12 @@ HEADINGS: tuple[tuple[Section, str], ...] = (
     (Section.UNKNOWN, r"original report|end (?:of )?addendum|report body|report text"),
     (
         Section.ADDENDUM,
-        r"addend(?:um|a)(?: report)?(?: ?#? ?\d+)?|addended report|correct(?:ion|ed report)|amend(?:ment|ed report)",
+        r"addend(?:um|a)(?: report)?(?: ?#? ?\d+)?|addended report|supplement(?:ary)? report|correct(?:ion|ed report)|amend(?:ment|ed report)",
     ),
     (
         Section.HISTORY,
         r"(?:clinical|patient|pertinent|relevant)? ?(?:history|hx|indications?|information|context|details|question|data)"
-        r"(?: ?(?:/|and) ?(?:indication|history|reason)s?)?|reasons? for (?:exam(?:ination)?|study|test|referral|visit)"
+        r"(?: ?(?:/|and) ?(?:indication|history|reason)s?)?|history of (?:the )?present(?:ing)? (?:illness|complaint)|reasons? for (?:exam(?:ination)?|study|test|referral|visit)"
         r"|presenting complaint|(?:pre|admitting|referring)[- ]?(?:op)? ?diagnos[ie]s|symptoms?|referral",
     ),
     (
