@@ -15,7 +15,7 @@ from inference.anatomy import Vertebra
 
 _BARE = frozenset(
     "a an the of at in on to and or vertebral vertebra vertebrae body bodies level levels superior inferior upper lower anterior posterior"
-    " endplate endplates end plate plates also involving additionally mild moderate severe minimal similar ) ( as more most well s both region".split()
+    " endplate endplates end plate plates also involving additionally mild moderate severe minimal similar ) ( as more most well s both being region".split()
 )
 """A chunk of a level and such words alone only goes on with a list."""
 _WORD = re.compile(r"[a-z]+|[()]")
@@ -105,7 +105,7 @@ def place(sentence: Sentence, concept: int) -> Placed:
     if not groups:
         run, groups, note = _elsewhere(sentence, own, topic)
     else:
-        note = _crowded(sentence, own, groups)
+        note = _crowded(sentence, concept, groups)
     levels = tuple(dict.fromkeys(level for group in groups for level in group.levels))
     return Placed(levels=levels, note=note or _pair(mark, topic, groups), chunks=tuple(run))
 
@@ -150,10 +150,16 @@ def _elsewhere(sentence: Sentence, own: int, topic: Topic) -> tuple[list[int], l
     return [own], [], None
 
 
-def _crowded(sentence: Sentence, own: int, groups: Sequence[LevelGroup]) -> str | None:
-    named = {(mark.kind, mark.topic) for mark in sentence.marks_of(own) if mark.kind in CONCEPTS}
-    if len(named) > 1 and len(groups) > 1:
-        return "The sentence names several things at several levels without saying which is where."
+def _crowded(sentence: Sentence, concept: int, groups: Sequence[LevelGroup]) -> str | None:
+    """Why the levels of a chunk may belong to something else that the chunk names."""
+    chunk = sentence.chunks[sentence.chunk_of(concept)]
+    named = [mark for mark in sentence.marks[chunk.first : chunk.last] if mark.kind in CONCEPTS]
+    here = sentence.marks[concept]
+    is_behind_another = all(group.start > here.end for group in groups) and any(
+        mark.topic is not here.topic and here.end <= mark.start < groups[0].start for mark in named
+    )
+    if is_behind_another or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
+        return "The sentence names several things without saying clearly which is at which level."
     if "respectively" in sentence.folded:
         return "The sentence pairs levels by \"respectively\"."
     return None

@@ -91,7 +91,7 @@ CONCEPTS: tuple[tuple[Topic, str], ...] = (
             r"(?:bone|marrow|trabecular|intra-?osseous) (?:bruis\w+|contusions?)",
             r"bme",
             rf"{_FLUID}(?: (?:marrow|sequence))? ?-?{_SIGNAL}",
-            r"stir(?= ?(?:\+|neg|-ve))",
+            r"stir(?= ?\+)|stir ?(?:neg(?:ative)?|-ve)",
             r"t2 (?:marrow )?(?:hyper-?intens\w+|bright|high signal)(?=[^.]*(?:marrow|bod(?:y|ies)|end ?-?plate))",
             rf"(?:hyper-?intens\w+|high|increased|bright|elevated|raised|abnormal)(?: (?:signal|marrow|intensity)){{0,2}} (?:on|in) (?:the )?{_FLUID}"
             r"(?: (?:signal|sequences?|images?|imaging|weighted))*",
@@ -220,6 +220,11 @@ UNCHANGED = rf"stable|unchanged|similar in appearance|without {_LESSER}change|no
 
 CUES: tuple[tuple[Kind, str], ...] = (
     (
+        Kind.CORRECTS,
+        r"(?:rather than|instead of|and not|not|in place of|(?:erroneously|incorrectly) (?:stated|reported|dictated|described|labell?ed) as"
+        r"|misidentified as|mislabell?ed as)(?: (?:at|of|in|the|as|involving))*(?= ?(?:th|[tdlcs]) ?-?\d)",
+    ),
+    (
         Kind.IGNORED,
         _any(
             rf"(?:no|without) {_LESSER}(?:change|progression|increase|worsening|alteration|difference)s?(?: in| of| to| from| since)*",
@@ -300,6 +305,7 @@ CUES: tuple[tuple[Kind, str], ...] = (
             r"(?:evaluation|assessment|eval)(?: (?:for|of))?|r/o|query|clinical concern|concern clinically",
             r"(?:is |are |would be |be )?recommend(?:s|ed|ation)?|advised?|suggest (?:mri|ct|further|correlation)|helpful",
             r"candidate|candidacy|consider(?:ed|ation)?|plan(?:ned|ning)?|schedul\w+|refer\w*|request\w*|prior to|before|pre",
+            r"ignore|instructions?|marked? (?:\w+ ){0,3}as|approve\w*|please|(?:cod|bill|treat)(?:e|ed)? as|must",
             r"eligible|benefit from|amenable|proceed\w*|consult\w*|at the time of",
         ),
     ),
@@ -317,11 +323,6 @@ CUES: tuple[tuple[Kind, str], ...] = (
             r"again(?: (?:seen|noted|demonstrated|identified|shown|is))?|re-?demonstrat\w+|persist\w*|remains?|still|residual",
             r"now|currently|today\w*|progress\w+|increased since",
         ),
-    ),
-    (
-        Kind.CORRECTS,
-        r"(?:rather than|instead of|and not|not|in place of|(?:erroneously|incorrectly) (?:stated|reported|dictated|described|labell?ed) as"
-        r"|misidentified as|mislabell?ed as)(?: (?:at|of|in|the|as|involving))*(?= ?(?:th|[tdlcs]) ?-?\d)",
     ),
     (
         Kind.EXCEPT,
@@ -344,11 +345,11 @@ CUES: tuple[tuple[Kind, str], ...] = (
             r"(?:and )?there (?:is|are|was|were|has been)",
         ),
     ),
-    (Kind.OR, r",? (?:or|nor|and/or)\b|/"),
+    (Kind.OR, r"(?:, )?\b(?:or|nor|and/or)\b|/"),
     (
         Kind.AND,
         _any(
-            r",? (?:and|with|w/?|as well as|plus|including|along with|associated with|in addition to|showing|demonstrating|causing|resulting in)\b",
+            r"(?:, )?\b(?:and|with|w/?|as well as|plus|including|along with|associated with|in addition to|showing|demonstrating|causing|resulting in)\b",
             r"\+|&|(?:due|secondary|adjacent|next) to|(?:because|as a result) of|(?:immediately )?(?:above|below)",
         ),
     ),

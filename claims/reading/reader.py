@@ -100,7 +100,8 @@ def _without_mere_shape(found: Sequence[Draft]) -> tuple[Statement, ...]:
     kept: list[Statement] = []
     for draft in found:
         said = draft.statement
-        if draft.is_soft and said.level in named and said.level is not None:
+        is_open = said.level is None and said.polarity is not Polarity.NEGATED
+        if draft.is_soft and (said.level in named if said.level else is_open and named):
             continue
         if draft.is_soft and said.polarity is Polarity.AFFIRMED:
             said = replace(said, polarity=Polarity.UNCERTAIN, note="A change of shape that is not called a fracture.")
@@ -125,7 +126,7 @@ def _with_other_causes(statements: Sequence[Statement]) -> tuple[Statement, ...]
         replace(said, polarity=Polarity.UNCERTAIN, note="The report names another cause of oedema at this level.")
         if said.topic is Topic.EDEMA
         and said.polarity is Polarity.AFFIRMED
-        and said.level in causes
+        and (said.level in causes or None in causes or (said.level is None and causes))
         and (said.level, said.quote.start) not in fractured
         else said
         for said in statements

@@ -37,6 +37,7 @@ def judge(marks: Sequence[Mark], place: int) -> Judgement:
 
 def _before(marks: Sequence[Mark], place: int) -> Judgement:
     crossed: list[Kind] = []
+    is_first = True
     for at in range(place - 1, -1, -1):
         mark = marks[at]
         if mark.kind in BOUNDS or mark.kind in (Kind.NEGATES_LAST, Kind.HEDGES_LAST):
@@ -44,9 +45,11 @@ def _before(marks: Sequence[Mark], place: int) -> Judgement:
         if mark.kind in SEPARATORS:
             crossed.append(mark.kind)
         elif mark.kind is Kind.NEGATES_NEXT:
-            return _denied(marks, place, mark, crossed)
+            return _denied(marks, place, mark, crossed) if crossed or is_first else (Polarity.UNCERTAIN, _UNCLEAR.format(mark.text))
         elif mark.kind in _FORWARD:
             return _hedged(marks, at, mark)
+        elif mark.kind in CONCEPTS:
+            is_first = False
     return Polarity.AFFIRMED, None
 
 

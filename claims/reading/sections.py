@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from claims.report import Section
 
 HEADINGS: tuple[tuple[Section, str], ...] = (
-    (Section.UNKNOWN, r"original report|end (?:of )?addendum|report body|report text"),
+    (Section.UNKNOWN, r"orig|original report|end (?:of )?addendum|report body|report text"),
     (
         Section.ADDENDUM,
-        r"addend(?:um|a)(?: report)?(?: ?#? ?\d+)?|addended report|supplement(?:ary)? report|correct(?:ion|ed report)|amend(?:ment|ed report)",
+        r"add|addend(?:um|a)(?: report)?(?: ?#? ?\d+)?|addended report|supplement(?:ary)? report|correct(?:ion|ed report)|amend(?:ment|ed report)",
     ),
     (
         Section.HISTORY,
@@ -50,7 +50,7 @@ _AT_LINE = re.compile(
 )
 _IN_LINE = re.compile(rf"(?:(?<=[.;!?)])|(?<=\s))[ \t]*\b(?:{_NAMES}):", re.IGNORECASE)
 """A report sent as one line has its headings in the middle of it."""
-_ALWAYS = re.compile(r"addend(?:um|a)\b", re.IGNORECASE)
+_ALWAYS = re.compile(r"add|addend(?:um|a)\b", re.IGNORECASE)
 
 _BULLET = r"[ \t]*(?:[-*•·▪>]+[ \t]+|\(?\d{1,2}[.)](?!\d)[ \t]*|[a-z][.)][ \t]+)"
 _BREAK = re.compile(rf"(?P<blank>\r?\n[ \t]*\r?\n)|(?P<line>\r?\n)(?P<bullet>{_BULLET})?|\r(?!\n)", re.IGNORECASE)
@@ -97,7 +97,8 @@ def _sections(text: str) -> Iterator[tuple[Section, int, int]]:
         match = found[place]
         yield current, reached, place
         section = next(Section[name] for name, value in match.groupdict().items() if value)
-        is_addendum = section is Section.ADDENDUM or (is_addendum and section not in _RESTART)
+        restarts = section in _RESTART or match[section.name].lower().endswith("report")
+        is_addendum = section is Section.ADDENDUM or (is_addendum and not restarts)
         current = Section.ADDENDUM if is_addendum and section in _ASSERTS else section
         reached = place if _ALWAYS.match(text, place) and text[match.end() - 1] != ":" else match.end()
     yield current, reached, len(text)

@@ -23,8 +23,10 @@ from inference.anatomy import Vertebra
 PAST = frozenset({Section.HISTORY, Section.COMPARISON, Section.TECHNIQUE})
 """Sections that are not of this study."""
 WITHDRAWN = "The addendum takes the report back."
-_CORRECTED = "The addendum corrects a level without saying again what is there."
+CORRECTED = "The addendum corrects a level without saying again what is there."
 _COUNTING = ("number", "numer", "enumer", "count", "recount")
+_PART = "The sentence speaks of a part other than the vertebral body."
+_SELF_DENIED = ("stir neg", "stir -ve")
 _OF_THE_ARCH = ("pedic", "lamina", "posterior")
 
 
@@ -89,7 +91,9 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
     if part and (not placed.levels or (topic is Topic.EDEMA and not part.startswith(_OF_THE_ARCH))):
         return
     if part:
-        polarity, note = Polarity.UNCERTAIN, "The sentence speaks of a part other than the vertebral body."
+        polarity, note = Polarity.UNCERTAIN, _PART
+    elif not placed.levels and polarity is Polarity.AFFIRMED and any(m.kind is Kind.PART for m in sentence.marks):
+        polarity, note = Polarity.UNCERTAIN, _PART
     elif placed.note and polarity is Polarity.AFFIRMED and topic is not Topic.OTHER_CAUSE:
         polarity, note = Polarity.UNCERTAIN, placed.note
     for level in placed.levels or (None,):
@@ -114,7 +118,7 @@ def _is_planned(sentence: Sentence, at: int) -> bool:
 def _judged(sentence: Sentence, at: int, section: Section) -> tuple[Polarity, str | None]:
     mark = sentence.marks[at]
     polarity, note = judge(sentence.marks, at)
-    if mark.kind is Kind.INTACT:
+    if mark.kind is Kind.INTACT or mark.text.startswith(_SELF_DENIED):
         return (Polarity.NEGATED, None) if polarity is Polarity.AFFIRMED else (Polarity.UNCERTAIN, note)
     if mark.topic is Topic.TRANSITIONAL and polarity is Polarity.AFFIRMED:
         return _numbering(sentence, mark)
@@ -219,7 +223,7 @@ def _correction(sentence: Sentence, quote: Quote) -> Iterator[Draft]:
         named = [(mark.start, level) for mark in sentence.marks if mark.group for level in mark.group.levels]
         is_swap = len(named) == 2 and WRONG_THEN_RIGHT.search(sentence.folded[named[0][0] : named[1][0]])  # noqa: PLR2004
         for number, (_, level) in enumerate(named):
-            draft = _open_fracture(level, quote, _CORRECTED)
+            draft = _open_fracture(level, quote, CORRECTED)
             if is_swap and not number:
                 draft = replace(draft, statement=replace(draft.statement, polarity=Polarity.NEGATED, note=None))
             yield draft
