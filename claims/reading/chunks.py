@@ -14,8 +14,54 @@ from claims.report import Acuity, Topic
 from inference.anatomy import Vertebra
 
 _BARE = frozenset(
-    "a an the of at in on to and or vertebral vertebra vertebrae body bodies level levels superior inferior upper lower anterior posterior"
-    " endplate endplates end plate plates also involving additionally mild moderate severe minimal similar ) ( as more most well s both being region".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "at",
+        "in",
+        "on",
+        "to",
+        "and",
+        "or",
+        "vertebral",
+        "vertebra",
+        "vertebrae",
+        "body",
+        "bodies",
+        "level",
+        "levels",
+        "superior",
+        "inferior",
+        "upper",
+        "lower",
+        "anterior",
+        "posterior",
+        "endplate",
+        "endplates",
+        "end",
+        "plate",
+        "plates",
+        "also",
+        "involving",
+        "additionally",
+        "mild",
+        "moderate",
+        "severe",
+        "minimal",
+        "similar",
+        ")",
+        "(",
+        "as",
+        "more",
+        "most",
+        "well",
+        "s",
+        "both",
+        "being",
+        "region",
+    ]
 )
 """A chunk of a level and such words alone only goes on with a list."""
 _WORD = re.compile(r"[a-z]+|[()]")
@@ -117,7 +163,11 @@ def _before_bracket(sentence: Sentence, concept: int, topic: Topic) -> tuple[Ver
     if opened < 0 or sentence.folded.find(")", opened, start) >= 0:
         return ()
     before = [mark for mark in sentence.marks if mark.group and opened - 1 <= mark.end <= opened]
-    inside = [mark for mark in sentence.marks if mark.group and mark.start > opened and ")" not in sentence.folded[opened : mark.start]]
+    inside = [
+        mark
+        for mark in sentence.marks
+        if mark.group and mark.start > opened and ")" not in sentence.folded[opened : mark.start]
+    ]
     is_disc = topic is Topic.FRACTURE and any(m.group and m.group.kind is GroupKind.DISC for m in before)
     return before[0].group.levels[-1:] if before and before[0].group and not inside and not is_disc else ()
 
@@ -161,7 +211,7 @@ def _crowded(sentence: Sentence, concept: int, groups: Sequence[LevelGroup]) -> 
     if is_behind_another or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
         return "The sentence names several things without saying clearly which is at which level."
     if "respectively" in sentence.folded:
-        return "The sentence pairs levels by \"respectively\"."
+        return 'The sentence pairs levels by "respectively".'
     return None
 
 
@@ -174,9 +224,7 @@ def _pair(mark: Mark, topic: Topic, groups: Sequence[LevelGroup]) -> str | None:
     return "Two neighbouring levels are joined; that may mean the disc between them."
 
 
-def acuity_at(
-    sentence: Sentence, concept: int, placed: Placed, level: Vertebra | None, *, is_denied: bool
-) -> Acuity:
+def acuity_at(sentence: Sentence, concept: int, placed: Placed, level: Vertebra | None, *, is_denied: bool) -> Acuity:
     """How old the fracture at a level is called; INDETERMINATE where the words disagree or hedge.
 
     Of a denied fracture: how old one is denied, by the words beside it.
@@ -223,7 +271,8 @@ def _acuity_words(sentence: Sentence, concept: int, placed: Placed, level: Verte
         words = _ages(sentence.marks_of(number))
         named.extend(words if level in levels else ())
         loose.extend(words if not levels else ())
-    return [*named, *loose] or near
+    here = min((m.start for m in sentence.marks if m.group and level in m.group.levels), default=0)
+    return [*named, *loose] or [mark for mark in near if mark.start < here]
 
 
 def _paired(sentence: Sentence, placed: Placed, words: Sequence[Mark], level: Vertebra) -> list[Mark]:

@@ -80,7 +80,9 @@ _BODY_AFTER = re.compile(
     r",? ?(?:vertebra|bod(?:y|ies)|level|compression|fractur|end ?-?plate|(?:superior|inferior|anterior|posterior|upper|lower)\b|burst|wedge|collapse"
     r"|height|deform|spinous|pedicle|acute|chronic|is\b|\(|metasta|lesion)"
 )
-_BODY_BEFORE = re.compile(r"\b(?:of|at|involving|level|levels|vertebra|body|bodies|to|through|fracture|fractures)(?: the)? ?$")
+_BODY_BEFORE = re.compile(
+    r"\b(?:of|at|involving|level|levels|vertebra|body|bodies|to|through|fracture|fractures)(?: the)? ?$"
+)
 _DISC_AFTER = re.compile(
     r" ?,?(?: (?:and|posterior|central|left|right|paracentral|broad|based|intervertebral|mild|moderate|severe)){0,3} ?"
     r"(?:\((?:disc|disk)\)|disc|disk|discs|disks|interspace|intervertebral|inter-?space|facets?|foram\w*|neural|level disc|protrusion|herniation|bulge|discitis"

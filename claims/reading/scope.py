@@ -13,11 +13,11 @@ BOUNDS = frozenset({Kind.BREAK, Kind.EXCEPT})
 CONCEPTS = frozenset({Kind.CONCEPT, Kind.SOFT, Kind.INTACT})
 _FORWARD = frozenset({Kind.NEGATES_NEXT, Kind.HEDGES_NEXT, Kind.ASKS})
 _WHY = {
-    Kind.HEDGES_NEXT: "The report hedges: \"{}\".",
-    Kind.HEDGES_LAST: "The report hedges: \"{}\".",
+    Kind.HEDGES_NEXT: 'The report hedges: "{}".',
+    Kind.HEDGES_LAST: 'The report hedges: "{}".',
     Kind.ASKS: "The report looks for this or recommends it; it does not say that it was found.",
 }
-_UNCLEAR = "It is not clear how far \"{}\" reaches in this sentence."
+_UNCLEAR = 'It is not clear how far "{}" reaches in this sentence.'
 _PLURAL = ("are", "were", "have")
 _NEGATABLE_HEDGES = ("suspicious", "suggest", "concern", "worrisome", "suspicion", "typical")
 
@@ -45,7 +45,11 @@ def _before(marks: Sequence[Mark], place: int) -> Judgement:
         if mark.kind in SEPARATORS:
             crossed.append(mark.kind)
         elif mark.kind is Kind.NEGATES_NEXT:
-            return _denied(marks, place, mark, crossed) if crossed or is_first else (Polarity.UNCERTAIN, _UNCLEAR.format(mark.text))
+            return (
+                _denied(marks, place, mark, crossed)
+                if crossed or is_first
+                else (Polarity.UNCERTAIN, _UNCLEAR.format(mark.text))
+            )
         elif mark.kind in _FORWARD:
             return _hedged(marks, at, mark)
         elif mark.kind in CONCEPTS:

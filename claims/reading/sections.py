@@ -119,7 +119,11 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     reached = start
     for match in _BREAK.finditer(text, start, end):
         line_start = max(text.rfind("\n", 0, match.start()) + 1, reached)
-        if match["line"] is None or match["bullet"] or _ended(text[line_start : match.start()], text[match.end() : end]):
+        if (
+            match["line"] is None
+            or match["bullet"]
+            or _ended(text[line_start : match.start()], text[match.end() : end])
+        ):
             yield reached, match.start()
             reached = match.end()
     yield reached, end

@@ -90,9 +90,9 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
     part = _other_part(sentence, at)
     if part and (not placed.levels or (topic is Topic.EDEMA and not part.startswith(_OF_THE_ARCH))):
         return
-    if part:
-        polarity, note = Polarity.UNCERTAIN, _PART
-    elif not placed.levels and polarity is Polarity.AFFIRMED and any(m.kind is Kind.PART for m in sentence.marks):
+    if part or (
+        not placed.levels and polarity is Polarity.AFFIRMED and any(m.kind is Kind.PART for m in sentence.marks)
+    ):
         polarity, note = Polarity.UNCERTAIN, _PART
     elif placed.note and polarity is Polarity.AFFIRMED and topic is not Topic.OTHER_CAUSE:
         polarity, note = Polarity.UNCERTAIN, placed.note
