@@ -24,7 +24,7 @@ def _marked(said: Statement, addenda: Sequence[Statement]) -> Statement:
 
 
 def _reverses(addendum: Statement, said: Statement) -> bool:
-    """An addendum reverses what it says otherwise of the same level, or denies of all levels; with a fracture go its signs."""
+    """What it says otherwise of the same level, or denies of all levels; with a fracture go its signs."""
     if addendum.note == WITHDRAWN:
         return True
     if addendum.topic is not said.topic:

@@ -25,6 +25,11 @@ _BARE = frozenset(
         "to",
         "and",
         "or",
+        "as",
+        "both",
+        "s",
+        "(",
+        ")",
         "vertebral",
         "vertebra",
         "vertebrae",
@@ -32,6 +37,7 @@ _BARE = frozenset(
         "bodies",
         "level",
         "levels",
+        "region",
         "superior",
         "inferior",
         "upper",
@@ -51,16 +57,10 @@ _BARE = frozenset(
         "severe",
         "minimal",
         "similar",
-        ")",
-        "(",
-        "as",
         "more",
         "most",
         "well",
-        "s",
-        "both",
         "being",
-        "region",
     ]
 )
 """A chunk of a level and such words alone only goes on with a list."""
@@ -162,14 +162,12 @@ def _before_bracket(sentence: Sentence, concept: int, topic: Topic) -> tuple[Ver
     opened = sentence.folded.rfind("(", 0, start)
     if opened < 0 or sentence.folded.find(")", opened, start) >= 0:
         return ()
-    before = [mark for mark in sentence.marks if mark.group and opened - 1 <= mark.end <= opened]
-    inside = [
-        mark
-        for mark in sentence.marks
-        if mark.group and mark.start > opened and ")" not in sentence.folded[opened : mark.start]
-    ]
-    is_disc = topic is Topic.FRACTURE and any(m.group and m.group.kind is GroupKind.DISC for m in before)
-    return before[0].group.levels[-1:] if before and before[0].group and not inside and not is_disc else ()
+    groups = [mark.group for mark in sentence.marks if mark.group]
+    if any(group.start > opened and ")" not in sentence.folded[opened : group.start] for group in groups):
+        return ()
+    before = [group for group in groups if opened - 1 <= group.end <= opened]
+    is_meant = before and not (topic is Topic.FRACTURE and before[0].kind is GroupKind.DISC)
+    return before[0].levels[-1:] if is_meant else ()
 
 
 def _list_around(sentence: Sentence, own: int) -> list[int]:

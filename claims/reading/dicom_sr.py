@@ -109,9 +109,10 @@ def _line(child: Dataset) -> Iterator[str]:
         yield f"{title}: {value.get('NumericValue', '')} {units[0].get('CodeValue', '') if units else ''}."
 
 
-_ITEM_NAMES = frozenset(
-    {"", "finding", "impression", "conclusion", "history", "indication", "description", "report text"}
-)
+_ITEM_NAMES = frozenset(["finding", "impression", "conclusion", "history", "indication", "description"]) | {
+    "",
+    "report text",
+}
 """CID 7002 and the like: an item of a section that its container already names."""
 
 

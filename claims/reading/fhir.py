@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from datetime import date, datetime
 from typing import Any
@@ -54,7 +56,7 @@ def _diagnostic_report(data: bytes) -> dict[str, Any]:
         content = json.loads(data)
     except (ValueError, RecursionError):
         raise ReportRefusal("the report is not JSON; FHIR reports are read as JSON") from None
-    resources = [content] if isinstance(content, dict) else []
+    resources: list[Any] = [content] if isinstance(content, dict) else []
     if resources and content.get("resourceType") == "Bundle":
         entries = content.get("entry")
         resources = [e.get("resource") for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
@@ -100,9 +102,6 @@ def _form(form: Any) -> str:
 
 
 def _decoded(content: bytes) -> bytes:
-    import base64  # noqa: PLC0415
-    import binascii  # noqa: PLC0415
-
     try:
         return base64.b64decode(content, validate=True)
     except binascii.Error:

@@ -22,24 +22,28 @@ _DATE = re.compile(
 )
 _CLOCK = re.compile(r"\s*(?:at|,)?\s*(?P<hour>\d\d?):(?P<minute>\d\d)(?::\d\d)?\s*(?P<half>[ap]\.?m)?", re.IGNORECASE)
 _SIGNED = re.compile(
-    r"(?:electronically|digitally|e-?)[ -]?(?:signed|authenticated|verified|approved)(?: and \w+)?(?: off)?(?: by)?\s*:?"
-    r"|(?:\bsigned(?: and (?:finalized|verified))?|\bfinali[sz]ed|\battested|\bread and (?:signed|finali[sz]ed)|\bverified"
-    r"|\bauthenticated|\bauthori[sz]ed) (?:electronically )?by\s*:?|\bfinal (?:report|read) by\s*:?",
+    r"(?:electronically|digitally|e-?)[ -]?(?:signed|authenticated|verified|approved)(?: and \w+)?(?: by)?\s*:?"
+    r"|\b(?:signed(?: and (?:finalized|verified))?|finali[sz]ed|attested|read and (?:signed|finali[sz]ed)|verified"
+    r"|authenticated|authori[sz]ed) (?:electronically )?by\s*:?|\bfinal (?:report|read) by\s*:?",
     re.IGNORECASE,
 )
 _UNSIGNED = re.compile(
-    r"dictated but not (?:read|signed)|not (?:yet )?(?:electronically )?(?:been )?(?:signed|verified|authenticated|finali[sz]ed)"
+    r"dictated but not (?:read|signed)"
+    r"|not (?:yet )?(?:electronically )?(?:been )?(?:signed|verified|authenticated|finali[sz]ed)"
     r"|\bunsigned\b|\bunverified\b|(?:pending|awaiting) (?:signature|verification|attending|final)"
-    r"|^[\s*=_-]*(?:preliminary|prelim|draft|wet read|provisional)\b[^.\n]{0,40}$|status\s*:\s*(?:preliminary|draft|unsigned)",
+    r"|^[ \t*=_-]*(?:preliminary|prelim|draft|wet read|provisional)\b[^.\n]{0,40}$"
+    r"|status\s*:\s*(?:preliminary|draft|unsigned)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NAME = re.compile(r"[ \t]*(?P<name>(?:(?!\bon\b|\bat\b|\d|\n|;|\(|Date|Time|Signed).){3,80})")
 _EXAM_DATE = re.compile(
-    r"(?:date of (?:exam(?:ination)?|study|service)|(?:exam(?:ination)?|study|service) date|date (?:performed|of procedure)|performed(?: on)?)\s*:?\s*",
+    r"(?:date of (?:exam(?:ination)?|study|service)|(?:exam(?:ination)?|study|service) date"
+    r"|date (?:performed|of procedure)|performed(?: on)?)\s*:?\s*",
     re.IGNORECASE,
 )
 _EXAM_LINE = re.compile(
-    r"^[\s*=-]*(?:exam(?:ination)?|study|procedure|type of exam)\s*:\s*(?P<what>.+)$", re.IGNORECASE | re.MULTILINE
+    r"^[ \t*=-]*(?:exam(?:ination)?|study|procedure|type of exam)[ \t]*:[ \t]*(?P<what>.+)$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _MODALITIES: tuple[tuple[str, str], ...] = (
     ("NM", r"\b(?:nm|bone scan|scintigra\w+|spect)\b"),
@@ -72,7 +76,7 @@ class Signature:
 def read_signature(text: str) -> Signature:
     """SIGNED where a signature line says by whom; UNSIGNED where the text calls itself a draft; both are UNKNOWN."""
     signed = list(_SIGNED.finditer(text))
-    denied = [match for match in _UNSIGNED.finditer(text)]
+    denied = list(_UNSIGNED.finditer(text))
     if not signed or any(_touches(match, line) for match in signed[-1:] for line in denied):
         return Signature(state=SignedState.UNSIGNED if denied else SignedState.UNKNOWN)
     last = signed[-1]

@@ -1,7 +1,7 @@
 """HL7 v2 ORU^R01: the observation lines of a report, with their result status.
 
-Fields and tables: HL7 v2.5.1 chapters 4 (OBR) and 7 (OBX); tables 0085 (OBX-11), 0123 (OBR-25), 0125 (OBX-2), 0211
-(MSH-18), 0078 none.
+Fields and tables: HL7 v2.5.1, 2.7 (escapes), 4.5.3 (OBR), 7.4.2 (OBX); tables 0085 (OBX-11), 0123 (OBR-25), 0125 (OBX-2)
+and 0211 (MSH-18).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from datetime import datetime
 import hl7
 
 from claims.reading.header import read_modality, report_from_text
-from claims.reading.pdf import MAX_BYTES, pdf_text
-from claims.reading.plain import words
+from claims.reading.pdf import MAGIC, MAX_BYTES, pdf_text
+from claims.reading.plain import readable, words
 from claims.report import Report, ReportRefusal, SignedState
 
 _TEXT_TYPES = frozenset({"TX", "FT", "ST", ""})
@@ -30,6 +30,9 @@ _CHARSETS = {
     "UNICODE": "utf-8",
     "UTF-8": "utf-8",
     "8859/1": "latin-1",
+    "8859/2": "iso8859-2",
+    "8859/5": "iso8859-5",
+    "8859/15": "iso8859-15",
 }
 _ESCAPES = {
     "F": "|",
@@ -37,12 +40,13 @@ _ESCAPES = {
     "T": "&",
     "R": "~",
     "E": "\\",
+    "X0D": "\n",
+    "X0A": "\n",
     ".br": "\n",
     ".sp": "\n",
     ".ce": "\n",
-    "X0D": "\n",
-    "X0A": "\n",
 }
+"""HL7 v2.5.1, 2.7: the rest (highlighting, unknown ones) is nothing that a person reads."""
 _ESCAPE = re.compile(r"\\([^\\]{0,20})\\")
 _HEADINGS = {"IMP": "IMPRESSION", "ADT": "ADDENDUM", "GDT": "FINDINGS", "REC": "RECOMMENDATION"}
 """Suffixes of OBX-3 (HL7 v2.5.1, 7.2.4)."""
@@ -147,9 +151,7 @@ def _heading(identifier: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPE.sub(
-        lambda match: _ESCAPES.get(match[1].rstrip("+0123456789 ") if "." in match[1] else match[1], ""), text
-    )
+    return _ESCAPE.sub(lambda match: _ESCAPES.get(re.sub(r"(?<=\.[a-z]{2})[+ ]?\d*$", "", match[1]), ""), text)
 
 
 def _encapsulated(value: str) -> str:
@@ -161,11 +163,9 @@ def _encapsulated(value: str) -> str:
         content = base64.b64decode(payload, validate=False)
     except binascii.Error:
         raise ReportRefusal("an OBX of type ED says Base64 and is not") from None
-    return (
-        pdf_text(content)
-        if "PDF" in subtype or content.startswith(b"%PDF-")
-        else words(content.decode("utf-8", "replace"))
-    )
+    if "PDF" in subtype or content.startswith(MAGIC):
+        return pdf_text(content)
+    return readable(content)
 
 
 def _signed(message: hl7.Message, lines: Sequence[hl7.Segment]) -> SignedState:

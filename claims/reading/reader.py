@@ -8,7 +8,7 @@ from dataclasses import replace
 from claims.reading.addenda import superseded
 from claims.reading.chunks import Sentence
 from claims.reading.levels import GroupKind
-from claims.reading.lexicon import tells_earlier_study
+from claims.reading.lexicon import EARLIER_STUDY
 from claims.reading.marks import marks
 from claims.reading.sections import Span, split
 from claims.reading.statements import PAST, Carried, Draft, drafts
@@ -48,7 +48,7 @@ def _read_sentence(text: str, span: Span, carried: Carried) -> tuple[list[Draft]
     view = fold(text, span.start, span.end)
     sentence = Sentence(view.folded, marks(view))
     section = span.section
-    if section not in PAST and tells_earlier_study(view.folded):
+    if section not in PAST and EARLIER_STUDY.search(view.folded):
         section = Section.COMPARISON
     quote = Quote(text=text[span.start : span.end], section=section, start=span.start, end=span.end)
     if carried.section is not span.section or (carried.is_heading and carried.paragraph != span.paragraph):
