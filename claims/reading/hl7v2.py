@@ -1,7 +1,7 @@
 """HL7 v2 ORU^R01: the observation lines of a report, with their result status.
 
-Fields and tables: HL7 v2.5.1, 2.7 (escapes), 4.5.3 (OBR), 7.4.2 (OBX); tables 0085 (OBX-11), 0123 (OBR-25), 0125 (OBX-2)
-and 0211 (MSH-18).
+Fields and tables: HL7 v2.5.1, 2.7 (escaping), 4.5.3 (OBR), 7.4.2 (OBX); tables 0085 (OBX-11), 0123 (OBR-25), 0125
+(OBX-2) and 0211 (MSH-18).
 """
 
 from __future__ import annotations

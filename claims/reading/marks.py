@@ -54,12 +54,13 @@ def marks(view: View) -> tuple[Mark, ...]:
     """The marks of a sentence in order; of two that overlap a level stands, else the first, then the longer."""
     levels = [_level_mark(group) for group in level_groups(view)]
     found = list(levels)
+    taken = {place for level in levels for place in range(level.start, level.end)}
     patterns = (*_PATTERNS, _SIGNAL) if lexicon.FLUID_SENSITIVE.search(view.folded) else _PATTERNS
     for kind, topic, acuity, pattern in patterns:
         found.extend(
             Mark(kind=kind, start=match.start(), end=match.end(), text=match[0], topic=topic, acuity=acuity)
             for match in pattern.finditer(view.folded)
-            if not any(match.start() < level.end and level.start < match.end() for level in levels)
+            if taken.isdisjoint(range(*match.span()))
         )
     standing: list[Mark] = []
     for mark in sorted(found, key=lambda mark: (mark.start, -mark.end)):

@@ -16,8 +16,8 @@ from claims.reading.view import fold
 from claims.report import Polarity, Quote, ReadReport, Report, ReportRefusal, Section, Statement, Topic
 from inference.anatomy import Vertebra
 
-MAX_CHARACTERS = 200_000
-"""A long report has some 20 000; whatever is ten times as long is no report."""
+MAX_CHARACTERS = 50_000
+"""A long report has some 20 000; what is longer than twice that is no report."""
 
 
 def read_report(report: Report) -> ReadReport:

@@ -15,7 +15,7 @@ _AT_LINE = re.compile(
     r"(?:[*#=_-]*[ \t]*(?::|\r?$)|[-=]+[ \t]|\d\d?/\d)",
     re.IGNORECASE | re.MULTILINE,
 )
-_IN_LINE = re.compile(rf"(?:(?<=[.;!?)])|(?<=\s))[ \t]*\b(?:{_NAMES}):", re.IGNORECASE)
+_IN_LINE = re.compile(rf"(?<=[\s.;!?)])(?:{_NAMES}):", re.IGNORECASE)
 """A report sent as one line has its headings in the middle of it."""
 _ALWAYS = re.compile(r"add|addend(?:um|a)\b", re.IGNORECASE)
 
@@ -31,7 +31,7 @@ SHORT_LINE = 45
 """Characters. A line that ends sooner was ended by its writer; a longer one may be wrapped by a program."""
 
 
-MAX_SENTENCE = 1500
+MAX_SENTENCE = 600
 """Characters; longer ones are no sentences, and are read in pieces."""
 
 

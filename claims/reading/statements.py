@@ -172,14 +172,14 @@ def _other_part(sentence: Sentence, at: int) -> str | None:
 def _level_alone(sentence: Sentence, at: int, quote: Quote) -> Iterator[Draft]:
     """A level that a correction takes back, that an exception sets apart, or that has an age and nothing else."""
     mark, cue = sentence.marks[at], sentence.marks[at - 1].kind
-    topics = [m.topic for m in sentence.marks[:at] if m.kind in CONCEPTS and m.topic]
-    topic = topics[-1] if topics else Topic.FRACTURE
+    named = next((m.topic for m in reversed(sentence.marks[:at]) if m.topic), None)
+    topic = named or Topic.FRACTURE
     acuity = Acuity.UNSTATED
-    if cue is Kind.CORRECTS and (topics or quote.section is Section.ADDENDUM):
+    if cue is Kind.CORRECTS and (named or quote.section is Section.ADDENDUM):
         polarity, note = Polarity.NEGATED, None
-    elif cue is Kind.EXCEPT and topics and not sentence.has_concept(sentence.chunk_of(at)):
+    elif cue is Kind.EXCEPT and named and not sentence.has_concept(sentence.chunk_of(at)):
         polarity, note = Polarity.UNCERTAIN, "The sentence sets this level apart without saying what is there."
-    elif aged := _aged_alone(sentence, at, topics):
+    elif named is Topic.FRACTURE and (aged := _aged_alone(sentence, at)):
         polarity, acuity, note = Polarity.UNCERTAIN, aged, "The sentence gives an age here without saying of what."
     else:
         return
@@ -188,15 +188,13 @@ def _level_alone(sentence: Sentence, at: int, quote: Quote) -> Iterator[Draft]:
         yield Draft(statement=statement)
 
 
-def _aged_alone(sentence: Sentence, at: int, topics: Sequence[Topic]) -> Acuity | None:
+def _aged_alone(sentence: Sentence, at: int) -> Acuity | None:
     """The age in a clause that has a level and an age and names nothing (``no acute fracture; chronic at T12``)."""
     clause = sentence.chunks[sentence.chunk_of(at)].clause
     chunks = [chunk for chunk in sentence.chunks if chunk.clause == clause]
     here = [mark for chunk in chunks for mark in sentence.marks[chunk.first : chunk.last]]
     words = [mark.acuity for mark in here if mark.kind is Kind.ACUITY]
-    if Topic.FRACTURE not in topics or not any(words) or any(mark.kind in CONCEPTS for mark in here):
-        return None
-    return combine(words)
+    return combine(words) if any(words) and not any(mark.topic for mark in here) else None
 
 
 def _age_alone(sentence: Sentence, quote: Quote, carried: Carried) -> Iterator[Draft]:
