@@ -9,7 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-_SAME = {dash: "-" for dash in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"} | {
+_SAME = dict.fromkeys("‐‑‒–—―−﹘﹣－", "-") | {
     "\u2018": "'",
     "\u2019": "'",
     "\u201c": '"',

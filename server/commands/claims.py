@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +18,8 @@ from claims.evidence import ClaimEvidence
 from claims.intake import read_claims
 from claims.intake.own import ReportFacts
 from claims.intake.read import Intake
-from claims.reading import read_report
-from claims.report import ReadReport, Report, SignedState
+from claims.reading import load_report, read_report
+from claims.report import ReadReport, Report
 from inference.errors import UsageRefusal
 from inference.findings.encode import decode
 from server.output import wide_console
@@ -37,7 +37,7 @@ def check(  # noqa: PLR0917 - an option is a parameter
         list[Path] | None, typer.Option("--findings", help="findings.json of a study; may be repeated.")
     ] = None,
     report: Annotated[
-        list[Path] | None, typer.Option("--report", help="A radiology report as text; may be repeated.")
+        list[Path] | None, typer.Option("--report", help="A radiology report: text, PDF, HL7 v2, FHIR or DICOM SR; may be repeated.")
     ] = None,
     studies: Annotated[
         Path | None,
@@ -92,23 +92,17 @@ def _reports(paths: Sequence[Path], beside: Intake) -> list[ReadReport]:
 
 
 def _report(path: Path, facts: ReportFacts) -> Report:
-    data = _bytes(path)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageRefusal(f"{path} must be text in UTF-8.") from error
-    return Report(
-        id=facts.id or path.name,
-        text=text,
-        sha256=hashlib.sha256(data).hexdigest(),
-        format="text",
-        signed=facts.signed or SignedState.UNKNOWN,
-        signed_by=facts.signed_by,
-        study_date=facts.study_date,
-        study_instance_uid=facts.study_instance_uid,
-        modality=facts.modality,
-        patient_identifiers=facts.patient.identifiers,
-    )
+    """The report as it came; facts that are given stand before what its text says."""
+    report = load_report(_bytes(path), report_id=facts.id)
+    given = {
+        "signed": facts.signed,
+        "signed_by": facts.signed_by,
+        "study_date": facts.study_date,
+        "study_instance_uid": facts.study_instance_uid,
+        "modality": facts.modality,
+        "patient_identifiers": facts.patient.identifiers,
+    }
+    return replace(report, **{name: value for name, value in given.items() if value})
 
 
 def _print(claim: Claim, evidence: ClaimEvidence) -> None:
