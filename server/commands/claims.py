@@ -37,7 +37,8 @@ def check(  # noqa: PLR0917 - an option is a parameter
         list[Path] | None, typer.Option("--findings", help="findings.json of a study; may be repeated.")
     ] = None,
     report: Annotated[
-        list[Path] | None, typer.Option("--report", help="A radiology report: text, PDF, HL7 v2, FHIR or DICOM SR; may be repeated.")
+        list[Path] | None,
+        typer.Option("--report", help="A radiology report: text, PDF, HL7 v2, FHIR or DICOM SR; may be repeated."),
     ] = None,
     studies: Annotated[
         Path | None,
