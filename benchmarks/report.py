@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.claims import claims_table
 from benchmarks.dicomweb import WebResult, web_as_json, web_table
 from benchmarks.engines import engine_table, engines_as_json
 from benchmarks.ingest import CASES, IngestResult
@@ -93,3 +94,5 @@ def show(results: dict[str, Any], console: Console) -> None:
     console.print(engine_table(results["engines"]))
     console.print(reading_table(results["reading"]))
     console.print(web_table(results["dicomweb"]))
+    if "claims" in results:
+        console.print(claims_table(results["claims"]))

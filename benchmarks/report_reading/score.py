@@ -118,13 +118,13 @@ def _compare_age(total: Score, report: LabelledReport, key: Key, label: Label) -
 
 
 def _has(labels: Mapping[Key, Label], key: Key, polarity: Polarity) -> bool:
-    """A denial of all levels holds for each, and one of a level may stand for the report; else the level must agree."""
+    """A denial of all levels holds for each; what names no level agrees with the same said of any level."""
     level, topic = key
-    if polarity is Polarity.AFFIRMED or (level, topic) in labels:
-        return (level, topic) in labels and labels[(level, topic)].polarity is polarity
+    if (level, topic) in labels or (polarity is Polarity.AFFIRMED and level is not None):
+        return (level, topic) in labels and labels[level, topic].polarity is polarity
     if level is None:
         return any(other[1] is topic and label.polarity is polarity for other, label in labels.items())
-    return (None, topic) in labels and labels[(None, topic)].polarity is polarity
+    return (None, topic) in labels and labels[None, topic].polarity is polarity
 
 
 def _read(labels: Mapping[Key, Label], key: Key) -> str:

@@ -41,23 +41,36 @@ class _Context:
 def read_837p(data: bytes) -> tuple[Claim, ...]:
     """The claims of an interchange; ClaimRefusal where it is malformed or of another guide."""
     faults = errh_list()
-    context = _Context()
-    claims: list[Claim] = []
-    last = ""
     try:
         reader = X12ContextReader(ParamsBase(), faults, io.StringIO(data.decode("utf-8")))
-        for node in reader.iter_segments("2300"):
-            last = node.id or ""
-            _follow(context, node)
-            if last == "2300":
-                claims.append(_claim(node, context))
+        claims, unsound, last = _read(reader)
     except UnicodeDecodeError:
         raise ClaimRefusal("The 837 is not text in UTF-8.") from None
     except (EngineError, X12Error) as error:
         raise ClaimRefusal(f"The 837 cannot be read as {GUIDE}: {_kind(error)}.") from None
+    except (LookupError, AttributeError, TypeError):  # pyx12 4.0.0 on segments that are out of order
+        raise ClaimRefusal(f"The 837 cannot be read as {GUIDE}: its segments are out of order.") from None
     if named := list(_named(faults, last)):
         raise ClaimRefusal(f"The 837 is malformed: {'; '.join(named[:5])}.")
-    return tuple(claims)
+    if unsound:
+        raise unsound[0]
+    return claims
+
+
+def _read(reader: X12ContextReader) -> tuple[tuple[Claim, ...], list[ClaimRefusal], str]:
+    """The claims, those that cannot be read, and the last segment; the guide's faults are known only at the end."""
+    context, claims, unsound, last = _Context(), list[Claim](), list[ClaimRefusal](), ""
+    for node in reader.iter_segments("2300"):
+        last = node.id or ""
+        if last == "GS" and (guide := _value(node, "GS08")) != GUIDE:
+            raise ClaimRefusal(f"A professional claim is {GUIDE}, got {guide[:20]!r}.")
+        _follow(context, node)
+        if last == "2300":
+            try:
+                claims.append(_claim(node, context))
+            except ClaimRefusal as refusal:
+                unsound.append(refusal)
+    return tuple(claims), unsound, last
 
 
 def _kind(error: Exception) -> str:

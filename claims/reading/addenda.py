@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from claims.reading.statements import CORRECTED, WITHDRAWN
 from claims.report import Polarity, Section, Statement, Topic
 
 _OF_THIS_STUDY = frozenset({Section.FINDINGS, Section.IMPRESSION, Section.UNKNOWN, Section.ADDENDUM})
@@ -23,10 +24,13 @@ def _marked(said: Statement, addenda: Sequence[Statement]) -> Statement:
 
 
 def _reverses(addendum: Statement, said: Statement) -> bool:
-    """An addendum reverses what it says otherwise of the same level, or denies of all levels; with a fracture go its signs."""
+    """What it says otherwise of the same level, or denies of all levels; with a fracture go its signs."""
+    if addendum.note == WITHDRAWN:
+        return True
     if addendum.topic is not said.topic:
         goes_with = addendum.topic is Topic.FRACTURE and said.topic in (Topic.EDEMA, Topic.RETROPULSION)
-        is_moved = addendum.polarity is Polarity.NEGATED and addendum.level is not None and addendum.level is said.level
+        is_denied = addendum.polarity is Polarity.NEGATED or addendum.note == CORRECTED
+        is_moved = is_denied and addendum.level is not None and addendum.level is said.level
         return goes_with and is_moved and said.polarity is not Polarity.NEGATED
     if addendum.level is None and said.level is not None:
         return addendum.polarity is Polarity.NEGATED and said.polarity is not Polarity.NEGATED

@@ -14,7 +14,54 @@ from claims.report import Acuity, Topic
 from inference.anatomy import Vertebra
 
 _BARE = frozenset(
-    ["a", "an", "the", "of", "at", "in", "on", "to", "and", "or", "vertebral", "vertebra", "vertebrae", "body", "bodies", "level", "levels", "superior", "inferior", "upper", "lower", "anterior", "posterior", "endplate", "endplates", "end", "plate", "plates", "also", "involving", "additionally", "mild", "moderate", "severe", "minimal", "similar", ")", "(", "as", "more", "most", "well", "s", "both", "region"]
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "at",
+        "in",
+        "on",
+        "to",
+        "and",
+        "or",
+        "as",
+        "both",
+        "s",
+        "(",
+        ")",
+        "vertebral",
+        "vertebra",
+        "vertebrae",
+        "body",
+        "bodies",
+        "level",
+        "levels",
+        "region",
+        "superior",
+        "inferior",
+        "upper",
+        "lower",
+        "anterior",
+        "posterior",
+        "endplate",
+        "endplates",
+        "end",
+        "plate",
+        "plates",
+        "also",
+        "involving",
+        "additionally",
+        "mild",
+        "moderate",
+        "severe",
+        "minimal",
+        "similar",
+        "more",
+        "most",
+        "well",
+        "being",
+    ]
 )
 """A chunk of a level and such words alone only goes on with a list."""
 _WORD = re.compile(r"[a-z]+|[()]")
@@ -97,14 +144,30 @@ def place(sentence: Sentence, concept: int) -> Placed:
     mark = sentence.marks[concept]
     topic = mark.topic or Topic.FRACTURE
     own = sentence.chunk_of(concept)
+    if bracketed := _before_bracket(sentence, concept, topic):
+        return Placed(levels=bracketed, chunks=(own,))
     run = _list_around(sentence, own)
     groups = [group for chunk in run for group in sentence.groups(chunk, topic)]
     if not groups:
         run, groups, note = _elsewhere(sentence, own, topic)
     else:
-        note = _crowded(sentence, own, groups)
+        note = _crowded(sentence, concept, groups)
     levels = tuple(dict.fromkeys(level for group in groups for level in group.levels))
     return Placed(levels=levels, note=note or _pair(mark, topic, groups), chunks=tuple(run))
+
+
+def _before_bracket(sentence: Sentence, concept: int, topic: Topic) -> tuple[Vertebra, ...]:
+    """The one level right before the bracket that a concept stands in (``L1 (with edema) and L4 (without)``)."""
+    start = sentence.marks[concept].start
+    opened = sentence.folded.rfind("(", 0, start)
+    if opened < 0 or sentence.folded.find(")", opened, start) >= 0:
+        return ()
+    groups = [mark.group for mark in sentence.marks if mark.group]
+    if any(group.start > opened and ")" not in sentence.folded[opened : group.start] for group in groups):
+        return ()
+    before = [group for group in groups if opened - 1 <= group.end <= opened]
+    is_meant = before and not (topic is Topic.FRACTURE and before[0].kind is GroupKind.DISC)
+    return before[0].levels[-1:] if is_meant else ()
 
 
 def _list_around(sentence: Sentence, own: int) -> list[int]:
@@ -135,10 +198,16 @@ def _elsewhere(sentence: Sentence, own: int, topic: Topic) -> tuple[list[int], l
     return [own], [], None
 
 
-def _crowded(sentence: Sentence, own: int, groups: Sequence[LevelGroup]) -> str | None:
-    named = {(mark.kind, mark.topic) for mark in sentence.marks_of(own) if mark.kind in CONCEPTS}
-    if len(named) > 1 and len(groups) > 1:
-        return "The sentence names several things at several levels without saying which is where."
+def _crowded(sentence: Sentence, concept: int, groups: Sequence[LevelGroup]) -> str | None:
+    """Why the levels of a chunk may belong to something else that the chunk names."""
+    chunk = sentence.chunks[sentence.chunk_of(concept)]
+    named = [mark for mark in sentence.marks[chunk.first : chunk.last] if mark.kind in CONCEPTS]
+    here = sentence.marks[concept]
+    is_behind_another = all(group.start > here.end for group in groups) and any(
+        mark.topic is not here.topic and here.end <= mark.start < groups[0].start for mark in named
+    )
+    if is_behind_another or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
+        return "The sentence names several things without saying clearly which is at which level."
     if "respectively" in sentence.folded:
         return 'The sentence pairs levels by "respectively".'
     return None
@@ -158,17 +227,21 @@ def acuity_at(sentence: Sentence, concept: int, placed: Placed, level: Vertebra 
 
     Of a denied fracture: how old one is denied, by the words beside it.
     """
-    words = _acuity_words(sentence, concept, placed)
     if is_denied:
-        words = [mark for mark in sentence.marks_of(sentence.chunk_of(concept)) if mark.kind is Kind.ACUITY]
-    known = {mark.acuity for mark in words if mark.acuity}
-    if len(known) > 1 and len(placed.levels) > 1 and level is not None:
+        words = _ages(sentence.marks_of(sentence.chunk_of(concept)))
+    else:
+        words = _acuity_words(sentence, concept, placed, level)
+    if len({mark.acuity for mark in words if mark.acuity}) > 1 and len(placed.levels) > 1 and level is not None:
         words = _paired(sentence, placed, words, level)
     if not words:
         return Acuity.UNSTATED
     if any(_is_open(sentence, mark, concept) for mark in words):
         return Acuity.INDETERMINATE
     return combine(mark.acuity for mark in words)
+
+
+def _ages(marks: Iterable[Mark]) -> list[Mark]:
+    return [mark for mark in marks if mark.kind is Kind.ACUITY]
 
 
 def combine(words: Iterable[Acuity | None]) -> Acuity:
@@ -181,17 +254,23 @@ def combine(words: Iterable[Acuity | None]) -> Acuity:
     return next(iter(known)) or Acuity.INDETERMINATE if len(known) == 1 else Acuity.INDETERMINATE
 
 
-def _acuity_words(sentence: Sentence, concept: int, placed: Placed) -> list[Mark]:
-    near = [mark for chunk in placed.chunks for mark in sentence.marks_of(chunk) if mark.kind is Kind.ACUITY]
-    fractures = [n for n, mark in enumerate(sentence.marks) if mark.kind in CONCEPTS and mark.topic is Topic.FRACTURE]
-    if near and len(fractures) > 1:
-        return near
-    if len(fractures) == 1:
-        return [mark for mark in sentence.marks if mark.kind is Kind.ACUITY]
-    following = sentence.chunk_of(concept) + 1
-    if following < len(sentence.chunks) and not sentence.has_concept(following):
-        return [mark for mark in sentence.marks_of(following) if mark.kind is Kind.ACUITY]
-    return []
+def _acuity_words(sentence: Sentence, concept: int, placed: Placed, level: Vertebra | None) -> list[Mark]:
+    """The words of age beside a fracture and its levels; of the whole sentence where it has no other fracture."""
+    fractures = [m for m in sentence.marks if m.kind in CONCEPTS and m.topic is Topic.FRACTURE]
+    near = [mark for chunk in placed.chunks for mark in _ages(sentence.marks_of(chunk))]
+    if len(fractures) > 1:
+        following = sentence.chunk_of(concept) + 1
+        is_free = following < len(sentence.chunks) and not sentence.has_concept(following)
+        return near or (_ages(sentence.marks_of(following)) if is_free else [])
+    named: list[Mark] = []
+    loose: list[Mark] = []
+    for number, chunk in enumerate(sentence.chunks):
+        levels = {v for m in sentence.marks[chunk.first : chunk.last] if m.group for v in m.group.levels}
+        words = _ages(sentence.marks_of(number))
+        named.extend(words if level in levels else ())
+        loose.extend(words if not levels else ())
+    here = min((m.start for m in sentence.marks if m.group and level in m.group.levels), default=0)
+    return [*named, *loose] or [mark for mark in near if mark.start < here]
 
 
 def _paired(sentence: Sentence, placed: Placed, words: Sequence[Mark], level: Vertebra) -> list[Mark]:

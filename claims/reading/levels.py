@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from claims.reading.lexicon import LEVELS
 from claims.reading.view import View
 from inference.anatomy import REGULAR_VERTEBRAE, Vertebra
 
@@ -33,6 +34,8 @@ class LevelGroup:
     end: int
 
 
+_ROMAN_HABIT = re.compile(r"\b(?:L|T|Th)(?:II|III|IV)\b")
+"""In a report that counts like this, ``LI`` is a level too."""
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _ORDINALS = (
     *("first", "second", "third", "fourth", "fifth", "sixth"),
@@ -48,48 +51,28 @@ def _longest_first(words: tuple[str, ...]) -> str:
 
 
 _REGION_WORD = r"cervical|thoracic|dorsal|lumbar|sacral"
-_ONE = (
-    rf"(?:(?<![a-z0-9])(?P<region{{n}}>th|[ctdls])[ -]?(?P<number{{n}}>1[0-3]|[1-9]|{_longest_first(_UNITS)})(?![a-z0-9]|\.\d)"
-    rf"|(?<![a-z0-9])(?P<roman_region{{n}}>th|[tdlc])(?P<gap{{n}}>[ -]?)(?P<roman{{n}}>{_longest_first(_ROMANS)})(?![a-z0-9])"
-    rf"|\b(?P<ordinal{{n}}>{_longest_first(_ORDINALS)}|1[0-2]th|1st|2nd|3rd|[4-9]th) (?P<ordinal_region{{n}}>{_REGION_WORD})\b"
-    rf"(?: vertebra\w*| segment)?"
-    rf"|\b(?P<long_region{{n}}>lumbar|thoracic|cervical) (?:vertebra |level )?(?P<long_number{{n}}>1[0-2]|[1-9]|{_longest_first(_UNITS)})(?![a-z0-9]|\.\d))"
+_DIGITS = r"1[0-3]|[1-9]"
+_COUNT = rf"{_DIGITS}|{_longest_first(_UNITS)}"
+_END = r"(?![a-z0-9]|\.\d)"
+_LEVEL = re.compile(
+    rf"(?<![a-z0-9])(?P<region>th|[ctdls])[ -]?(?P<number>{_COUNT}){_END}"
+    rf"|(?<![a-z0-9])(?P<roman_region>th|[tdlc])(?P<gap>[ -]?)(?P<roman>{_longest_first(_ROMANS)}){_END}"
+    rf"|\b(?P<ordinal>{_longest_first(_ORDINALS)}|1[0-2]th|1st|2nd|3rd|[4-9]th) (?P<ordinal_region>{_REGION_WORD})\b"
+    r"(?: vertebra\w*| segment)?"
+    rf"|\b(?P<long_region>lumbar|thoracic|cervical) (?:vertebra |level )?(?P<long_number>{_COUNT}){_END}"
 )
-_LEVEL = re.compile(_ONE.format(n=""))
 _NOUN = r"(?:vertebra[el]?|vertebral|bod(?:y|ies)|levels?|superior|inferior|upper|lower|end ?-?plates?|segment)"
 _FILL = rf"(?: {_NOUN}){{0,3}}"
-_RANGE = re.compile(
-    rf"{_FILL} ?(?:-|to|through|thru|thr|down to|up to|until|and through) ?(?:the )?(?P<bare>(?:1[0-2]|[1-9])(?![a-z0-9]|\.\d| ?(?:mm|cm|%|x)))?"
+_COUNTED = (
+    r"(?:mm|cm|%|x|weeks?|months?|days?|years?|percent|degrees?|or\b|of\b|images?|views?|vertebra|lumbar|levels?"
+    r"|fractures?)"
 )
+"""What a bare number may count instead of being a level."""
+_BARE = rf"(?P<bare>(?:{_DIGITS})(?![a-z0-9]|[.:/]\d| ?-?{_COUNTED}))?"
+_RANGE = re.compile(rf"{_FILL} ?(?:-|to|through|thru|thr|down to|up to|until|and through) ?(?:the )?{_BARE}")
 _NEXT = re.compile(
-    rf"{_FILL} ?(?P<joint>,? (?:and|or|as well as|plus|but also) |, ?|/| ?& ?|\+)"
-    rf"(?:also |the |at |of |on |in )*(?P<bare>(?:1[0-2]|[1-9])(?![a-z0-9]|[.:/]\d| ?-?(?:mm|cm|%|x|weeks?|months?|days?|years?|percent|degrees?|or\b|of\b|images?|views?|vertebra|lumbar|levels?|fractures?)))?"
+    rf"{_FILL} ?(?P<joint>,? (?:and|or|as well as|plus|but also) |, ?|/| ?& ?|\+)(?:(?:also|the|at|of|on|in) )*{_BARE}"
 )
-_SEQUENCE_AFTER = re.compile(
-    r"[ -]*(?:/ ?(?:t[12]|stir|pd|flair)\b|(?:and|or|,|&)? ?(?:t[12] )?(?:weighted|w\b|wi\b|wt\b|stir|signal|hyper|hypo|iso|fat|fs\b"
-    r"|flair|bright|dark|prolong|relax|shorten|sagittal|axial|tse|fse|spair|dixon|dark|map|shine|contrast|post|pre\b|images?|sequences?"
-    r"|intens|high|low|increase|decrease|abnormal|marrow|lengthen|time|\*))"
-)
-_SEQUENCE_BEFORE = re.compile(
-    r"(?:sagittal|axial|coronal|weighted|signal|intensity|intense|dark|bright|low|high|increased|decreased|abnormal|stir"
-    r"|sequences?|on|multiplanar|fat|saturated|suppressed|without|corresponding|including)(?: (?:the|both))?[ ,/-]*(?:and |or )?(?:t[12][ ,/-]*(?:and |or )?)?$"
-)
-_BODY_AFTER = re.compile(
-    r",? ?(?:vertebra|bod(?:y|ies)|level|compression|fractur|end ?-?plate|(?:superior|inferior|anterior|posterior|upper|lower)\b|burst|wedge|collapse"
-    r"|height|deform|spinous|pedicle|acute|chronic|is\b|\(|metasta|lesion)"
-)
-_BODY_BEFORE = re.compile(r"\b(?:of|at|involving|level|levels|vertebra|body|bodies|to|through|fracture|fractures)(?: the)? ?$")
-_DISC_AFTER = re.compile(
-    r" ?,?(?: (?:and|posterior|central|left|right|paracentral|broad|based|intervertebral|mild|moderate|severe)){0,3} ?"
-    r"(?:\((?:disc|disk)\)|disc|disk|discs|disks|interspace|intervertebral|inter-?space|facets?|foram\w*|neural|level disc|protrusion|herniation|bulge|discitis"
-    r"|spondylodisc\w*|disco\w*|modic|anterolisthesis|retrolisthesis|degenerative disc|level\b(?=[^.;]*\bdis[ck]))"
-)
-_OWN_VERB = re.compile(
-    r"(?: vertebra\w*)?(?: body)? (?:is|has|shows|demonstrates|appears|remains|was)\b(?! (?:also |again |now |both )?(?:present|noted|seen"
-    r"|identified|evident|demonstrated|redemonstrated|unchanged|stable|observed|visuali[sz]ed|found|suspected|possible|not|no))"
-)
-"""A verb in the singular right behind a list: its last level begins a clause of its own (``of L1, L2 is normal``)."""
-_OTHER_AFTER = re.compile(r" ?(?:nerve|root|radicul|dermatome|myotome|joint|distribution|exiting|traversing|plumb)")
 
 
 def level_groups(view: View) -> tuple[LevelGroup, ...]:
@@ -103,7 +86,7 @@ def level_groups(view: View) -> tuple[LevelGroup, ...]:
             continue
         group = _grown(view, first.start(), first.end(), level)
         place = group.end
-        if not _OTHER_AFTER.match(view.folded, group.end) and not _is_weighting(group, view.folded):
+        if not LEVELS["other_after"].match(view.folded, group.end) and not _is_weighting(group, view.folded):
             groups.append(group)
     return tuple(groups)
 
@@ -126,7 +109,7 @@ def _is_roman(match: re.Match[str], view: View) -> bool:
     """``L II`` and ``LIII`` are levels; ``TI``, ``LV`` and ``CI`` are abbreviations of other things."""
     numeral = match["roman"]
     capitals = view.was_upper(*match.span("roman")) and view.source[view.offsets[match.start()]].isupper()
-    return capitals and (bool(match["gap"]) or len(numeral) > 1)
+    return capitals and (bool(match["gap"]) or len(numeral) > 1 or bool(_ROMAN_HABIT.search(view.source)))
 
 
 def _named(region: str, number: str) -> Vertebra | None:
@@ -140,7 +123,7 @@ def _grown(view: View, start: int, end: int, level: Vertebra) -> LevelGroup:
     levels, parts, is_pair = [level], 1, False
     while step := _step(view, end, levels[-1]):
         following, after, is_range, is_tight = step
-        if not is_range and not is_tight and _OWN_VERB.match(view.folded, after):
+        if following in levels or (not is_range and not is_tight and LEVELS["own_verb"].match(view.folded, after)):
             break
         end = after
         is_pair = parts == 1 and is_tight and following is levels[0].below
@@ -148,13 +131,13 @@ def _grown(view: View, start: int, end: int, level: Vertebra) -> LevelGroup:
         parts += 1
     unique = tuple(dict.fromkeys(levels))
     kind = GroupKind.PAIR if is_pair and parts == 2 else GroupKind.BODIES  # noqa: PLR2004 - two levels are a pair
-    if _DISC_AFTER.match(view.folded, end) and kind is GroupKind.PAIR:
+    if LEVELS["disc_after"].match(view.folded, end) and kind is GroupKind.PAIR:
         kind = GroupKind.DISC
     return LevelGroup(levels=unique, kind=kind, start=start, end=end)
 
 
 def _step(view: View, end: int, last: Vertebra) -> tuple[Vertebra, int, bool, bool] | None:
-    """The level that continues a list or range: itself, its end, whether all between are meant, whether tightly joined."""
+    """The level that continues a list or range, its end, whether all between are meant, whether tightly joined."""
     for pattern, is_range in ((_RANGE, True), (_NEXT, False)):
         joint = pattern.match(view.folded, end)
         if joint is None:
@@ -180,9 +163,8 @@ def _between(above: Vertebra, below: Vertebra) -> Iterator[Vertebra]:
 def _is_weighting(group: LevelGroup, folded: str) -> bool:
     if not set(group.levels) <= {Vertebra.T1, Vertebra.T2}:
         return False
-    if _SEQUENCE_AFTER.match(folded, group.end):
+    if LEVELS["sequence_after"].match(folded, group.end):
         return True
     before = folded[: group.start]
-    if _BODY_AFTER.match(folded, group.end) or _BODY_BEFORE.search(before):
-        return bool(_SEQUENCE_BEFORE.search(before)) and not _BODY_AFTER.match(folded, group.end)
-    return True
+    is_body = LEVELS["body_after"].match(folded, group.end) or LEVELS["body_before"].search(before)
+    return not is_body or bool(LEVELS["sequence_before"].search(before))

@@ -30,33 +30,37 @@ class Mark:
 
 
 def _compiled() -> Iterator[tuple[Kind, Topic | None, Acuity | None, re.Pattern[str]]]:
-    for topic, pattern in lexicon.CONCEPTS:
+    for topic, pattern in lexicon.CONCEPTS.items():
         yield Kind.CONCEPT, topic, None, _words(pattern)
     yield Kind.SOFT, Topic.FRACTURE, None, _words(lexicon.SOFT)
     yield Kind.INTACT, Topic.FRACTURE, None, _words(lexicon.INTACT)
-    for acuity, pattern in lexicon.ACUITIES:
+    for acuity, pattern in lexicon.ACUITIES.items():
         yield Kind.ACUITY, None, acuity, _words(pattern)
     yield Kind.ACUITY, None, None, _words(lexicon.UNCHANGED)
-    for kind, pattern in lexicon.CUES:
+    for kind, pattern in lexicon.CUES.items():
         yield kind, None, None, _words(pattern)
 
 
 def _words(pattern: str) -> re.Pattern[str]:
+    """Whole words; a sign like ``;`` needs nothing beside it."""
     return re.compile(rf"(?:(?<![a-z0-9])|(?=[^a-z0-9 ]))(?:{pattern})(?:(?![a-z0-9])|(?<=[^a-z0-9]))")
 
 
 _PATTERNS = tuple(_compiled())
+_SIGNAL = (Kind.CONCEPT, Topic.EDEMA, None, _words(lexicon.SIGNAL))
 
 
 def marks(view: View) -> tuple[Mark, ...]:
-    """The marks of a sentence in order; where two overlap, a level, the one that begins first, then the longer, stands."""
+    """The marks of a sentence in order; of two that overlap a level stands, else the first, then the longer."""
     levels = [_level_mark(group) for group in level_groups(view)]
     found = list(levels)
-    for kind, topic, acuity, pattern in _PATTERNS:
+    taken = {place for level in levels for place in range(level.start, level.end)}
+    patterns = (*_PATTERNS, _SIGNAL) if lexicon.FLUID_SENSITIVE.search(view.folded) else _PATTERNS
+    for kind, topic, acuity, pattern in patterns:
         found.extend(
             Mark(kind=kind, start=match.start(), end=match.end(), text=match[0], topic=topic, acuity=acuity)
             for match in pattern.finditer(view.folded)
-            if not any(match.start() < level.end and level.start < match.end() for level in levels)
+            if taken.isdisjoint(range(*match.span()))
         )
     standing: list[Mark] = []
     for mark in sorted(found, key=lambda mark: (mark.start, -mark.end)):

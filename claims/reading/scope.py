@@ -19,7 +19,7 @@ _WHY = {
 }
 _UNCLEAR = 'It is not clear how far "{}" reaches in this sentence.'
 _PLURAL = ("are", "were", "have")
-_NEGATABLE_HEDGES = ("suspicious", "suggest", "concern", "worrisome", "suspicion")
+_NEGATABLE_HEDGES = ("suspicious", "suggest", "concern", "worrisome", "suspicion", "typical")
 
 Judgement = tuple[Polarity, str | None]
 
@@ -37,6 +37,7 @@ def judge(marks: Sequence[Mark], place: int) -> Judgement:
 
 def _before(marks: Sequence[Mark], place: int) -> Judgement:
     crossed: list[Kind] = []
+    is_first = True
     for at in range(place - 1, -1, -1):
         mark = marks[at]
         if mark.kind in BOUNDS or mark.kind in (Kind.NEGATES_LAST, Kind.HEDGES_LAST):
@@ -44,9 +45,15 @@ def _before(marks: Sequence[Mark], place: int) -> Judgement:
         if mark.kind in SEPARATORS:
             crossed.append(mark.kind)
         elif mark.kind is Kind.NEGATES_NEXT:
-            return _denied(marks, place, mark, crossed)
+            return (
+                _denied(marks, place, mark, crossed)
+                if crossed or is_first
+                else (Polarity.UNCERTAIN, _UNCLEAR.format(mark.text))
+            )
         elif mark.kind in _FORWARD:
             return _hedged(marks, at, mark)
+        elif mark.kind in CONCEPTS:
+            is_first = False
     return Polarity.AFFIRMED, None
 
 
@@ -69,15 +76,19 @@ def _or_follows(marks: Sequence[Mark], place: int) -> bool:
 
 
 def _hedged(marks: Sequence[Mark], at: int, cue: Mark) -> Judgement:
-    is_denied = (
-        at > 0
-        and marks[at - 1].kind is Kind.NEGATES_NEXT
-        and cue.kind is Kind.HEDGES_NEXT
-        and cue.text.startswith(_NEGATABLE_HEDGES)
-    )
-    if is_denied:
+    if cue.kind is Kind.HEDGES_NEXT and cue.text.startswith(_NEGATABLE_HEDGES) and _is_denied(marks, at):
         return Polarity.NEGATED, None
     return Polarity.UNCERTAIN, _WHY[cue.kind].format(cue.text)
+
+
+def _is_denied(marks: Sequence[Mark], at: int) -> bool:
+    """Whether a hedge stands in a denial (``no findings suspicious for``, ``no edema to suggest``)."""
+    for mark in reversed(marks[:at]):
+        if mark.kind in BOUNDS or mark.kind is Kind.COMMA:
+            return False
+        if mark.kind is Kind.NEGATES_NEXT:
+            return True
+    return False
 
 
 def _after(marks: Sequence[Mark], place: int) -> Judgement:

@@ -6,62 +6,33 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from claims.reading.lexicon import HEADINGS
 from claims.report import Section
 
-HEADINGS: tuple[tuple[Section, str], ...] = (
-    (Section.UNKNOWN, r"original report|end (?:of )?addendum|report body|report text"),
-    (
-        Section.ADDENDUM,
-        r"addend(?:um|a)(?: report)?(?: ?#? ?\d+)?|addended report|correct(?:ion|ed report)|amend(?:ment|ed report)",
-    ),
-    (
-        Section.HISTORY,
-        r"(?:clinical|patient|pertinent|relevant)? ?(?:history|hx|indications?|information|context|details|question|data)"
-        r"(?: ?(?:/|and) ?(?:indication|history|reason)s?)?|reasons? for (?:exam(?:ination)?|study|test|referral|visit)"
-        r"|presenting complaint|(?:pre|admitting|referring)[- ]?(?:op)? ?diagnos[ie]s|symptoms?|referral",
-    ),
-    (
-        Section.TECHNIQUE,
-        r"technique|procedure|protocol|sequences?|exam(?:ination)?|study|contrast|medications?|scan technique|acquisition"
-        r"|examination technique|imaging technique|type of exam(?:ination)?|procedure description|radiation dose",
-    ),
-    (
-        Section.COMPARISON,
-        r"comparisons?(?: stud(?:y|ies)| exams?)?|priors?(?: stud(?:y|ies)| exams?| imaging)?|previous (?:stud(?:y|ies)|exams?"
-        r"|imaging)|correlation|compared (?:to|with)",
-    ),
-    (
-        Section.FINDINGS,
-        r"(?:key |imaging |mri? |ct |spine |lumbar spine |additional |other |significant )?findings?|report|body of report|results?"
-        r"|description|observations?|narrative|interpretation|(?:lumbar|thoracic) spine|details of findings",
-    ),
-    (
-        Section.IMPRESSION,
-        r"(?:final |overall )?impressions?(?: ?(?:/|and) ?(?:plan|recommendations?))?|conclusions?|(?:final )?opinion|summary"
-        r"|assessment|(?:final |radiologic(?:al)? )?diagnos[ie]s|bottom line|comment|recommendations?",
-    ),
-)
-"""What each section is called, as whole headings."""
-
-_NAMES = "|".join(f"(?P<{section.name}>{names})" for section, names in HEADINGS)
+_NAMES = "|".join(f"(?P<{section.name}>{names})" for section, names in HEADINGS.items())
 _AT_LINE = re.compile(
-    rf"^[ \t]*(?:[*#=_-]+[ \t]*)?(?:\d[.)][ \t]*)?(?:{_NAMES})[ \t]*(?:\([^)\n]{{0,40}}\))?[ \t]*(?:[*#=_-]*[ \t]*(?::|\r?$)|[-=]+[ \t]|\d\d?/\d)",
+    rf"^[ \t]*(?:[*#=_-]+[ \t]*)?(?:\d[.)][ \t]*)?(?:{_NAMES})[ \t]*(?:\([^)\n]{{0,40}}\))?[ \t]*"
+    r"(?:[*#=_-]*[ \t]*(?::|\r?$)|[-=]+[ \t]|\d\d?/\d)",
     re.IGNORECASE | re.MULTILINE,
 )
-_IN_LINE = re.compile(rf"(?:(?<=[.;!?)])|(?<=\s))[ \t]*\b(?:{_NAMES}):", re.IGNORECASE)
+_IN_LINE = re.compile(rf"(?<=[\s.;!?)])(?:{_NAMES}):", re.IGNORECASE)
 """A report sent as one line has its headings in the middle of it."""
-_ALWAYS = re.compile(r"addend(?:um|a)\b", re.IGNORECASE)
+_ALWAYS = re.compile(r"add|addend(?:um|a)\b", re.IGNORECASE)
 
 _BULLET = r"[ \t]*(?:[-*•·▪>]+[ \t]+|\(?\d{1,2}[.)](?!\d)[ \t]*|[a-z][.)][ \t]+)"
 _BREAK = re.compile(rf"(?P<blank>\r?\n[ \t]*\r?\n)|(?P<line>\r?\n)(?P<bullet>{_BULLET})?|\r(?!\n)", re.IGNORECASE)
 _STOP = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z]{2})\.(?=[A-Z][a-z])|(?<=\s)(?=\d\.\s+[A-Z])")
 _NO_STOP = re.compile(
-    r"(?:\b(?:dr|drs|mr|mrs|ms|prof|st|vs|approx|ca|cf|eg|e\.g|i\.e|ie|no|nr|fig|im|ser|img|incl|resp|etc|sup|inf|ant|post"
+    r"(?:\b(?:dr|drs|mr|mrs|ms|prof|st|vs|approx|ca|cf|eg|e\.g|i\.e|ie|nr|fig|im|ser|img|incl|resp|etc|sup|inf|ant|post"
     r"|min|max|mod|sev|deg|vert|compr|dx|hx|rt|lt|jr|sr|[a-z])|^[ \t]*\d{1,2})\.$",
     re.IGNORECASE,
 )
 SHORT_LINE = 45
 """Characters. A line that ends sooner was ended by its writer; a longer one may be wrapped by a program."""
+
+
+MAX_SENTENCE = 600
+"""Characters; longer ones are no sentences, and are read in pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +48,16 @@ class Span:
 
 def split(text: str) -> tuple[Span, ...]:
     """The sentences of a text, in order, without their surrounding blanks."""
-    spans: list[Span] = []
-    paragraph = 0
-    for section, start, end in _sections(text):
-        for piece_start, piece_end in _pieces(text, start, end):
-            paragraph += 1
-            for first, last in _sentences(text, piece_start, piece_end):
-                trimmed = _trim(text, first, last)
-                if trimmed:
-                    spans.append(Span(start=trimmed[0], end=trimmed[1], section=section, paragraph=paragraph))
-    return tuple(spans)
+    return tuple(_spans(text))
+
+
+def _spans(text: str) -> Iterator[Span]:
+    paragraphs = ((section, *piece) for section, *part in _sections(text) for piece in _pieces(text, *part))
+    for number, (section, start, end) in enumerate(paragraphs):
+        for sentence in _sentences(text, start, end):
+            for piece in _bounded(text, *sentence):
+                if trimmed := _trim(text, *piece):
+                    yield Span(start=trimmed[0], end=trimmed[1], section=section, paragraph=number)
 
 
 def _sections(text: str) -> Iterator[tuple[Section, int, int]]:
@@ -97,7 +68,8 @@ def _sections(text: str) -> Iterator[tuple[Section, int, int]]:
         match = found[place]
         yield current, reached, place
         section = next(Section[name] for name, value in match.groupdict().items() if value)
-        is_addendum = section is Section.ADDENDUM or (is_addendum and section not in _RESTART)
+        restarts = section in _RESTART or match[section.name].lower().endswith("report")
+        is_addendum = section is Section.ADDENDUM or (is_addendum and not restarts)
         current = Section.ADDENDUM if is_addendum and section in _ASSERTS else section
         reached = place if _ALWAYS.match(text, place) and text[match.end() - 1] != ":" else match.end()
     yield current, reached, len(text)
@@ -118,7 +90,11 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     reached = start
     for match in _BREAK.finditer(text, start, end):
         line_start = max(text.rfind("\n", 0, match.start()) + 1, reached)
-        if match["line"] is None or match["bullet"] or _ended(text[line_start : match.start()], text[match.end() : end]):
+        if (
+            match["line"] is None
+            or match["bullet"]
+            or _ended(text[line_start : match.start()], text[match.end() : end])
+        ):
             yield reached, match.start()
             reached = match.end()
     yield reached, end
@@ -144,6 +120,16 @@ def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             reached = match.end()
     if reached < end:
         yield reached, end
+
+
+def _bounded(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A run of words without an end, cut at blanks."""
+    while end - start > MAX_SENTENCE:
+        cut = text.rfind(" ", start + 1, start + MAX_SENTENCE)
+        cut = cut if cut > start else start + MAX_SENTENCE
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -30,7 +30,7 @@ def check_once(tables: Catalogue, body: CheckBody) -> ClaimEvidence:
         raise ClaimRefusal(f"One claim is checked at a time, got {len(intake.claims)}.")
     facts = [*intake.reports, *(report.facts for report in body.reports[len(intake.reports) :])]
     reports = [
-        read_report(report_of(report.data(), report.media_type, fact))
+        read_report(report_of(report.data(), fact))
         for report, fact in zip(body.reports, facts, strict=False)
     ]
     return evaluate(

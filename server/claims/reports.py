@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
 
 from claims.intake.own import ReportFacts
-from claims.report import Report, ReportRefusal, SignedState
+from claims.reading import load_report
+from claims.report import Report
 
 
-def report_of(data: bytes, media_type: str, facts: ReportFacts) -> Report:
-    """The report.
+def report_of(data: bytes, facts: ReportFacts) -> Report:
+    """The report: what it says of itself, and what came with it where that stands before or is missing.
+
+    Who it is of is never overruled: identifiers that came with it only fill in what it does not carry.
 
     Raises:
-        ReportRefusal: it is of a type that is not read.
+        ReportRefusal: it cannot be read.
     """
-    sha256 = hashlib.sha256(data).hexdigest()
-    if media_type.partition(";")[0].strip().lower() != "text/plain":
-        raise ReportRefusal(f"A report is text/plain, got {media_type[:60]!r}.")
-    return Report(
-        id=facts.id or sha256[:16],
-        text=data.decode("utf-8", "replace"),
-        sha256=sha256,
-        format="text",
-        signed=facts.signed or SignedState.UNKNOWN,
-        signed_by=facts.signed_by,
-        study_date=facts.study_date,
-        study_instance_uid=facts.study_instance_uid,
-        modality=facts.modality,
-        patient_identifiers=facts.patient.identifiers,
-    )
+    report = load_report(data, report_id=facts.id)
+    given = {
+        "signed": facts.signed,
+        "signed_by": facts.signed_by,
+        "study_date": facts.study_date,
+        "study_instance_uid": facts.study_instance_uid,
+        "modality": facts.modality,
+    }
+    identifiers = dict(facts.patient.identifiers) | dict(report.patient_identifiers)
+    stated = {name: value for name, value in given.items() if value}
+    return replace(report, **stated, patient_identifiers=tuple(identifiers.items()))
 
 
 def report_json(row: Row[Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from claims.intake import read_claims
 from claims.intake.own import ReportFacts
 from claims.intake.read import Intake
 from claims.reading import read_report
-from claims.report import ReadReport, Report
+from claims.report import ReadReport
 from inference.errors import StorageFailure, UsageRefusal
 from inference.findings.encode import decode
 from server.claims.history import fault_of
@@ -44,7 +44,8 @@ def check(  # noqa: PLR0917 - an option is a parameter
         list[Path] | None, typer.Option("--findings", help="findings.json of a study; may be repeated.")
     ] = None,
     report: Annotated[
-        list[Path] | None, typer.Option("--report", help="A radiology report as text; may be repeated.")
+        list[Path] | None,
+        typer.Option("--report", help="A radiology report: text, PDF, HL7 v2, FHIR or DICOM SR; may be repeated."),
     ] = None,
     studies: Annotated[
         Path | None,
@@ -108,12 +109,7 @@ def _bytes(path: Path) -> bytes:
 def _reports(paths: Sequence[Path], beside: Intake) -> list[ReadReport]:
     """The reports read, each with the facts given for it: the first fact for the first report, and so on."""
     facts = [*beside.reports, *[ReportFacts()] * len(paths)]
-    return [read_report(_report(path, fact)) for path, fact in zip(paths, facts, strict=False)]
-
-
-def _report(path: Path, facts: ReportFacts) -> Report:
-    named = facts if facts.id else facts.model_copy(update={"id": path.name})
-    return report_of(_bytes(path), "text/plain", named)
+    return [read_report(report_of(_bytes(path), fact)) for path, fact in zip(paths, facts, strict=False)]
 
 
 def _print(claim: Claim, evidence: ClaimEvidence) -> None:

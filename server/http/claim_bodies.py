@@ -25,11 +25,10 @@ class _Body(BaseModel):
 
 
 class ReportBody(_Body):
-    """A report: its text, or its bytes in base64 with their media type, and what it does not say of itself."""
+    """A report: its text, or its file in base64 (text, PDF, HL7 v2, FHIR, DICOM SR), and what it does not say of itself."""
 
     text: str | None = Field(None, max_length=MOST_CHARACTERS)
     content: str | None = Field(None, max_length=MOST_CHARACTERS, description="The file in base64.")
-    media_type: str = Field("text/plain", max_length=100)
     facts: ReportFacts = ReportFacts()
 
     def data(self) -> bytes:

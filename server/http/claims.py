@@ -112,7 +112,7 @@ def post_report(
 ) -> dict[str, Any]:
     """201 when it was added, 200 when the claim had it. A report that cannot be read is 422."""
     data = body.data()
-    newest, is_new = desk.add_report(node, claim_id, report_of(data, body.media_type, body.facts), data, principal)
+    newest, is_new = desk.add_report(node, claim_id, report_of(data, body.facts), data, principal)
     response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     return {"claim": claim_id, **evaluation_json(newest)}
 

@@ -202,11 +202,10 @@ function askReport() {
 
 async function contentOf(file, text) {
   if (!file) return { text };
-  const kinds = { pdf: "application/pdf", hl7: "application/hl7-v2", json: "application/fhir+json", dcm: "application/dicom" };
   const bytes = new Uint8Array(await file.arrayBuffer());
   let letters = "";
   for (let start = 0; start < bytes.length; start += 32768) letters += String.fromCharCode(...bytes.subarray(start, start + 32768));
-  return { content: btoa(letters), media_type: kinds[file.name.split(".").at(-1).toLowerCase()] ?? "text/plain" };
+  return { content: btoa(letters) };
 }
 
 function askClaim() {
