@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from builders.reports import (
 )
 from claims.reading import load_report, read_report
 from claims.reading import pdf as pdf_adapter
+from claims.reading import pdf_child
 from claims.report import Acuity, Polarity, Report, ReportRefusal, SignedState, Topic
 from inference.anatomy import Vertebra
 
@@ -124,6 +126,14 @@ def test_a_broken_pdf_is_refused() -> None:
 def test_a_pdf_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_adapter, "MAX_SECONDS", 0.001)
     assert "not read within" in refused(pdf())
+
+
+def test_a_pdf_that_keeps_the_processor_busy_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    child = tmp_path / "pdf_child.py"
+    source = Path(pdf_child.__file__).read_text().replace("MAX_SECONDS = 20", "MAX_SECONDS = 1")
+    child.write_text(source.replace("reader = PdfReader", "while True: pass\n        reader = PdfReader"))
+    monkeypatch.setattr(pdf_adapter, "CHILD", child)
+    assert "takes too long" in refused(pdf())
 
 
 def test_a_pdf_is_opened_in_a_process_with_little_memory() -> None:
