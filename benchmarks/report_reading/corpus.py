@@ -17,8 +17,11 @@ from claims.report import Acuity, Polarity, Topic
 from inference.anatomy import Vertebra
 
 CORPUS = Path(__file__).parent / "corpus"
-HELD_OUT_EVERY = 3
-"""A report whose number this divides is held out: the rules were never changed for what they did on it."""
+HELD_OUT_FROM = 301
+"""Reports numbered from here are held out: the rules were never changed for what they did on them.
+
+At first every third of the reports 1 to 207 was held out. After they had been measured once they became development.
+"""
 
 Key = tuple[Vertebra | None, Topic]
 
@@ -43,7 +46,7 @@ class LabelledReport:
     @property
     def is_held_out(self) -> bool:
         """Whether it is of the part that the rules were not tuned on."""
-        return self.number % HELD_OUT_EVERY == 0
+        return self.number >= HELD_OUT_FROM
 
 
 def load(folder: Path = CORPUS) -> tuple[LabelledReport, ...]:
