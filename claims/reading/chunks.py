@@ -64,6 +64,7 @@ _BARE = frozenset(
     ]
 )
 """A chunk of a level and such words alone only goes on with a list."""
+_ONE_OF_TWO = re.compile(r"\b(?:latter|former)\b")
 _WORD = re.compile(r"[a-z]+|[()]")
 
 
@@ -153,6 +154,8 @@ def place(sentence: Sentence, concept: int) -> Placed:
     else:
         note = _crowded(sentence, concept, groups)
     levels = tuple(dict.fromkeys(level for group in groups for level in group.levels))
+    if one := _ONE_OF_TWO.search(sentence.folded, 0, mark.start):
+        levels = levels[-1:] if one[0] == "latter" else levels[:1]
     return Placed(levels=levels, note=note or _pair(mark, topic, groups), chunks=tuple(run))
 
 

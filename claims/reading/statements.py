@@ -94,6 +94,8 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
         not placed.levels and polarity is Polarity.AFFIRMED and any(m.kind is Kind.PART for m in sentence.marks)
     ):
         polarity, note = Polarity.UNCERTAIN, _PART
+    elif not placed.levels and polarity is Polarity.AFFIRMED and topic in (Topic.EDEMA, Topic.RETROPULSION):
+        polarity, note = Polarity.UNCERTAIN, "The sentence names no level."
     elif placed.note and polarity is Polarity.AFFIRMED and topic is not Topic.OTHER_CAUSE:
         polarity, note = Polarity.UNCERTAIN, placed.note
     for level in placed.levels or (None,):
@@ -166,7 +168,8 @@ def _other_part(sentence: Sentence, at: int) -> str | None:
     chunk = sentence.marks_of(sentence.chunk_of(at))
     here = list(chunk).index(mark)
     nearest = [*chunk[max(here - 1, 0) : here], *chunk[here + 1 : here + 3]]
-    return next((m.text for m in nearest if m.kind is Kind.PART), None)
+    parts = [m for m in nearest if m.kind is Kind.PART and "exten" not in sentence.folded[mark.end : m.start]]
+    return parts[0].text if parts else None
 
 
 def _level_alone(sentence: Sentence, at: int, quote: Quote) -> Iterator[Draft]:
