@@ -11,6 +11,7 @@ from claims.reading.lexicon import (
     ANOTHER_CAUSE,
     CORRECTION,
     DISTRIBUTES,
+    DOUBT,
     WITHDRAWAL,
     WRONG_THEN_RIGHT,
     Kind,
@@ -124,8 +125,12 @@ def _judged(sentence: Sentence, at: int, section: Section) -> tuple[Polarity, st
         return (Polarity.NEGATED, None) if polarity is Polarity.AFFIRMED else (Polarity.UNCERTAIN, note)
     if mark.topic is Topic.TRANSITIONAL and polarity is Polarity.AFFIRMED:
         return _numbering(sentence, mark)
-    if polarity is Polarity.AFFIRMED and section not in PAST and _is_past(sentence, at):
+    if polarity is not Polarity.AFFIRMED or section in PAST:
+        return polarity, note
+    if _is_past(sentence, at):
         return Polarity.UNCERTAIN, "The sentence speaks of an earlier study or of the past."
+    if mark.topic in (Topic.FRACTURE, Topic.EDEMA) and (doubt := DOUBT.search(sentence.folded)):
+        return Polarity.UNCERTAIN, f'The sentence says "{doubt[0]}": it may not be a finding of this study.'
     return polarity, note
 
 
