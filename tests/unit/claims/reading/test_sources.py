@@ -18,9 +18,8 @@ from builders.reports import (
     presented,
     structured_report,
 )
-from claims.reading import load_report, read_report
+from claims.reading import load_report, pdf_child, read_report
 from claims.reading import pdf as pdf_adapter
-from claims.reading import pdf_child
 from claims.report import Acuity, Polarity, Report, ReportRefusal, SignedState, Topic
 from inference.anatomy import Vertebra
 
