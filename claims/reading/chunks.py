@@ -64,6 +64,7 @@ _BARE = frozenset(
     ]
 )
 """A chunk of a level and such words alone only goes on with a list."""
+_ONE_OF_TWO = re.compile(r"\b(?:latter|former)\b")
 _WORD = re.compile(r"[a-z]+|[()]")
 
 
@@ -153,6 +154,8 @@ def place(sentence: Sentence, concept: int) -> Placed:
     else:
         note = _crowded(sentence, concept, groups)
     levels = tuple(dict.fromkeys(level for group in groups for level in group.levels))
+    if one := _ONE_OF_TWO.search(sentence.folded, 0, mark.start):
+        levels = levels[-1:] if one[0] == "latter" else levels[:1]
     return Placed(levels=levels, note=note or _pair(mark, topic, groups), chunks=tuple(run))
 
 
@@ -206,7 +209,9 @@ def _crowded(sentence: Sentence, concept: int, groups: Sequence[LevelGroup]) -> 
     is_behind_another = all(group.start > here.end for group in groups) and any(
         mark.topic is not here.topic and here.end <= mark.start < groups[0].start for mark in named
     )
-    if is_behind_another or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
+    is_shared = any(len(g.levels) > 1 and any(m.start >= g.end and m.topic is not here.topic for m in named) for g in groups)
+    is_before = any(group.start > here.end for group in groups)
+    if is_behind_another or (is_shared and is_before) or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
         return "The sentence names several things without saying clearly which is at which level."
     if "respectively" in sentence.folded:
         return 'The sentence pairs levels by "respectively".'

@@ -78,6 +78,8 @@ HEADINGS: Mapping[Section, str] = {Section(name): pattern for name, pattern in _
 LEVELS: Mapping[str, re.Pattern[str]] = {n: re.compile(_filled(p)) for n, p in _TABLES["levels"].items()}
 
 FLUID_SENSITIVE = re.compile(_filled(r"\b<fluid>\b"))
+DOUBT = _SENTENCES["doubt"]
+ENGLISH = _SENTENCES["english"]
 ANAPHORA = _SENTENCES["anaphora"]
 DISTRIBUTES = _SENTENCES["distributes"]
 ANOTHER_CAUSE = _SENTENCES["another_cause"]

@@ -11,6 +11,7 @@ from claims.reading.lexicon import (
     ANOTHER_CAUSE,
     CORRECTION,
     DISTRIBUTES,
+    DOUBT,
     WITHDRAWAL,
     WRONG_THEN_RIGHT,
     Kind,
@@ -94,6 +95,8 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
         not placed.levels and polarity is Polarity.AFFIRMED and any(m.kind is Kind.PART for m in sentence.marks)
     ):
         polarity, note = Polarity.UNCERTAIN, _PART
+    elif not placed.levels and polarity is Polarity.AFFIRMED and topic in (Topic.EDEMA, Topic.RETROPULSION):
+        polarity, note = Polarity.UNCERTAIN, "The sentence names no level."
     elif placed.note and polarity is Polarity.AFFIRMED and topic is not Topic.OTHER_CAUSE:
         polarity, note = Polarity.UNCERTAIN, placed.note
     for level in placed.levels or (None,):
@@ -122,8 +125,12 @@ def _judged(sentence: Sentence, at: int, section: Section) -> tuple[Polarity, st
         return (Polarity.NEGATED, None) if polarity is Polarity.AFFIRMED else (Polarity.UNCERTAIN, note)
     if mark.topic is Topic.TRANSITIONAL and polarity is Polarity.AFFIRMED:
         return _numbering(sentence, mark)
-    if polarity is Polarity.AFFIRMED and section not in PAST and _is_past(sentence, at):
+    if polarity is not Polarity.AFFIRMED or section in PAST:
+        return polarity, note
+    if _is_past(sentence, at):
         return Polarity.UNCERTAIN, "The sentence speaks of an earlier study or of the past."
+    if mark.topic in (Topic.FRACTURE, Topic.EDEMA) and (doubt := DOUBT.search(sentence.folded)):
+        return Polarity.UNCERTAIN, f'The sentence says "{doubt[0]}": it may not be a finding of this study.'
     return polarity, note
 
 
@@ -166,7 +173,8 @@ def _other_part(sentence: Sentence, at: int) -> str | None:
     chunk = sentence.marks_of(sentence.chunk_of(at))
     here = list(chunk).index(mark)
     nearest = [*chunk[max(here - 1, 0) : here], *chunk[here + 1 : here + 3]]
-    return next((m.text for m in nearest if m.kind is Kind.PART), None)
+    parts = [m for m in nearest if m.kind is Kind.PART and "exten" not in sentence.folded[mark.end : m.start]]
+    return parts[0].text if parts else None
 
 
 def _level_alone(sentence: Sentence, at: int, quote: Quote) -> Iterator[Draft]:
