@@ -22,16 +22,16 @@ def report_of(data: bytes, facts: ReportFacts) -> Report:
         ReportRefusal: it cannot be read.
     """
     report = load_report(data, report_id=facts.id)
-    given = {
-        "signed": facts.signed,
-        "signed_by": facts.signed_by,
-        "study_date": facts.study_date,
-        "study_instance_uid": facts.study_instance_uid,
-        "modality": facts.modality,
-    }
     identifiers = dict(facts.patient.identifiers) | dict(report.patient_identifiers)
-    stated = {name: value for name, value in given.items() if value}
-    return replace(report, **stated, patient_identifiers=tuple(identifiers.items()))
+    return replace(
+        report,
+        signed=facts.signed or report.signed,
+        signed_by=facts.signed_by or report.signed_by,
+        study_date=facts.study_date or report.study_date,
+        study_instance_uid=facts.study_instance_uid or report.study_instance_uid,
+        modality=facts.modality or report.modality,
+        patient_identifiers=tuple(identifiers.items()),
+    )
 
 
 def report_json(row: Row[Any]) -> dict[str, Any]:

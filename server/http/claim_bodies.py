@@ -25,7 +25,7 @@ class _Body(BaseModel):
 
 
 class ReportBody(_Body):
-    """A report: its text, or its file in base64 (text, PDF, HL7 v2, FHIR, DICOM SR), and what it does not say of itself."""
+    """A report: its text, or its file in base64 (PDF, HL7 v2, FHIR, DICOM SR), and what it does not say of itself."""
 
     text: str | None = Field(None, max_length=MOST_CHARACTERS)
     content: str | None = Field(None, max_length=MOST_CHARACTERS, description="The file in base64.")

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from sqlalchemy import delete, select, update
 
-from builders.posted_claims import claim_json, report_json
 from builders.dicom import SeriesPlan, small_voxels
+from builders.posted_claims import claim_json, report_json
 from builders.reviews import add_reviewable_study
 from builders.web import serving
 from inference.findings import StudyFindings
