@@ -92,6 +92,7 @@ def packet_of(node: Node, claim_id: str) -> KeptPacket:
     kept = node.spool.path(f"{folder}/{MANIFEST_NAME}")
     if kept.is_file():
         return KeptPacket(number=claim.number, folder=folder, manifest=kept.read_bytes())
+    earlier = _earlier(node.spool, claim_id, claim.number)
     created = datetime.fromtimestamp(claim.evaluated_at, UTC).replace(microsecond=0)
     request = PacketRequest(
         claim=claim.found.claim,
@@ -99,8 +100,8 @@ def packet_of(node: Node, claim_id: str) -> KeptPacket:
         reports=claim.found.reports,
         studies=studies,
         created=created,
-        number=claim.number,
-        previous_manifest=_previous(node.spool, claim_id, claim.number),
+        number=len(earlier) + 1,
+        previous_manifest=earlier[-1] if earlier else None,
         ae_title=node.settings.ae_title,
     )
     made = make_packet(request, lambda name, data: node.spool.write_result(f"{folder}/{name}", data))
@@ -125,12 +126,10 @@ def _folder(claim_id: str, number: int) -> str:
     return str(FOLDER / claim_id / f"packet-{number}")
 
 
-def _previous(spool: Spool, claim_id: str, number: int) -> bytes | None:
-    for earlier in range(number - 1, 0, -1):
-        path = spool.path(f"{_folder(claim_id, earlier)}/{MANIFEST_NAME}")
-        if path.is_file():
-            return path.read_bytes()
-    return None
+def _earlier(spool: Spool, claim_id: str, number: int) -> list[bytes]:
+    """Manifests of the packets of earlier evaluations, the first first; not every evaluation had one."""
+    paths = (spool.path(f"{_folder(claim_id, earlier)}/{MANIFEST_NAME}") for earlier in range(1, number))
+    return [path.read_bytes() for path in paths if path.is_file()]
 
 
 def _studies(connection: Connection, spool: Spool, claim: Ready, node: Node) -> tuple[StudyFiles, ...]:
