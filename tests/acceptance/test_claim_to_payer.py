@@ -126,7 +126,7 @@ def test_what_is_missing_is_asked_for_step_by_step(story: dict[str, Any]) -> Non
 
 
 def test_the_ai_saw_the_acute_fracture_and_supported_nothing_alone(story: dict[str, Any]) -> None:
-    grades = {grade["scale"]: grade["value"] for grade in story["fracture"]["grade"]}
+    grades = {grade["scale"]: grade["value"] for grade in story["fracture"]["further_grades"]}
     assert (story["fracture"]["assessment"], grades["acuity"]) == ("present", "acute-appearing")
     assert story["without a report"]["verdict"] != "SUPPORTS"
     states = {c["criterion"]: c["state"] for c in story["report"]["evidence"]["criteria"]}
