@@ -98,7 +98,8 @@ def _far_apart(view: View) -> Iterator[Outcome]:
         return
     days = min(abs((one - other).days) for one in named for other in signs if one and other)
     if days > most:
-        sentence = f"{view.rule.finding_words.capitalize()} and {view.rule.sign_words} at {view.at} are named {days} days apart."
+        both = f"{view.rule.finding_words.capitalize()} and {view.rule.sign_words}"
+        sentence = f"{both} at {view.at} are named {days} days apart."
         yield _half(view, "ask_sign", sentence, "Ask the radiologist whether they are of one event.")
 
 
