@@ -26,6 +26,8 @@ def as_json(
     engines_s: Mapping[str, Sequence[float]],
     readings: Sequence[Reading],
     web: Mapping[str, WebResult],
+    *,
+    claims: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""
     return {
@@ -51,6 +53,7 @@ def as_json(
         "engines": engines_as_json(engines_s),
         "reading": [asdict(reading) for reading in readings],
         "dicomweb": web_as_json(web),
+        "claims": dict(claims),
     }
 
 
@@ -94,5 +97,4 @@ def show(results: dict[str, Any], console: Console) -> None:
     console.print(engine_table(results["engines"]))
     console.print(reading_table(results["reading"]))
     console.print(web_table(results["dicomweb"]))
-    if "claims" in results:
-        console.print(claims_table(results["claims"]))
+    console.print(claims_table(results["claims"]))

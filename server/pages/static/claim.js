@@ -36,7 +36,7 @@ function drawClaim(data) {
   if (evidence) {
     parts.push(todoOf(evidence, data), bodiesOf(evidence), criteriaOf(evidence), factsOf(evidence));
   }
-  parts.push(reportsOf(data), attachmentsOf(data), leftOut(made), historyOf(data));
+  parts.push(reportsOf(data), packetOf(evidence), attachmentsOf(data), leftOut(made), historyOf(data));
   at("claim").replaceChildren(...parts.filter(Boolean));
 }
 
@@ -107,6 +107,33 @@ function reportsOf(data) {
   return make("section", { class: "card" }, make("h3", {}, "Radiology reports"),
     items.length ? make("ul", {}, ...items) : make("p", {}, "None was added."),
     data.state === "open" ? make("div", { class: "actions" }, button("Add a report", askReport)) : null);
+}
+
+// Key images and summary are made when they are asked for: drawing them takes some seconds.
+function packetOf(evidence) {
+  if (!evidence) return null;
+  const box = make("div", { role: "status" });
+  const show = button("Show key images and summary", async () => {
+    show.disabled = true;
+    box.textContent = "Drawing…";
+    try {
+      const { manifest } = await ask(of("/packet"));
+      const file = (name) => of(`/packet/${encodeURIComponent(name)}`);
+      const pictures = manifest.files.filter((one) => one.role === "key_image_overlay");
+      box.replaceChildren(
+        make("p", {}, make("a", { href: file("summary.pdf"), target: "_blank", rel: "noopener" }, "Evidence summary (PDF)"),
+          `, packet ${manifest.number}, research use only.`),
+        make("div", { class: "pictures" }, ...pictures.map((one) => make("a", { href: file(one.name), target: "_blank", rel: "noopener" },
+          make("img", { src: file(one.name), alt: `Key image of ${one.body} with outlines and measurements by AI`, loading: "lazy" })))),
+        ...manifest.withheld_images.map((sentence) => make("p", { class: "attention" }, sentence)),
+        pictures.length ? "" : make("p", { class: "quiet" }, "No study of this node shows a billed body."));
+    } catch (error) {
+      box.replaceChildren(make("p", { class: "urgent", role: "alert" }, error.message));
+    } finally {
+      show.disabled = false;
+    }
+  }, { id: "packet" });
+  return make("section", { class: "card", "aria-label": "Evidence packet" }, make("h3", {}, "Evidence packet"), make("div", { class: "actions" }, show), box);
 }
 
 function attachmentsOf(data) {
