@@ -206,12 +206,15 @@ def _crowded(sentence: Sentence, concept: int, groups: Sequence[LevelGroup]) -> 
     chunk = sentence.chunks[sentence.chunk_of(concept)]
     named = [mark for mark in sentence.marks[chunk.first : chunk.last] if mark.kind in CONCEPTS]
     here = sentence.marks[concept]
+    others = [mark for mark in named if mark.topic is not here.topic]
     is_behind_another = all(group.start > here.end for group in groups) and any(
-        mark.topic is not here.topic and here.end <= mark.start < groups[0].start for mark in named
+        here.end <= mark.start < groups[0].start for mark in others
     )
-    is_shared = any(len(g.levels) > 1 and any(m.start >= g.end and m.topic is not here.topic for m in named) for g in groups)
-    is_before = any(group.start > here.end for group in groups)
-    if is_behind_another or (is_shared and is_before) or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
+    is_shared = any(
+        here.end < group.start and len(group.levels) > 1 and any(group.end <= mark.start for mark in others)
+        for group in groups
+    )
+    if is_behind_another or is_shared or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
         return "The sentence names several things without saying clearly which is at which level."
     if "respectively" in sentence.folded:
         return 'The sentence pairs levels by "respectively".'
