@@ -7,63 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from claims.reading.levels import GroupKind, LevelGroup
-from claims.reading.lexicon import Kind
+from claims.reading.lexicon import BARE, Kind
 from claims.reading.marks import Mark
 from claims.reading.scope import BOUNDS, CONCEPTS, SEPARATORS
 from claims.report import Acuity, Topic
 from inference.anatomy import Vertebra
 
-_BARE = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "at",
-        "in",
-        "on",
-        "to",
-        "and",
-        "or",
-        "as",
-        "both",
-        "s",
-        "(",
-        ")",
-        "vertebral",
-        "vertebra",
-        "vertebrae",
-        "body",
-        "bodies",
-        "level",
-        "levels",
-        "region",
-        "superior",
-        "inferior",
-        "upper",
-        "lower",
-        "anterior",
-        "posterior",
-        "endplate",
-        "endplates",
-        "end",
-        "plate",
-        "plates",
-        "also",
-        "involving",
-        "additionally",
-        "mild",
-        "moderate",
-        "severe",
-        "minimal",
-        "similar",
-        "more",
-        "most",
-        "well",
-        "being",
-    ]
-)
-"""A chunk of a level and such words alone only goes on with a list."""
 _ONE_OF_TWO = re.compile(r"\b(?:latter|former)\b")
 _WORD = re.compile(r"[a-z]+|[()]")
 
@@ -114,7 +63,7 @@ class Sentence:
                 rest[mark.start - begins : mark.end - begins] = " " * (mark.end - mark.start)
         words = _WORD.findall("".join(rest))
         kinds = {mark.kind for mark in self.marks[first:last]}
-        is_bare = Kind.LEVEL in kinds and kinds <= {Kind.LEVEL, Kind.ACUITY} and _BARE.issuperset(words)
+        is_bare = Kind.LEVEL in kinds and kinds <= {Kind.LEVEL, Kind.ACUITY} and BARE.issuperset(words)
         return Chunk(first=first, last=last, clause=clause, is_bare=is_bare)
 
     def chunk_of(self, place: int) -> int:

@@ -15,68 +15,12 @@ from claims.reading.sections import split
 from claims.reading.view import fold
 from claims.report import Polarity, ReportRefusal
 
-WORDS = st.sampled_from(
-    [
-        "No",
-        "acute",
-        "chronic",
-        "old",
-        "compression",
-        "fracture",
-        "fx",
-        "of",
-        "L1",
-        "L-2",
-        "T11",
-        "through",
-        "T12",
-        "and",
-        "or",
-        ",",
-        ";",
-        ".",
-        ":",
-        "(",
-        ")",
-        "with",
-        "without",
-        "marrow",
-        "edema",
-        "STIR",
-        "hyperintensity",
-        "retropulsion",
-        "cannot",
-        "exclude",
-        "likely",
-        "possible",
-        "is",
-        "not",
-        "seen",
-        "HISTORY:",
-        "IMPRESSION:",
-        "T1",
-        "T2",
-        "ADDENDUM:",
-        "kyphoplasty",
-        "Schmorl",
-        "Modic",
-        "1",
-        "metastasis",
-        "transitional",
-        "there",
-        "both",
-        "the",
-        "latter",
-        "should",
-        "read",
-        "disregard",
-        "frac-",
-        "-",
-        "3",
-        "mm",
-        "_",
-    ]
-).map(lambda word: word.replace("_", "\n\n"))
+VOCABULARY = """
+No acute chronic old compression fracture fx of L1 L-2 T11 through T12 and or , ; . : ( ) with without marrow edema STIR
+hyperintensity retropulsion cannot exclude likely possible is not seen HISTORY: IMPRESSION: ADDENDUM: T1 T2 kyphoplasty
+Schmorl Modic 1 metastasis transitional there both the latter should read disregard frac- - 3 mm
+"""
+WORDS = st.sampled_from([*VOCABULARY.split(), "\n", "\n\n"])
 ANYTHING = st.one_of(st.text(max_size=300), st.lists(WORDS, max_size=60).map(" ".join))
 TEXTS = ANYTHING.filter(lambda text: bool(text.strip()))
 CORPUS = load()
