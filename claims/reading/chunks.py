@@ -74,6 +74,12 @@ class Sentence:
         """The marks of a chunk."""
         return self.marks[self.chunks[chunk].first : self.chunks[chunk].last]
 
+    def words_of(self, chunk: int) -> str:
+        """The words of a chunk."""
+        first, last = self.chunks[chunk].first, self.chunks[chunk].last
+        begins = self.marks[first - 1].end if first else 0
+        return self.folded[begins : self.marks[last].start if last < len(self.marks) else None]
+
     def corrected(self, place: int) -> bool:
         """Whether a level is the wrong one of a correction."""
         return place > 0 and self.marks[place - 1].kind is Kind.CORRECTS

@@ -8,6 +8,7 @@ from builders.reports import report
 from claims.reading import read_report
 from claims.reading.reader import MAX_CHARACTERS
 from claims.report import Acuity, Polarity, ReportRefusal, Section, Statement, Topic
+from inference.anatomy import Laterality
 
 
 def said(text: str) -> tuple[Statement, ...]:
@@ -84,6 +85,12 @@ def facts(text: str) -> set[str]:
 )
 def test_a_sentence(text: str, expected: set[str]) -> None:
     assert facts(text) == expected
+
+
+def test_the_side_that_is_named_beside_it() -> None:
+    text = "Left-sided marrow edema of L1. Right renal cyst, fracture of L2. L3 fracture bilaterally."
+    sides = [s.side for s in said(text)]
+    assert sides == [Laterality.LEFT, None, Laterality.BILATERAL]
 
 
 def test_signs_of_the_sentence_before() -> None:
