@@ -1,9 +1,9 @@
 """The corpus: files of reports with their labels, written for this purpose by the author of the rules.
 
 A file begins with a line on its style; a report begins with ``#### NUMBER``. Under ``----`` stand its labels, one a
-line: level (or levels with commas, or ``-`` for none named), topic, polarity, and for an affirmed fracture its age, left
-out where it is not scored. The labels are what a careful reader takes from the report as a whole, after its addenda, of
-this study alone: what is only in the history or the comparison has no label.
+line: level (or levels with commas, or ``-`` for none named), topic, polarity, and the age of an affirmed fracture, left
+out where it is not scored. The labels are what a careful reader takes from the whole report, after its addenda, of this
+study alone: what is only in the history or the comparison has no label.
 """
 
 from __future__ import annotations

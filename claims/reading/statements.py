@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from claims.reading.lexicon import (
 from claims.reading.marks import Mark, is_body
 from claims.reading.scope import CONCEPTS, judge
 from claims.report import Acuity, Polarity, Quote, Section, Statement, Topic
-from inference.anatomy import Vertebra
+from inference.anatomy import Laterality, Vertebra
 
 PAST = frozenset({Section.HISTORY, Section.COMPARISON, Section.TECHNIQUE})
 """Sections that are not of this study."""
@@ -99,12 +100,18 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
         polarity, note = Polarity.UNCERTAIN, "The sentence names no level."
     elif placed.note and polarity is Polarity.AFFIRMED and topic is not Topic.OTHER_CAUSE:
         polarity, note = Polarity.UNCERTAIN, placed.note
+    side = _side(sentence.words_of(sentence.chunk_of(at)))
     for level in placed.levels or (None,):
         acuity = Acuity.UNSTATED
         if topic is Topic.FRACTURE:
             acuity = acuity_at(sentence, at, placed, level, is_denied=polarity is Polarity.NEGATED)
-        statement = Statement(level=level, topic=topic, polarity=polarity, acuity=acuity, quote=quote, note=note)
-        yield Draft(statement=statement, is_soft=mark.kind is not Kind.CONCEPT)
+        said = Statement(level=level, topic=topic, polarity=polarity, acuity=acuity, quote=quote, side=side, note=note)
+        yield Draft(statement=said, is_soft=mark.kind is not Kind.CONCEPT)
+
+
+def _side(words: str) -> Laterality | None:
+    named = {side for side in Laterality if re.search(rf"\b{side}(?:ly|-sided)?\b", words)}
+    return named.pop() if len(named) == 1 else None
 
 
 def _is_planned(sentence: Sentence, at: int) -> bool:

@@ -50,14 +50,20 @@ def oru(*observations: str, status: str = "F", charset: str = "UNICODE UTF-8", r
     segments = [
         f"MSH|^~\\&|RIS|HOSPITAL|NODE|SPINE|20260314161500||ORU^R01^ORU_R01|42|P|2.5.1||||||{charset}",
         "PID|1||MR0042^^^HOSP^MR||WHITE^MARY||19480131|F",
-        "OBR|1|PL7|FL8|72148^MRI LUMBAR SPINE WO^C4|||20260314101500|||||||||||ACC123||||20260314161200||MR"
-        f"|{result}|||||||77&WHITFIELD&DANA",
+        _request(result),
         *(
             f"OBX|{number}|{kind}|{name}|{number}|{value}||||||{status}"
             for number, (kind, name, value) in enumerate((o.split("|", 2) for o in observations), 1)
         ),
     ]
     return ("\r".join(segments) + "\r").encode(_ENCODINGS[charset])
+
+
+def _request(result: str) -> str:
+    """OBR with filler number, study date, accession number, when its result changed, its status and who signed."""
+    fields = {1: "1", 2: "PL7", 3: "FL8", 4: "72148^MRI LUMBAR SPINE WO^C4", 7: "20260314101500", 18: "ACC123"}
+    fields |= {22: "20260314161200", 24: "MR", 25: result, 32: "77&WHITFIELD&DANA"}
+    return "|".join(("OBR", *(fields.get(number, "") for number in range(1, 33))))
 
 
 _ENCODINGS = {"UNICODE UTF-8": "utf-8", "8859/1": "latin-1", "": "utf-8"}
@@ -86,7 +92,7 @@ def presented(content: bytes, content_type: str) -> dict[str, str]:
     return {"contentType": content_type, "data": base64.b64encode(content).decode()}
 
 
-def structured_report(*, verified: bool = True, root: tuple[str, str] = ("18748-4", "Diagnostic imaging report")) -> bytes:
+def structured_report(*, verified: bool = True, root: tuple[str, str] = ("18748-4", "Imaging report")) -> bytes:
     """A Basic Text SR with Findings and Impression (TID 2000)."""
     document = Dataset()
     document.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"

@@ -65,7 +65,10 @@ def test_modality(text: str, modality: str | None) -> None:
 
 
 def test_the_header_names_patient_and_examination() -> None:
-    text = "MRN: 00123  DOB: 01/31/1948\nAccession #: ACC-9\nEXAM: CT THORACIC SPINE\nDate of exam: 2026-03-14\n\nL1 fracture."
+    text = (
+        "MRN: 00123  DOB: 01/31/1948\nAccession #: ACC-9\n"
+        "EXAM: CT THORACIC SPINE\nDate of exam: 2026-03-14\n\nL1 fracture."
+    )
     report = report_from_text(text, text.encode(), report_format="text")
     assert report.patient_identifiers == (
         ("medical_record_number", "00123"),

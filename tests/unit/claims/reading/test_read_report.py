@@ -8,6 +8,7 @@ from builders.reports import report
 from claims.reading import read_report
 from claims.reading.reader import MAX_CHARACTERS
 from claims.report import Acuity, Polarity, ReportRefusal, Section, Statement, Topic
+from inference.anatomy import Laterality
 
 
 def said(text: str) -> tuple[Statement, ...]:
@@ -35,7 +36,10 @@ def facts(text: str) -> set[str]:
     [
         ("Acute compression fracture of L1.", {"L1 fracture affirmed acute"}),
         ("No acute compression fracture.", {"- fracture negated acute"}),
-        ("No acute compression fracture; chronic stable at T12.", {"- fracture negated acute", "T12 fracture uncertain chronic"}),
+        (
+            "No acute compression fracture; chronic stable at T12.",
+            {"- fracture negated acute", "T12 fracture uncertain chronic"},
+        ),
         ("Age indeterminate L2 compression fracture.", {"L2 fracture affirmed indeterminate"}),
         ("L1 compression fracture, likely acute.", {"L1 fracture affirmed indeterminate"}),
         ("Likely acute L1 compression fracture.", {"L1 fracture uncertain acute"}),
@@ -44,7 +48,10 @@ def facts(text: str) -> set[str]:
         ("No findings suspicious for metastasis.", {"- other_cause negated"}),
         ("Stable compression fracture of L3.", {"L3 fracture affirmed indeterminate"}),
         ("No change in the L3 compression fracture.", {"L3 fracture affirmed indeterminate"}),
-        ("Acute L1 and chronic T12 compression fractures.", {"L1 fracture affirmed acute", "T12 fracture affirmed chronic"}),
+        (
+            "Acute L1 and chronic T12 compression fractures.",
+            {"L1 fracture affirmed acute", "T12 fracture affirmed chronic"},
+        ),
         (
             "Compression fractures of T12 (chronic) and L1 (acute).",
             {"T12 fracture affirmed chronic", "L1 fracture affirmed acute"},
@@ -80,6 +87,12 @@ def test_a_sentence(text: str, expected: set[str]) -> None:
     assert facts(text) == expected
 
 
+def test_the_side_that_is_named_beside_it() -> None:
+    text = "Left-sided marrow edema of L1. Right renal cyst, fracture of L2. L3 fracture bilaterally."
+    sides = [s.side for s in said(text)]
+    assert sides == [Laterality.LEFT, None, Laterality.BILATERAL]
+
+
 def test_signs_of_the_sentence_before() -> None:
     assert "L1 edema affirmed" in facts("Acute compression fracture of L1. There is associated marrow edema.")
     assert "L1 edema affirmed" in facts("L1: Compression fracture. Marrow edema.")
@@ -98,7 +111,8 @@ def test_history_and_comparison_are_no_findings_of_this_study() -> None:
 
 def test_an_addendum_reverses_and_says_what_it_reverses() -> None:
     statements = said(
-        "IMPRESSION: Acute L1 compression fracture with marrow edema.\nADDENDUM: There is no compression fracture of L1."
+        "IMPRESSION: Acute L1 compression fracture with marrow edema.\n"
+        "ADDENDUM: There is no compression fracture of L1."
     )
     by_section = {(s.quote.section, s.topic): s for s in statements}
     assert by_section[Section.IMPRESSION, Topic.FRACTURE].superseded
@@ -113,7 +127,7 @@ def test_an_addendum_before_the_report_ends_where_the_report_begins() -> None:
 
 
 def test_an_addendum_that_agrees_reverses_nothing() -> None:
-    text = "IMPRESSION: Acute L1 compression fracture.\nADDENDUM: Acute L1 compression fracture. Discussed by telephone."
+    text = "IMPRESSION: Acute L1 compression fracture.\nADDENDUM: Acute L1 compression fracture. Discussed by phone."
     assert not any(s.superseded for s in said(text))
 
 
@@ -135,14 +149,15 @@ def test_words_to_a_machine_are_words() -> None:
 
 
 def test_what_is_uncertain_says_why() -> None:
-    for text in ("Possible L1 fracture.", "Height loss of L1.", "Evaluate for L1 fracture.", "Schmorl node L1 with edema."):
+    texts = ("Possible L1 fracture.", "Height loss of L1.", "Evaluate for L1 fracture.", "Schmorl node L1 with edema.")
+    for text in texts:
         assert all(s.note for s in said(text) if s.polarity is Polarity.UNCERTAIN), text
 
 
 def test_a_report_in_another_language_asks() -> None:
     (statement,) = said(
         "Beurteilung: Frische Sinterungsfraktur des ersten Lendenwirbelkörpers mit Ödem im STIR, keine Beteiligung der "
-        "Hinterkante, altersentsprechender Befund der übrigen Wirbelkörper und Bandscheiben, keine Einengung des Kanals."
+        "Hinterkante, altersentsprechender Befund der übrigen Wirbelkörper, keine Einengung des Wirbelkanals."
     )
     assert (statement.topic, statement.polarity, statement.level) == (Topic.FRACTURE, Polarity.UNCERTAIN, None)
     assert statement.note is not None
