@@ -7,6 +7,7 @@ payer that got it twice, after a crash or a lost answer, can tell, and counts it
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from server.work_queue import enqueue_attachment
 
 FOLDER = "attachments"
 """In the data folder: what was and is to be sent; it holds the signed reports."""
+_DIGITS = re.compile(r"[0-9]{1,9}")
 SAYS = {Answer.ACCEPTED: AttachmentState.ACKNOWLEDGED, Answer.REFUSED: AttachmentState.REFUSED}
 """What an answer that came apart makes of an attachment; one that decides nothing leaves it."""
 _LOCK = 0x5350_494E_43  # "SPINC": one attachment is committed at a time on PostgreSQL; on SQLite a transaction is that
@@ -249,7 +251,7 @@ def _body(made: Attachment, destination: ClaimDestination, number: int, now: dat
 
 def _named(connection: Connection, references: Sequence[str]) -> Row[Any]:
     """The attachment that an answer names: by its own number, or by that of its interchange."""
-    numbers = {int(one) for one in references if one.isascii() and one.isdecimal()}
+    numbers = {int(one) for one in references if _DIGITS.fullmatch(one)}
     query = select(claim_attachments).where(
         claim_attachments.c.control_number.in_(references)
         | (claim_attachments.c.number % CONTROL_NUMBERS).in_(sorted(numbers))

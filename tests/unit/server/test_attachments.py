@@ -272,8 +272,9 @@ def test_an_answer_that_comes_later_is_taken_by_its_number(desk: Desk) -> None:
     assert record_acknowledgement(desk.node.engine, ta1(number, "A", "000")).state == "sent", "it only arrived"
     taken = record_acknowledgement(desk.node.engine, functional(number, "A"))
     assert (taken.control_number, taken.state) == (status.control_number, "acknowledged")
-    with pytest.raises(NotThere, match="names no attachment of this node"):
-        record_acknowledgement(desk.node.engine, ta1("000000999", "A", "000"))
+    for other in ("000000999", "9" * 30, "not a number"):
+        with pytest.raises(NotThere, match="names no attachment of this node"):
+            record_acknowledgement(desk.node.engine, ta1(other, "A", "000"))
     with pytest.raises(AttachmentRefusal, match="no acknowledgement"):
         record_acknowledgement(desk.node.engine, b"hello")
 
