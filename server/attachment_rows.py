@@ -1,7 +1,7 @@
 """The record of attachments of claims (table claim_attachments): where each stands, and how it is tried again.
 
-queued -> retrying -> sent -> acknowledged | refused     the payer's answer may come with the request, or later
-queued, retrying -> refused | dead                       refused, dead, sent -> queued: a person tries again
+making -> queued -> retrying -> sent -> acknowledged | refused      the answer may come with the request, or later
+queued, retrying -> refused | dead      refused, dead, sent -> queued      a person tries again
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from server.work_queue import attachment_workflow_id, enqueue_attachment
 class AttachmentState(StrEnum):
     """Where an attachment stands."""
 
+    MAKING = "making"
+    """Its number is taken, its bytes are not written yet; where that does not change, it is submitted again."""
     QUEUED = "queued"
     """Committed; not tried yet."""
     RETRYING = "retrying"
@@ -36,6 +38,8 @@ class AttachmentState(StrEnum):
 
 OPEN = (AttachmentState.QUEUED, AttachmentState.RETRYING)
 """A try is queued."""
+FIXED = (AttachmentState.MAKING, AttachmentState.ACKNOWLEDGED)
+"""Nothing to try again."""
 DEAD_LETTER = (AttachmentState.REFUSED, AttachmentState.DEAD)
 
 
@@ -64,7 +68,7 @@ def change_attachment(connection: Connection, control_number: str, **values: Any
 def requeue_attachment(connection: Connection, client: DBOSClient, control_number: str) -> bool:
     """Queue an attachment again, the same bytes, unless the payer accepted it; whether there was one to queue."""
     row = find_attachment(connection, control_number)
-    if row is None or row.state == AttachmentState.ACKNOWLEDGED:
+    if row is None or row.state in FIXED:
         return False
     generation = row.generation + 1
     change_attachment(

@@ -7,6 +7,7 @@ payer that got it twice, after a crash or a lost answer, can tell, and counts it
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dbos import DBOSClient
-from sqlalchemy import Connection, Engine, Row, insert, select, text, update
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, text, update
 
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.acknowledgement import Answer, read_acknowledgement, require_known
@@ -27,6 +28,7 @@ from claims.attachments.x12_elements import GUIDES
 from claims.attachments.x12_writer import CONTROL_NUMBERS, Envelope
 from claims.evidence import ClaimEvidence
 from claims.report import ReadReport
+from inference.errors import StorageFailure
 from inference.findings import StudyFindings
 from server.attachment_rows import (
     DEAD_LETTER,
@@ -45,6 +47,7 @@ from server.work_queue import enqueue_attachment
 
 FOLDER = "attachments"
 """In the data folder: what was and is to be sent; it holds the signed reports."""
+_DIGITS = re.compile(r"[0-9]{1,9}")
 SAYS = {Answer.ACCEPTED: AttachmentState.ACKNOWLEDGED, Answer.REFUSED: AttachmentState.REFUSED}
 """What an answer that came apart makes of an attachment; one that decides nothing leaves it."""
 _LOCK = 0x5350_494E_43  # "SPINC": one attachment is committed at a time on PostgreSQL; on SQLite a transaction is that
@@ -102,6 +105,7 @@ def queue_attachment(node: Node, client: DBOSClient, submission: Submission) -> 
         AttachmentRefusal: the gate is closed, the attachment is not one that can be sent, or it was submitted before
             under another number, or with another content under this one.
         SettingRefusal: the destinations cannot be used.
+        StorageFailure: its bytes could not be made durable; the same again completes it.
     """
     made = submission.attachment
     destination = _destination(node, submission)
@@ -110,14 +114,9 @@ def queue_attachment(node: Node, client: DBOSClient, submission: Submission) -> 
     with node.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        known = _known(connection, submission)
-        if known is not None:
-            return _status(known), False
-        _insert(connection, submission, destination, node)
-        enqueue_attachment(client, connection, made.control_number)
-        row = find_attachment(connection, made.control_number)
-    event("attachment_queued", attachment=made.control_number, destination=submission.destination)
-    return _status(_there(row, made.control_number)), True
+        row = _known(connection, submission) or _reserve(connection, submission)
+    is_new = row.state == AttachmentState.MAKING and _make(node, client, made, destination, row)
+    return attachment_status(node.engine, made.control_number), is_new
 
 
 def attachment_status(engine: Engine, control_number: str) -> AttachmentStatus:
@@ -194,32 +193,49 @@ def _known(connection: Connection, submission: Submission) -> Row[Any] | None:
     return None
 
 
-def _insert(connection: Connection, submission: Submission, destination: ClaimDestination, node: Node) -> None:
-    """Write the row and the body; the row's number goes into the body."""
-    made, now = submission.attachment, datetime.now(UTC).replace(microsecond=0)
-    path = f"{FOLDER}/{made.control_number}"
+def _reserve(connection: Connection, submission: Submission) -> Row[Any]:
+    """Write the row, whose number goes into the bytes; they are made after it, so that no writer waits for them."""
+    made, now = submission.attachment, float(int(time.time()))
     values = {
         "control_number": made.control_number,
         "claim_id": made.claim.id,
         "study_instance_uid": made.study_instance_uid,
         "destination": submission.destination,
         "content_sha256": submission.content_sha256,
-        "path": path,
+        "path": f"{FOLDER}/{made.control_number}",
+        "content_type": "",
+        "sha256": "",
         "queued_by": submission.by.subject,
         "queued_by_name": submission.by.display_name,
-        "queued_at": now.timestamp(),
-        "state": AttachmentState.QUEUED.value,
+        "queued_at": now,
+        "state": AttachmentState.MAKING.value,
         "generation": 1,
         "attempts": 0,
-        "updated_at": now.timestamp(),
+        "updated_at": now,
     }
-    statement = insert(claim_attachments).values(**values, content_type="", sha256="")
-    number = connection.execute(statement.returning(claim_attachments.c.number)).scalar_one()
-    content_type, body = _body(made, destination, number, now)
-    node.spool.write_result(path, body)
-    which = claim_attachments.c.number == number
-    sha256 = hashlib.sha256(body).hexdigest()
-    connection.execute(update(claim_attachments).where(which).values(content_type=content_type, sha256=sha256))
+    return connection.execute(insert(claim_attachments).values(**values).returning(claim_attachments)).one()
+
+
+def _make(node: Node, client: DBOSClient, made: Attachment, destination: ClaimDestination, row: Row[Any]) -> bool:
+    """Write the bytes and queue the first try; whether that was done here. Again after a crash: the same bytes."""
+    is_ours = (claim_attachments.c.number == row.number, claim_attachments.c.state == AttachmentState.MAKING)
+    try:
+        content_type, body = _body(made, destination, row.number, datetime.fromtimestamp(row.queued_at, UTC))
+        node.spool.write_result(row.path, body)
+    except AttachmentRefusal:
+        with node.engine.begin() as connection:
+            connection.execute(delete(claim_attachments).where(*is_ours))
+        raise
+    except OSError as error:
+        raise StorageFailure(f"The attachment cannot be written: {error.strerror}.") from error
+    known = {"content_type": content_type, "sha256": hashlib.sha256(body).hexdigest(), "updated_at": time.time()}
+    with node.engine.begin() as connection:
+        statement = update(claim_attachments).where(*is_ours).values(**known, state=AttachmentState.QUEUED.value)
+        if not connection.execute(statement).rowcount:
+            return False
+        enqueue_attachment(client, connection, row.control_number)
+    event("attachment_queued", attachment=row.control_number, destination=row.destination)
+    return True
 
 
 def _body(made: Attachment, destination: ClaimDestination, number: int, now: datetime) -> tuple[str, bytes]:
@@ -235,7 +251,7 @@ def _body(made: Attachment, destination: ClaimDestination, number: int, now: dat
 
 def _named(connection: Connection, references: Sequence[str]) -> Row[Any]:
     """The attachment that an answer names: by its own number, or by that of its interchange."""
-    numbers = {int(one) for one in references if one.isascii() and one.isdecimal()}
+    numbers = {int(one) for one in references if _DIGITS.fullmatch(one)}
     query = select(claim_attachments).where(
         claim_attachments.c.control_number.in_(references)
         | (claim_attachments.c.number % CONTROL_NUMBERS).in_(sorted(numbers))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import trustme
 from sqlalchemy import Engine
 
-from builders.claim_attachments import attachment, report
+from builders.claim_attachments import attachment, of_patient, report
 from builders.claim_submission import STUDY, submission
 from builders.findings import refused_findings
 from builders.payer import Payer, destinations_file, functional, outcome, payer, say, stay_silent, ta1, x12_table
@@ -21,7 +22,7 @@ from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
 from dicom_node.spool import Spool
-from inference.errors import Refusal, SettingRefusal
+from inference.errors import Refusal, SettingRefusal, StorageFailure
 from server.attachment_work import AttachmentSteps
 from server.attachments import (
     attachment_status,
@@ -170,6 +171,32 @@ def test_a_pdf_of_300_mib_is_refused_by_name(desk: Desk) -> None:
     assert not list((desk.node.settings.data_dir / "attachments").glob("*"))
 
 
+def test_what_x12_cannot_carry_leaves_nothing_behind(desk: Desk) -> None:
+    with pytest.raises(AttachmentRefusal, match="NM103"):
+        desk.queue(of_patient(family_name="A~B"))
+
+    assert attachments_of(desk.node.engine, "CLAIM-42") == ()
+    assert desk.queue()[1], "corrected, under the same number"
+
+
+def test_a_crash_before_the_bytes_are_written_is_completed_by_the_same_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Spool, "write_result", full)
+        with pytest.raises(StorageFailure, match="cannot be written: No space left"):
+            desk.queue()
+    assert (desk.status().state, flows(desk)) == ("making", {})
+    with pytest.raises(Refusal):
+        retry(desk.node.engine, desk.client, desk.status().control_number)
+
+    assert desk.queue()[1]
+    assert desk.send() == "acknowledged"
+
+
 def test_a_lost_answer_is_tried_again_with_the_same_bytes(desk: Desk) -> None:
     desk.payer.answers = [stay_silent(3.0), say(503)]
     desk.queue()
@@ -245,8 +272,9 @@ def test_an_answer_that_comes_later_is_taken_by_its_number(desk: Desk) -> None:
     assert record_acknowledgement(desk.node.engine, ta1(number, "A", "000")).state == "sent", "it only arrived"
     taken = record_acknowledgement(desk.node.engine, functional(number, "A"))
     assert (taken.control_number, taken.state) == (status.control_number, "acknowledged")
-    with pytest.raises(NotThere, match="names no attachment of this node"):
-        record_acknowledgement(desk.node.engine, ta1("000000999", "A", "000"))
+    for other in ("000000999", "9" * 30, "not a number"):
+        with pytest.raises(NotThere, match="names no attachment of this node"):
+            record_acknowledgement(desk.node.engine, ta1(other, "A", "000"))
     with pytest.raises(AttachmentRefusal, match="no acknowledgement"):
         record_acknowledgement(desk.node.engine, b"hello")
 
