@@ -234,8 +234,9 @@ def test_burned_in_text_in_a_corner_is_cut_away(tmp_path: Path, packet: dict[str
     made, files = make(request(write_study(tmp_path, burned((150, 300)))))
     assert made.withheld == ()
     picture, clean = (Image.open(BytesIO(f["key-image-1-L1-plain.png"])) for f in (files, packet))
-    difference = np.abs(np.asarray(picture, dtype=int) - np.asarray(clean, dtype=int))
-    assert difference.max() <= 12  # the window of the series moves a little, letters would be white on dark
+    below_words = slice(110, 960)
+    difference = np.asarray(picture, dtype=int)[below_words] - np.asarray(clean, dtype=int)[below_words]
+    assert np.abs(difference).max() <= 12  # the window of the series moves a little, letters would be white on dark
 
 
 def test_an_image_whose_header_says_burned_in_is_withheld(tmp_path: Path):
