@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.claims import measure_claims
 from benchmarks.dicomweb import measure_web
 from benchmarks.engines import measure_engines
 from benchmarks.ingest import measure_ingest
@@ -39,7 +40,8 @@ def main(
         engines_s = measure_engines(runs=engine_runs, threads=os.cpu_count() or 1, say=status.update)
         readings = measure_reading(Path(name) / "reading", runs=rounds, say=status.update)
         web = measure_web(Path(name) / "web", rounds=rounds, say=status.update)
-    results = as_json(ingest, latency_s, engines_s, readings, web)
+        claims = measure_claims(say=status.update)
+    results = as_json(ingest, latency_s, engines_s, readings, web, claims)
     show(results, console)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n")

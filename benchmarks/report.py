@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.claims import claims_table
 from benchmarks.dicomweb import WebResult, web_as_json, web_table
 from benchmarks.engines import engine_table, engines_as_json
 from benchmarks.ingest import CASES, IngestResult
@@ -25,6 +26,7 @@ def as_json(
     engines_s: Mapping[str, Sequence[float]],
     readings: Sequence[Reading],
     web: Mapping[str, WebResult],
+    claims: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""
     return {
@@ -50,6 +52,7 @@ def as_json(
         "engines": engines_as_json(engines_s),
         "reading": [asdict(reading) for reading in readings],
         "dicomweb": web_as_json(web),
+        "claims": dict(claims),
     }
 
 
@@ -93,3 +96,4 @@ def show(results: dict[str, Any], console: Console) -> None:
     console.print(engine_table(results["engines"]))
     console.print(reading_table(results["reading"]))
     console.print(web_table(results["dicomweb"]))
+    console.print(claims_table(results["claims"]))

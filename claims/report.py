@@ -40,6 +40,10 @@ class Topic(StrEnum):
     """Cement or earlier augmentation at the body."""
     TRANSITIONAL = "transitional"
     """Numbering is uncertain; level None."""
+    MODIC = "modic"
+    """Modic change of type 1 or 2 at an endplate of the body."""
+    HARDWARE = "hardware"
+    """Loosening, breakage or displacement of hardware at the body."""
 
 
 class Polarity(StrEnum):

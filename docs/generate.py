@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from docs.blocks import access, conformance, reference, validation
+from docs.blocks import access, claims, conformance, reference, validation
 
 REPOSITORY = Path(__file__).parent.parent
 BLOCKS: Mapping[str, Callable[[], str]] = {
@@ -31,6 +31,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "roles": access.roles,
     "routes": access.routes,
     "audit-events": access.audit_events,
+    "verdicts": claims.verdicts,
+    "criteria": claims.criteria,
 }
 SCHEMA_COPIES: Mapping[Path, Path] = {
     REPOSITORY / "inference" / "findings" / "schema.json": REPOSITORY / "docs" / "findings.schema.json",

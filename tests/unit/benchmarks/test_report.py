@@ -23,6 +23,16 @@ WEB = {
     name: WebResult(series_s=(s, 9.0, s), explicit_s=(s,), metadata_s=(s,), frame_s=(s / 100,), open_s=(2 * s,))
     for name, s in {"this node": 0.5, "Orthanc": 1.5}.items()
 }
+CLAIMS = {
+    "load_s": 0.05,
+    "checks": 500,
+    "p50_ms": 5.5,
+    "p95_ms": 7.5,
+    "bulk": 10_000,
+    "claims_per_s": 180.0,
+    "resident_mib_early": 100.0,
+    "resident_mib_end": 100.0,
+}
 READING = Reading(load_s=0.5, stages_s={"segmenting": 7.25}, read_s=11.5, peak_mib=700.0)
 
 
@@ -41,7 +51,7 @@ def results():
         for case in CASES
         for receiver in RECEIVERS
     ]
-    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING], WEB)
+    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING], WEB, CLAIMS)
 
 
 def test_ratios_are_of_medians(results):

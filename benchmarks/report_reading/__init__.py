@@ -1,0 +1,1 @@
+"""How well reports are read: a labelled corpus of synthetic reports, and what ``read_report`` makes of it."""

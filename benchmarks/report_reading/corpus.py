@@ -1,0 +1,67 @@
+"""The corpus: files of reports with their labels, written for this purpose by the author of the rules.
+
+A file begins with a line on its style. A report begins with ``#### NUMBER``; under ``----`` stand its labels, one a
+line: level (or levels with commas, or ``-`` for none named), topic, polarity, and for an affirmed fracture its age, left
+out where it is not scored. The labels are what a careful reader takes from the report as a whole, after its addenda, of
+this study alone: what is only in the history or the comparison has no label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from claims.report import Acuity, Polarity, Topic
+from inference.anatomy import Vertebra
+
+CORPUS = Path(__file__).parent / "corpus"
+HELD_OUT_EVERY = 3
+"""A report whose number this divides is held out: the rules were never changed for what they did on it."""
+
+Key = tuple[Vertebra | None, Topic]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What a report says of one thing at one level."""
+
+    polarity: Polarity
+    acuity: Acuity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledReport:
+    """One report of the corpus."""
+
+    number: int
+    style: str
+    text: str
+    labels: dict[Key, Label]
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether it is of the part that the rules were not tuned on."""
+        return self.number % HELD_OUT_EVERY == 0
+
+
+def load(folder: Path = CORPUS) -> tuple[LabelledReport, ...]:
+    """Every report, by number."""
+    reports = [report for path in sorted(folder.glob("*.txt")) for report in _file(path)]
+    return tuple(sorted(reports, key=lambda report: report.number))
+
+
+def _file(path: Path) -> Iterator[LabelledReport]:
+    for block in re.split(r"^#### ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        number, rest = block.split("\n", 1)
+        text, labels = rest.split("\n----\n", 1)
+        pairs = dict(pair for line in labels.splitlines() if line.strip() for pair in _label(line))
+        yield LabelledReport(number=int(number), style=path.stem, text=text, labels=pairs)
+
+
+def _label(line: str) -> Iterator[tuple[Key, Label]]:
+    levels, topic, polarity, *age = line.split()
+    label = Label(polarity=Polarity(polarity), acuity=Acuity(age[0]) if age else None)
+    for name in levels.split(","):
+        yield (None if name == "-" else Vertebra[name], Topic(topic)), label

@@ -1,0 +1,180 @@
+"""Criteria that images answer: their date and kind, retained views, and measurements that a physician reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from claims.criteria.table import AdvancedImaging, Graded, ImagingAge, Measured, Progressed, Views
+from claims.engine.ai import Seen, seen
+from claims.engine.answers import Answer, met, not_met, open_
+from claims.engine.material import Material
+from claims.engine.words import finding_pointers, measured_words, measurement_pointer, place, study_pointer
+from claims.evidence import Pointer, PointerKind
+from claims.study import RetainedView, ViewPlane
+from inference.anatomy import Vertebra
+from inference.findings import Absent, Measurement, Present, Question
+
+NOT_REVIEWED = "It is the software's alone; a physician has to review it."
+
+
+def imaging_age(criterion: ImagingAge, material: Material) -> Answer:
+    """Of the newest images with a date, by study or signed report."""
+    service = material.claim.service_date
+    days: list[date] = [study.date for study in material.studies if study.date]
+    days += [report.day for report in material.signed if report.day]
+    if not days:
+        return open_("No imaging with a date is at hand.")
+    newest = max(days)
+    says = f"The newest imaging is of {newest}, {(service - newest).days} days before the service on {service}"
+    pointers = tuple(study_pointer(study) for study in material.studies if study.date == newest)
+    if criterion.max_days is None:
+        return met(f"{says}; the policy sets no limit.", *pointers)
+    is_young = (service - newest).days <= criterion.max_days
+    return (met if is_young else not_met)(f"{says}; the policy: at most {criterion.max_days}.", *pointers)
+
+
+def advanced_imaging(criterion: AdvancedImaging, material: Material, body: Vertebra | None) -> Answer:
+    """By the signed reports' examinations, or the studies that show the body.
+
+    An MR without a fat-suppressed series cannot show oedema.
+    """
+    kinds = ", ".join(criterion.modalities)
+    reports = [report for report in material.signed if report.modality in criterion.modalities]
+    if reports:
+        return met(f"{reports[-1].words[:1].upper()}{reports[-1].words[1:]} is there; the policy: {kinds}.")
+    studies = [study for study in material.studies_of(body) if study.modality in criterion.modalities]
+    able = [study for study in studies if study.modality != "MR" or study.has_fat_suppressed]
+    if able:
+        return met(f"There is the {study_pointer(able[-1]).text}; the policy: {kinds}.", study_pointer(able[-1]))
+    if not studies:
+        return open_(f"No examination that shows {place(body)} is at hand; the policy: {kinds}.")
+    lacks = "holds no" if studies[-1].has_fat_suppressed is False else "is not known to hold a"
+    says = f"The {study_pointer(studies[-1]).text} {lacks} STIR or fat-saturated T2 series, which shows oedema."
+    return open_(says, study_pointer(studies[-1]))
+
+
+def measured(criterion: Measured, material: Material, body: Vertebra | None) -> Answer:
+    """By the newest measurement at the body; open where it is not reviewed, or nearer to the limit than it is sure."""
+    found = _measurements(material, criterion.question, criterion.measurement, body)
+    name = criterion.measurement.replace("_", " ")
+    if not found:
+        return open_(f"There is no measurement of {name} at {place(body)}.")
+    one, value = found[-1]
+    pointer = measurement_pointer(value, one.finding, one.document, one.study)
+    says = f"{measured_words(value).capitalize()} at {place(body)}."
+    if value.unit != criterion.unit:
+        return open_(f"{says} The policy's unit is {criterion.unit}.", pointer)
+    limit = criterion.above if criterion.above is not None else criterion.at_most
+    if limit is None:
+        return open_(f"{says} The policy gives no number.", pointer)
+    says = f"{says} The policy: {'more than' if criterion.above is not None else 'at most'} {limit:g} {criterion.unit}."
+    if not one.is_reviewed:
+        return open_(f"{says} {NOT_REVIEWED}", pointer)
+    if value.uncertainty is not None and abs(value.value - limit) <= value.uncertainty:
+        return open_(f"{says} That is within its uncertainty.", pointer)
+    is_past = value.value > limit
+    return (met if is_past is (criterion.above is not None) else not_met)(says, pointer)
+
+
+def progressed(criterion: Progressed, material: Material, body: Vertebra | None) -> Answer:
+    """By the first and the last of the measurements at the body, from two days."""
+    found = _measurements(material, criterion.question, criterion.measurement, body)
+    found = [(one, value) for one, value in found if one.study.date]
+    name = criterion.measurement.replace("_", " ")
+    if len({one.study.date for one, _ in found}) < 2:  # noqa: PLR2004 - progress is between two
+        return open_(f"Progress of {name} at {place(body)} needs measurements from two days.")
+    (first, before), (last, after) = found[0], found[-1]
+    pointers = tuple(
+        measurement_pointer(value, one.finding, one.document, one.study) for one, value in (found[0], found[-1])
+    )
+    change = after.value - before.value
+    says = f"{name.capitalize()} at {place(body)} went from {before.value:g} to {after.value:g} {after.unit}."
+    if not (first.is_reviewed and last.is_reviewed):
+        return open_(f"{says} {NOT_REVIEWED}", *pointers)
+    if before.uncertainty is None or after.uncertainty is None:
+        return open_(f"{says} Its uncertainty is not known.", *pointers)
+    is_sure = abs(change) > before.uncertainty + after.uncertainty
+    if not is_sure:
+        return open_(f"{says} That is within its uncertainty.", *pointers)
+    return (met if change > 0 else not_met)(says, *pointers)
+
+
+def graded(criterion: Graded, material: Material, body: Vertebra | None) -> Answer:
+    """By the findings at the body or at a disc beside it."""
+    found = seen(material, criterion.question, body)
+    told = [one for one in found if isinstance(one.finding.assessment, Present | Absent)]
+    words = f"{criterion.scale.capitalize()} {' or '.join(criterion.values)}"
+    if not told:
+        return open_(f"There is no finding on it at {place(body)}; the policy: {words}.")
+    newest = [one for one in told if one.study.uid == told[-1].study.uid]
+    fits = [one for one in newest if _fits(one, criterion)]
+    shown = fits or newest
+    pointers: tuple[Pointer, ...] = ()
+    for one in shown:
+        pointers += finding_pointers(one.finding, one.document, one.study)
+    says = f"The findings at {place(body)} {'have' if fits else 'do not have'} it; the policy: {words}."
+    if not all(one.is_reviewed for one in shown):
+        return open_(f"{says} {NOT_REVIEWED}", *pointers)
+    return (met if fits else not_met)(says, *pointers)
+
+
+def _fits(one: Seen, criterion: Graded) -> bool:
+    is_present = isinstance(one.finding.assessment, Present)
+    return is_present and any(g.scale == criterion.scale and g.value in criterion.values for g in one.finding.grades)
+
+
+def views(criterion: Views, material: Material) -> Answer:
+    """That views were kept, never that a needle lies well in them."""
+    kept = [view for study in material.studies for view in study.views]
+    pointers = tuple(
+        Pointer(
+            kind=PointerKind.INSTANCE,
+            reference=view.sop_instance_uid,
+            text=f"retained view, {view.plane.value if view.plane else 'direction not known'}",
+        )
+        for view in kept
+    )
+    if not kept:
+        return open_("No retained view of the procedure is at hand.")
+    planes = {view.plane for view in kept if view.plane}
+    is_enough = len(planes) >= criterion.planes or ViewPlane.CROSS_SECTION in planes
+    known = all(view.plane for view in kept)
+    says = f"Views kept: {len(kept)}, in {len(planes)} known direction(s)."
+    if not is_enough:
+        asked = f"{says} The policy: {criterion.planes} directions."
+        return not_met(asked, *pointers) if known else open_(asked, *pointers)
+    for asked_for, what, shows in _asked(criterion):
+        if asked_for and (answer := _shown(kept, what, shows, says, pointers)):
+            return answer
+    return met(says, *pointers)
+
+
+def _asked(criterion: Views) -> tuple[tuple[bool, str, Callable[[RetainedView], bool | None]], ...]:
+    return (
+        (criterion.contrast, "contrast", lambda view: view.shows_contrast),
+        (criterion.needle, "the needle in its final position", lambda view: view.shows_needle),
+    )
+
+
+def _shown(
+    kept: list[RetainedView],
+    what: str,
+    shows: Callable[[RetainedView], bool | None],
+    says: str,
+    pointers: tuple[Pointer, ...],
+) -> Answer | None:
+    """None where a view shows it; else not met where all are known not to, or open."""
+    states = [shows(view) for view in kept]
+    if any(states):
+        return None
+    if all(state is False for state in states):
+        return not_met(f"{says} None shows {what}.", *pointers)
+    return open_(f"{says} Nobody said whether one shows {what}.", *pointers)
+
+
+def _measurements(
+    material: Material, question: Question, name: str, body: Vertebra | None
+) -> list[tuple[Seen, Measurement]]:
+    found = ((one, one.finding.measurement(name)) for one in seen(material, question, body))
+    return [(one, value) for one, value in found if value is not None]
