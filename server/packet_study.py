@@ -58,7 +58,6 @@ class OpenStudy:
     """Of the excerpt."""
     packet_context: ReportContext
     """Of what is made for this packet: the same, at its time."""
-    bodies: tuple[Vertebra, ...]
 
     @property
     def has_findings(self) -> bool:
@@ -134,7 +133,6 @@ def open_study(files: StudyFiles, claim: Claim, ae_title: str, created: datetime
         shown=tuple(_shown(resting, findings, files.segmentations)),
         context=context,
         packet_context=replace(context, created=created, predecessor=None),
-        bodies=claim.bodies,
     )
 
 

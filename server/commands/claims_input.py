@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def reports_of(paths: Sequence[Path], beside: Intake) -> list[ReadReport]:
 def _report(path: Path, facts: ReportFacts) -> Report:
     """The report as it came; facts that are given stand before what its text says."""
     report = load_report(file_bytes(path), report_id=facts.id)
-    given = {
+    given: dict[str, Any] = {
         "signed": facts.signed,
         "signed_by": facts.signed_by,
         "study_date": facts.study_date,
