@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -47,12 +47,12 @@ def reports_of(paths: Sequence[Path], beside: Intake) -> list[ReadReport]:
 def _report(path: Path, facts: ReportFacts) -> Report:
     """The report as it came; facts that are given stand before what its text says."""
     report = load_report(file_bytes(path), report_id=facts.id)
-    given: dict[str, Any] = {
-        "signed": facts.signed,
-        "signed_by": facts.signed_by,
-        "study_date": facts.study_date,
-        "study_instance_uid": facts.study_instance_uid,
-        "modality": facts.modality,
-        "patient_identifiers": facts.patient.identifiers,
-    }
-    return replace(report, **{name: value for name, value in given.items() if value})
+    return replace(
+        report,
+        signed=facts.signed or report.signed,
+        signed_by=facts.signed_by or report.signed_by,
+        study_date=facts.study_date or report.study_date,
+        study_instance_uid=facts.study_instance_uid or report.study_instance_uid,
+        modality=facts.modality or report.modality,
+        patient_identifiers=facts.patient.identifiers or report.patient_identifiers,
+    )
