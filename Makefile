@@ -45,7 +45,7 @@ format: develop
 peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		dcmtk orthanc orthanc-dicomweb postgresql chromium default-jre-headless libpdfbox2-java libactivation-java
+		dcmtk orthanc orthanc-dicomweb postgresql chromium default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java
 	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm
 
 install: $(VENV)/.installed

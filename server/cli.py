@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show which series would answer which question, and why not.",
     "send": "Send files to a DICOM node.",
     "models": "List, verify, show or import model bundles.",
-    "claims": "Check the evidence for a claim; list and check criteria tables.",
+    "claims": "Check the evidence for a claim, write its packet; list and check criteria tables.",
     "viewer": "Install the OHIF viewer, which the node then serves.",
     "users": "Add, list or disable local users, or give one a new password.",
     "keys": "Create, list or revoke keys of machines.",

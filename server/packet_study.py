@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
-from claims.claim import Claim, Patient
+from claims.claim import Claim
+from claims.matching import check_patient
 from claims.packet import KeyImage, PacketRefusal, StudyPart, WithheldImage, necessary_findings
 from claims.packet.words import day
 from dicom_node.derived import ReportContext
@@ -57,7 +58,6 @@ class OpenStudy:
     """Of the excerpt."""
     packet_context: ReportContext
     """Of what is made for this packet: the same, at its time."""
-    bodies: tuple[Vertebra, ...]
 
     @property
     def has_findings(self) -> bool:
@@ -118,7 +118,7 @@ def open_study(files: StudyFiles, claim: Claim, ae_title: str, created: datetime
     resting = [by_uid[uid] for uid in _series_of(findings, index.series)]
     sources = headers_of(resting)
     first = next(iter(headers_of(index.series[:1]).values()))[0]
-    _check_patient(claim.patient, first)
+    check_patient(claim.patient, _identifiers(first), "the study")
     context = _context(files, findings, claim, ae_title)
     return OpenStudy(
         part=StudyPart(
@@ -133,7 +133,6 @@ def open_study(files: StudyFiles, claim: Claim, ae_title: str, created: datetime
         shown=tuple(_shown(resting, findings, files.segmentations)),
         context=context,
         packet_context=replace(context, created=created, predecessor=None),
-        bodies=claim.bodies,
     )
 
 
@@ -201,13 +200,14 @@ def _description(findings: StudyFindings) -> str:
     return ", ".join(uses) or "no series that shows the billed bodies"
 
 
-def _check_patient(patient: Patient, header: Dataset) -> None:
-    """Refuse a study whose number or birth date is another than the claim's; the sentence names neither."""
-    number, born = str(header.get("PatientID", "") or "").strip(), _date(header, "PatientBirthDate")
-    if patient.medical_record_number and number and patient.medical_record_number.strip() != number:
-        raise PacketRefusal("A study is not of the claim's patient: the medical record number differs.")
-    if patient.birth_date and born and patient.birth_date != born:
-        raise PacketRefusal("A study is not of the claim's patient: the birth date differs.")
+def _identifiers(header: Dataset) -> list[tuple[str, str]]:
+    """Who the study is of, as claims.matching compares it."""
+    born = _date(header, "PatientBirthDate")
+    return [
+        ("medical_record_number", str(header.get("PatientID", "") or "")),
+        ("birth_date", born.isoformat() if born else ""),
+        ("name", str(header.get("PatientName", "") or "")),
+    ]
 
 
 def _date(header: Dataset, keyword: str) -> date | None:

@@ -15,7 +15,7 @@ from claims.packet.layout import HEADING, SMALL, TEXT, TITLE, WIDTH, paragraph
 from claims.packet.sections import table
 from claims.packet.typeface import BODY
 from claims.packet.words import VERDICTS, answer, day, quoted, review_line
-from inference.findings import Finding
+from inference.findings import Finding, Measurement
 
 PICTURE_WIDTH, PICTURE_HEIGHT = WIDTH / 2 - 6, 300.0
 """Largest size of a picture, in points."""
@@ -92,9 +92,8 @@ def _findings(contents: PacketContents, body: BodyEvidence) -> Iterator[Flowable
             yield table([heads, *rows], (0.22, 0.12, 0.16, 0.5), has_head=True)
 
 
-def _spread(measured: object) -> str:
-    value = getattr(measured, "uncertainty", None)
-    return "not known" if value is None else f"± {value:.2g}"
+def _spread(measured: Measurement) -> str:
+    return "not known" if measured.uncertainty is None else f"± {measured.uncertainty:.2g}"
 
 
 def _told(study: StudyPart, finding: Finding) -> str:

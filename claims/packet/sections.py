@@ -11,6 +11,7 @@ from claims.packet.contents import PacketContents, StudyPart
 from claims.packet.layout import HEADING, RULE, SHADE, SMALL, WIDTH, paragraph
 from claims.packet.typeface import BODY
 from claims.packet.words import STATES, Marked, day, moment, person_name, signature
+from inference.anatomy import Vertebra
 from inference.provenance import ModelIdentity
 
 AGREES = {
@@ -88,8 +89,8 @@ def _models(contents: PacketContents) -> Iterator[Flowable]:
     yield from _listed("Models and software", rows, (0.2, 0.08, 0.48, 0.24), heads)
 
 
-def _where(body: object) -> str:
-    return str(getattr(body, "name", "claim"))
+def _where(body: Vertebra | None) -> str:
+    return "claim" if body is None else body.name
 
 
 def _marked(state: Marked) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +15,12 @@ from claims.encode import NOTICE, encode_evidence
 from claims.engine import evaluate
 from claims.evidence import ClaimEvidence
 from claims.intake import read_claims
-from claims.intake.own import ReportFacts
-from claims.intake.read import Intake
-from claims.reading import read_report
-from claims.report import ReadReport
-from inference.errors import StorageFailure, UsageRefusal
+from inference.errors import StorageFailure
 from inference.findings.encode import decode
 from server.claims.history import fault_of
 from server.claims.record import history_json
-from server.claims.reports import report_of
+from server.commands.claims_input import Criteria, file_bytes, reports_of
+from server.commands.claims_packet import packet
 from server.compose import open_node
 from server.database import reading
 from server.options import with_settings
@@ -32,9 +28,7 @@ from server.output import wide_console
 from server.settings import Settings
 
 application = typer.Typer(no_args_is_help=True)
-Criteria = Annotated[
-    list[Path] | None, typer.Option("--criteria", help="A folder with criteria tables of your own; may be repeated.")
-]
+application.command()(packet)
 
 
 @application.command()
@@ -55,11 +49,11 @@ def check(  # noqa: PLR0917 - an option is a parameter
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Say what evidence a claim has, what is missing, and what contradicts it."""
-    intake = read_claims(_bytes(claim))
-    beside = read_claims(_bytes(studies)) if studies else intake
+    intake = read_claims(file_bytes(claim))
+    beside = read_claims(file_bytes(studies)) if studies else intake
     catalogue = load_catalogue(criteria or [])
-    documents = [decode(_bytes(path)) for path in findings or []]
-    reports = _reports(report or [], beside)
+    documents = [decode(file_bytes(path)) for path in findings or []]
+    reports = reports_of(report or [], beside)
     for one in intake.claims:
         evidence = evaluate(one, catalogue.table_for(one), studies=beside.studies, findings=documents, reports=reports)
         if as_json:
@@ -82,7 +76,7 @@ def policies(criteria: Criteria = None) -> None:
 @application.command()
 def validate(table: Annotated[Path, typer.Argument(help="A criteria table (TOML).")]) -> None:
     """Check a criteria table, and name everything that is wrong with it."""
-    read = read_table(_bytes(table), str(table))
+    read = read_table(file_bytes(table), str(table))
     typer.echo(f"{table}: {read.id} {read.version}, {len(read.criteria)} criteria, in order.")
 
 
@@ -97,19 +91,6 @@ def history(settings: Settings, claim: Annotated[str, typer.Argument(help="Our i
     typer.echo(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False))
     if fault is not None:
         raise StorageFailure(fault)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageRefusal(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _reports(paths: Sequence[Path], beside: Intake) -> list[ReadReport]:
-    """The reports read, each with the facts given for it: the first fact for the first report, and so on."""
-    facts = [*beside.reports, *[ReportFacts()] * len(paths)]
-    return [read_report(report_of(_bytes(path), fact)) for path, fact in zip(paths, facts, strict=False)]
 
 
 def _print(claim: Claim, evidence: ClaimEvidence) -> None:

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from inference.errors import StorageFailure, UsageRefusal
+from inference.errors import UsageRefusal
 from inference.findings import Absent, Finding, NotAssessed, StudyFindings
 from server.options import with_settings
-from server.output import wide_console
+from server.output import wide_console, write_into
 from server.settings import Settings
 from server.study_kernel import config_digest, load
-from server.study_run import RunContext, StudyRun, Write, run_study, write_overlays
+from server.study_run import RunContext, StudyRun, run_study, write_overlays
 
 
 @with_settings
@@ -51,22 +51,9 @@ def command(
         def progress(doing: str, fraction: float) -> None:
             bar.update(task, description=doing, completed=fraction)
 
-        run = run_study([dicom_dir], detectors, _write_into(out), context, progress)
+        run = run_study([dicom_dir], detectors, write_into(out), context, progress)
         pictures = write_overlays(run, out)
     _print(wide_console(), run, out, pictures)
-
-
-def _write_into(folder: Path) -> Write:
-    """Writes results into a folder that is made when the first is written."""
-
-    def write(name: str, data: bytes, /) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
-        except OSError as error:
-            raise StorageFailure(f"{folder / name} cannot be written: {error.strerror}.") from error
-
-    return write
 
 
 def _print(console: Console, run: StudyRun, out: Path, pictures: Sequence[Path]) -> None:

