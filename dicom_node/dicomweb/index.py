@@ -1,4 +1,4 @@
-"""The search index: header attributes of every instance, read from the files once they are safe.
+"""The search index: what is searched for and answered of every header, read from the files once they are safe.
 
 The receiver writes nothing here, so an acknowledgement waits for no index. What has no row is found by comparing the
 tables, read, and added in one transaction per batch, so that a kill leaves either all of a batch or nothing; two
@@ -37,7 +37,7 @@ TABLES = (web_studies, web_series, web_instances, web_headers)
 
 @dataclass(slots=True)
 class SearchIndex:
-    """Keeps the tables web_studies, web_series and web_instances complete. Thread-safe."""
+    """Keeps the tables web_studies, web_series, web_instances and web_headers complete. Thread-safe."""
 
     engine: Engine
     holdings: Holdings
@@ -52,9 +52,10 @@ class SearchIndex:
         if counts is not None and counts == self._complete_at:
             return True
         while True:
-            with self._lock:
-                missing = self.holdings.missing(study_instance_uid, BATCH)
-                if missing:
+            missing = self.holdings.missing(study_instance_uid, BATCH)
+            if missing:
+                with self._lock:  # who has nothing to read does not wait for who has
+                    missing = self.holdings.missing(study_instance_uid, BATCH)
                     self._add(missing)
             if len(missing) < BATCH:
                 break

@@ -99,9 +99,9 @@ def laid_out_frames(held: Held, layout: NativeLayout, numbers: Sequence[int]) ->
                 file.seek(layout.offset + (number - 1) * layout.frame_bytes)
                 found = file.read(layout.frame_bytes)
                 if len(found) != layout.frame_bytes:
-                    raise EOFError
+                    raise StorageFailure(f"The file of instance {held.sop_instance_uid} is shorter than it was.")
                 yield found
-    except (OSError, EOFError) as error:
+    except OSError as error:
         raise StorageFailure(f"Instance {held.sop_instance_uid} cannot be read from the spool.") from error
 
 
