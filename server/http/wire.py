@@ -21,26 +21,23 @@ class BoundedProtocol(HttpToolsProtocol):
         """As uvicorn makes its protocols."""
         super().__init__(*args, **kwargs)
         self._waiting_bytes = 0
+        self._came_through = False
 
     def data_received(self, data: bytes) -> None:
-        """Parse, then look how much of it led to nothing."""
-        self._waiting_bytes += len(data)
+        """Parse, then look whether it led to anything."""
+        self._came_through = False
         super().data_received(data)
+        self._waiting_bytes = 0 if self._came_through else self._waiting_bytes + len(data)
         if self._waiting_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.transport.write(_TOO_LONG)
             self.transport.close()
 
-    def on_message_begin(self) -> None:
-        """A new head begins."""
-        self._waiting_bytes = 0
-        super().on_message_begin()
-
     def on_body(self, body: bytes) -> None:
         """Bytes that the application gets; it bounds them itself."""
-        self._waiting_bytes = 0
+        self._came_through = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._waiting_bytes = 0
+        self._came_through = True
         super().on_message_complete()

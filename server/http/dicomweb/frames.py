@@ -53,15 +53,18 @@ def _frames(header: Header, form: FrameForm, numbers: Sequence[int]) -> Iterator
 
 
 def _parts(held: Held, form: FrameForm, found: Iterator[bytes], count: int) -> Iterator[Part] | list[Part]:
-    """One part for each frame; a single frame is made before the answer begins, so that a refusal can still be said."""
-    made = (Part(media_type=form.content_type, body=(data,), length=len(data)) for data in found)
-    if count > 1:
-        return made
+    """One part for each frame; a single frame is made now, so that the length of the answer is known."""
+    made = _made(held, form, found)
+    return list(made) if count == 1 else made
+
+
+def _made(held: Held, form: FrameForm, found: Iterator[bytes]) -> Iterator[Part]:
     try:
-        return list(made)
+        for data in found:
+            yield Part(media_type=form.content_type, body=(data,), length=len(data))
     except (*DECODE_ERRORS, Refusal) as error:
         raise not_acceptable(
-            f"The frame of instance {held.sop_instance_uid} cannot be given in this form ({type(error).__name__}); "
+            f"A frame of instance {held.sop_instance_uid} cannot be given in this form ({type(error).__name__}); "
             "it may be had as it is stored, with transfer-syntax=*."
         ) from error
 
