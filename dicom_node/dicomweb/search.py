@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, func, select
+from sqlalchemy import BindParameter, Connection, RowMapping, Select, bindparam, func, select
 
 from dicom_node.dicomweb.encoding import JsonDataset
 from dicom_node.dicomweb.held import Holdings, Place
@@ -140,7 +140,7 @@ def _statement(level: Level, names: tuple[str, ...]) -> Select[tuple[object, ...
     texts = [_TABLES[above].c.attributes.label(above.value) for above in ABOVE[level]]
     statement = select(*(column.label(tag) for tag, column in columns.items()), *texts).select_from(_joined(level))
     for name in names:
-        values = bindparam(name, expanding=True)
+        values: BindParameter[Any] = bindparam(name, expanding=True)
         if name == MODALITIES_IN_STUDY:
             has_one = select(web_series.c.study_instance_uid).where(web_series.c.modality.in_(values))
             statement = statement.where(columns[STUDY_UID].in_(has_one))
@@ -235,7 +235,7 @@ class _Counts:
                 return {}
 
 
-_IN_STUDIES = bindparam("studies", expanding=True)
+_IN_STUDIES: BindParameter[Any] = bindparam("studies", expanding=True)
 
 
 @functools.cache
