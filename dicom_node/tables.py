@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -131,3 +132,17 @@ web_instances = Table(
     Column("attributes", Text, nullable=False),
 )
 Index("ix_web_instances_study", web_instances.c.study_instance_uid, web_instances.c.series_instance_uid)
+
+# What WADO-RS answers without reading a header again: whole headers, and where native pixels lie. As disposable as
+# the rows above.
+
+web_headers = Table(
+    "web_headers",
+    metadata,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("path", Text, nullable=False),  # of the file that it was read from: says nothing about another file
+    Column("pixels_at", BigInteger),  # first byte of native pixels that can be sent as they are; NULL: none
+    Column("frame_bytes", BigInteger),
+    Column("frame_count", Integer),
+    Column("document", LargeBinary),  # zlib over DICOM JSON; last, so that what stands before is read without it
+)

@@ -18,6 +18,7 @@ from server.claims.watch import ClaimWatch
 from server.compose import open_node
 from server.events import configure, event
 from server.http.app import create
+from server.http.wire import BoundedProtocol
 from server.indexing import Indexer
 from server.processes import Presence, Role
 from server.settings import Settings
@@ -67,6 +68,8 @@ def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
     proxies = list(settings.http_trusted_proxies)
     return uvicorn.Config(
         application,
+        http=BoundedProtocol,
+        loop="uvloop",
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, null, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from dicom_node.dicomweb.refusals import checked_uid, not_held
 from dicom_node.spool import Spool
-from dicom_node.tables import instances, results, web_instances
+from dicom_node.tables import instances, results, web_headers, web_instances
 
 UIDS_AT_ONCE = 500
 """Values in one query: fewer than SQLite's default limit of 999."""
@@ -42,6 +56,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NativeLayout:
+    """Where frames lie in a file that can be sent byte for byte: uncompressed, little endian, in whole bytes."""
+
+    offset: int
+    """Of the first byte."""
+    frame_bytes: int
+    frame_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """One instance that can be retrieved."""
 
@@ -58,6 +82,8 @@ class Held:
     """Of what was stored; the same digest is the same content."""
     received_at: float
     """Or made at; seconds since the epoch."""
+    layout: NativeLayout | None = None
+    """As the index holds it; looked up where a single instance is asked for, and None where the file must be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +108,16 @@ class Holdings:
     def missing(self, study_instance_uid: str | None, limit: int) -> list[Held]:
         """Instances without a row in the search index, the first received first."""
         with self.reading() as connection:
-            rows = connection.execute(_without_row(study_instance_uid, limit)).mappings()
+            named = {} if study_instance_uid is None else {"study_instance_uid": study_instance_uid}
+            rows = connection.execute(_without_row(tuple(named)), named | {"limit": limit}).mappings()
             return [_held(row, self.spool) for row in rows]
+
+    def documents(self, found: Sequence[Held]) -> dict[str, bytes]:
+        """What the index keeps of their headers (``metadata.packed``), by SOP Instance UID; at most UIDS_AT_ONCE."""
+        files = {held.sop_instance_uid: held.relative for held in found}
+        with self.reading() as connection:
+            rows = connection.execute(_documents(), {"uids": list(files)}).all()
+        return {uid: document for uid, path, document in rows if path == files[uid] and document is not None}
 
     def addresses(self, sop_instance_uids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Study and series of the instances that are held, by SOP Instance UID."""
@@ -107,7 +141,11 @@ class Holdings:
         return received, made
 
 
-_COLUMNS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "sop_class_uid", "path", "sha256")
+_UIDS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "sop_class_uid")
+_COLUMNS = (*_UIDS, "path", "sha256")
+
+
+# Statements are built once: building one takes longer than SQLite takes to run it.
 
 
 def _rows(table: Table, time: str, rank: int) -> Select[tuple[object, ...]]:
@@ -118,17 +156,11 @@ def _rows(table: Table, time: str, rank: int) -> Select[tuple[object, ...]]:
     )
 
 
-def _everything(place: Place | None, *, without_row: bool = False) -> CompoundSelect[tuple[object, ...]]:
+def _everything(named: Sequence[str], *, without_row: bool = False) -> CompoundSelect[tuple[object, ...]]:
+    """What was received and what was made, where the named columns have the values of the parameters so called."""
     parts = []
     for table, time, rank in ((instances, "received_at", 1), (results, "created_at", 0)):
-        query = _rows(table, time, rank)
-        if place is not None:
-            wanted = {
-                "study_instance_uid": place.study,
-                "series_instance_uid": place.series,
-                "sop_instance_uid": place.instance,
-            }
-            query = query.where(*(table.c[name] == value for name, value in wanted.items() if value is not None))
+        query = _rows(table, time, rank).where(*(table.c[name] == bindparam(name) for name in named))
         if without_row:
             known = select(web_instances.c.sop_instance_uid).where(
                 web_instances.c.sop_instance_uid == table.c.sop_instance_uid
@@ -138,20 +170,53 @@ def _everything(place: Place | None, *, without_row: bool = False) -> CompoundSe
     return union_all(*parts)
 
 
-def _found(connection: Connection, place: Place, spool: Spool) -> list[Held]:
-    """An object of ours that is in both tables (it came back after its row was lost) is the one that was made."""
-    if place.instance is not None:
-        single = connection.execute(_everything(place)).mappings().all()
-        return [_held(row, spool) for row in sorted(single, key=lambda row: row["rank"])[:1]]
-    rows = _everything(place).subquery()
+@functools.cache
+def _without_row(named: tuple[str, ...]) -> Select[tuple[object, ...]]:
+    rows = _everything(named, without_row=True).subquery()
+    return select(rows).order_by(rows.c.received_at, rows.c.sop_instance_uid).limit(bindparam("limit"))
+
+
+@functools.cache
+def _in_order(named: tuple[str, ...]) -> Select[tuple[object, ...]]:
+    rows = _everything(named).subquery()
     number = func.coalesce(web_instances.c.number, 0)
-    query = (
+    return (
         select(rows)
         .outerjoin(web_instances, web_instances.c.sop_instance_uid == rows.c.sop_instance_uid)
         .order_by(rows.c.rank, rows.c.series_instance_uid, number, rows.c.received_at, rows.c.sop_instance_uid)
     )
+
+
+@functools.cache
+def _single(named: tuple[str, ...]) -> Select[tuple[object, ...]]:
+    """With the layout, where the index has it of the very file."""
+    rows = _everything(named).subquery()
+    header = web_headers.c
+    is_same = and_(header.sop_instance_uid == rows.c.sop_instance_uid, header.path == rows.c.path)
+    layout = (header.pixels_at, header.frame_bytes, header.frame_count)
+    return select(rows, *layout).outerjoin(web_headers, is_same).order_by(rows.c.rank)
+
+
+@functools.cache
+def _documents() -> Select[Any]:
+    header = web_headers.c
+    wanted = header.sop_instance_uid.in_(bindparam("uids", expanding=True))
+    return select(header.sop_instance_uid, header.path, header.document).where(wanted)
+
+
+def _found(connection: Connection, place: Place, spool: Spool) -> list[Held]:
+    """An object of ours that is in both tables (it came back after its row was lost) is the one that was made."""
+    uids = {
+        "study_instance_uid": place.study,
+        "series_instance_uid": place.series,
+        "sop_instance_uid": place.instance,
+    }
+    named = {name: value for name, value in uids.items() if value is not None}
+    if place.instance is not None:
+        row = connection.execute(_single(tuple(named)), named).mappings().first()
+        return [] if row is None else [_held(row, spool, layout=_layout(row))]
     found: dict[str, Held] = {}
-    for row in connection.execute(query).mappings():
+    for row in connection.execute(_in_order(tuple(named)), named).mappings():
         found.setdefault(row["sop_instance_uid"], _held(row, spool))
     return _received_first(list(found.values()))
 
@@ -164,13 +229,13 @@ def _received_first(found: Sequence[Held]) -> list[Held]:
     return sorted(found, key=lambda held: (first[held.series_instance_uid], held.series_instance_uid))
 
 
-def _without_row(study_instance_uid: str | None, limit: int) -> Select[tuple[object, ...]]:
-    place = None if study_instance_uid is None else Place(study=study_instance_uid)
-    rows = _everything(place, without_row=True).subquery()
-    return select(rows).order_by(rows.c.received_at, rows.c.sop_instance_uid).limit(limit)
+def _held(row: RowMapping, spool: Spool, layout: NativeLayout | None = None) -> Held:
+    values: Mapping[str, Any] = {name: row[name] for name in (*_UIDS, "sha256", "received_at", "transfer_syntax_uid")}
+    relative = str(row["path"])
+    return Held(path=spool.path(relative), relative=relative, layout=layout, **values)
 
 
-def _held(row: object, spool: Spool) -> Held:
-    values = {name: row[name] for name in (*_COLUMNS, "received_at", "transfer_syntax_uid")}  # type: ignore[index]  # a row mapping
-    relative = str(values.pop("path"))
-    return Held(path=spool.path(relative), relative=relative, **values)
+def _layout(row: RowMapping) -> NativeLayout | None:
+    if row["pixels_at"] is None:
+        return None
+    return NativeLayout(offset=row["pixels_at"], frame_bytes=row["frame_bytes"], frame_count=row["frame_count"])

@@ -1,4 +1,4 @@
-"""The search index: header attributes of every instance, read from the files once they are safe.
+"""The search index: what is searched for and answered of every header, read from the files once they are safe.
 
 The receiver writes nothing here, so an acknowledgement waits for no index. What has no row is found by comparing the
 tables, read, and added in one transaction per batch, so that a kill leaves either all of a batch or nothing; two
@@ -8,7 +8,6 @@ processes that read the same instance write the same rows. All rows may be delet
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -22,9 +21,10 @@ from sqlalchemy import Connection, Engine, Table
 
 from dicom_node.dicomweb.encoding import JsonDataset, element_as_json, quietly
 from dicom_node.dicomweb.held import Held, Holdings
-from dicom_node.dicomweb.levels import INDEXED, INSTANCE_NUMBER, MODALITY, SERIES_NUMBER, Level, tag_of
+from dicom_node.dicomweb.levels import INDEXED, INSTANCE_NUMBER, MODALITY, SERIES_NUMBER, Level
+from dicom_node.dicomweb.metadata import Described, describe, packed, stated
 from dicom_node.reader.values import PARSE_ERRORS
-from dicom_node.tables import web_instances, web_series, web_studies
+from dicom_node.tables import web_headers, web_instances, web_series, web_studies
 
 BATCH = 200
 """Instances in one transaction: the receiver waits for its end, some milliseconds."""
@@ -32,14 +32,12 @@ MODALITY_MAX_CHARACTERS = 16
 """CS, PS3.5 6.2."""
 LARGEST_NUMBER = 2**31 - 1
 """IS, PS3.5 6.2; where no number is stated, the entry comes last."""
-WANTED_TAGS = [int(tag, 16) for tags in INDEXED.values() for tag in tags]
-
-log = logging.getLogger(__name__)
+TABLES = (web_studies, web_series, web_instances, web_headers)
 
 
 @dataclass(slots=True)
 class SearchIndex:
-    """Keeps the tables web_studies, web_series and web_instances complete. Thread-safe."""
+    """Keeps the tables web_studies, web_series, web_instances and web_headers complete. Thread-safe."""
 
     engine: Engine
     holdings: Holdings
@@ -54,9 +52,10 @@ class SearchIndex:
         if counts is not None and counts == self._complete_at:
             return True
         while True:
-            with self._lock:
-                missing = self.holdings.missing(study_instance_uid, BATCH)
-                if missing:
+            missing = self.holdings.missing(study_instance_uid, BATCH)
+            if missing:
+                with self._lock:  # who has nothing to read does not wait for who has
+                    missing = self.holdings.missing(study_instance_uid, BATCH)
                     self._add(missing)
             if len(missing) < BATCH:
                 break
@@ -67,28 +66,13 @@ class SearchIndex:
         return True
 
     def _add(self, missing: Iterable[Held]) -> None:
-        rows: dict[Table, list[dict[str, Any]]] = {web_studies: [], web_series: [], web_instances: []}
+        rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in TABLES}
         for held in missing:
-            header = read_header(held)
-            for table, row in _rows(held, header):
+            for table, row in _rows(held, describe(held)):
                 rows[table].append(row)
         with self.engine.begin() as connection:
             for table, values in rows.items():
                 _insert(connection, table, values)
-
-
-def read_header(held: Held) -> JsonDataset:
-    """The indexed attributes of an instance; only its UIDs where the file cannot be read as a data set."""
-    try:
-        with quietly():
-            dataset = dcmread(held.path, stop_before_pixels=True, specific_tags=list(WANTED_TAGS))
-            return {f"{tag:08X}": element_as_json(dataset, tag) for tag in sorted(dataset.keys())}
-    except FileNotFoundError:
-        log.warning("instance_without_file", extra={"sop_instance_uid": held.sop_instance_uid})
-    except (*PARSE_ERRORS, OSError) as error:
-        detail = {"sop_instance_uid": held.sop_instance_uid, "error": type(error).__name__}
-        log.warning("instance_not_indexed", extra=detail)
-    return {}
 
 
 def read_attributes(held: Held, tags: Iterable[str]) -> JsonDataset:
@@ -102,14 +86,9 @@ def read_attributes(held: Held, tags: Iterable[str]) -> JsonDataset:
         return {}
 
 
-def _rows(held: Held, header: JsonDataset) -> Iterable[tuple[Table, dict[str, Any]]]:
-    stated = {
-        tag_of("StudyInstanceUID"): held.study_instance_uid,
-        tag_of("SeriesInstanceUID"): held.series_instance_uid,
-        tag_of("SOPInstanceUID"): held.sop_instance_uid,
-        tag_of("SOPClassUID"): held.sop_class_uid,
-    }
-    attributes = header | {tag: {"vr": "UI", "Value": [value]} for tag, value in stated.items()}
+def _rows(held: Held, described: Described | None) -> Iterable[tuple[Table, dict[str, Any]]]:
+    """Only its UIDs where the file cannot be read as a data set; no header is kept then, so that it is tried again."""
+    attributes = stated(held) if described is None else described.document
     study = {"study_instance_uid": held.study_instance_uid}
     series = study | {"series_instance_uid": held.series_instance_uid}
     modality = str(_first(attributes, MODALITY) or "")[:MODALITY_MAX_CHARACTERS]
@@ -126,6 +105,20 @@ def _rows(held: Held, header: JsonDataset) -> Iterable[tuple[Table, dict[str, An
         | {"sop_instance_uid": held.sop_instance_uid, "number": _number(attributes, INSTANCE_NUMBER)}
         | {"attributes": _text(attributes, Level.INSTANCE)},
     )
+    if described is not None:
+        yield web_headers, _header(held, described)
+
+
+def _header(held: Held, described: Described) -> dict[str, Any]:
+    layout = described.layout
+    return {
+        "sop_instance_uid": held.sop_instance_uid,
+        "path": held.relative,
+        "pixels_at": None if layout is None else layout.offset,
+        "frame_bytes": None if layout is None else layout.frame_bytes,
+        "frame_count": None if layout is None else layout.frame_count,
+        "document": packed(described.document),
+    }
 
 
 def _text(attributes: Mapping[str, Any], level: Level) -> str:

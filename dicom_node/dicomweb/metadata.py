@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import struct
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from dicom_node.dicomweb.encoding import JsonDataset, UriOf, as_json, quietly
-from dicom_node.dicomweb.held import Held
+from dicom_node.dicomweb.encoding import JsonDataset, as_json, quietly
+from dicom_node.dicomweb.held import Held, NativeLayout
 from dicom_node.dicomweb.levels import TRANSFER_SYNTAXES
 from dicom_node.dicomweb.part10 import transfer_syntax_of
+from dicom_node.dicomweb.pixels import native_layout
 from dicom_node.dicomweb.refusals import bad_request, not_held
 from dicom_node.reader.values import PARSE_ERRORS
 from inference.errors import StorageFailure
@@ -27,53 +31,99 @@ TAG_CHARACTERS = 8
 MAX_DEPTH = 20
 """Deepest nesting of a bulk value; our own bound."""
 
+KEPT_BYTES = 1 << 16
+"""Largest packed header in the index, our own bound: a single-frame image has 1 to 4 KiB, a large SEG more."""
+_BULK = b'"BulkDataURI":"'
+"""Stands in a JSON text only as this key: quotation marks inside a value are escaped."""
+
 log = logging.getLogger(__name__)
 
 
-def metadata(held: Held, base_url: str) -> JsonDataset:
-    """The header of an instance; only what its row says where the file cannot be read.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What one reading of a file says about it."""
+
+    document: JsonDataset
+    """The whole header; large values by their place in the instance (``TAG``), not by a URI of some host."""
+    layout: NativeLayout | None
+
+
+def describe(held: Held) -> Described | None:
+    """Read the header of an instance; None where the file cannot be read as a data set."""
+    try:
+        syntax = transfer_syntax_of(held)
+        described = _read(held, syntax)
+    except FileNotFoundError:
+        log.warning("instance_without_file", extra={"sop_instance_uid": held.sop_instance_uid})
+        return None
+    except (*PARSE_ERRORS, OSError, StorageFailure) as error:
+        detail = {"sop_instance_uid": held.sop_instance_uid, "error": type(error).__name__}
+        log.warning("header_not_readable", extra=detail)
+        return None
+    own = stated(held) | {TRANSFER_SYNTAXES: _uid(syntax)}
+    return Described(document=described.document | own, layout=described.layout)
+
+
+def metadata(held: Held, kept: bytes | None, base_url: str) -> bytes:
+    """The header of an instance as the text of one JSON object; only what its row says where it cannot be read.
 
     Args:
         held: the instance.
+        kept: what :func:`packed` made of its header; None: the file is read.
         base_url: up to and without ``/studies``, for the URIs of bulk values.
     """
-    syntax = transfer_syntax_of(held)
-    uri_of = _uris(held, base_url)
-    try:
-        document = _read(held, syntax, uri_of)
-    except (*PARSE_ERRORS, OSError) as error:
-        detail = {"sop_instance_uid": held.sop_instance_uid, "error": type(error).__name__}
-        log.warning("metadata_not_readable", extra=detail)
-        document = {}
-    stated = {
+    if kept is not None:
+        text = zlib.decompress(kept)
+    else:
+        described = describe(held)
+        text = _as_text(stated(held) if described is None else described.document)
+    address = (
+        f"{base_url}/studies/{held.study_instance_uid}/series/{held.series_instance_uid}"
+        f"/instances/{held.sop_instance_uid}/bulkdata/"
+    )
+    return text.replace(_BULK, _BULK + json.dumps(address)[1:-1].encode())
+
+
+def packed(document: JsonDataset) -> bytes | None:
+    """A header as the index keeps it; None for one so large that its file is read each time."""
+    data = zlib.compress(_as_text(document))
+    return data if len(data) <= KEPT_BYTES else None
+
+
+def _as_text(document: JsonDataset) -> bytes:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+
+
+def stated(held: Held) -> JsonDataset:
+    """What the row of an instance says without its file."""
+    uids = {
         "00080016": held.sop_class_uid,
         "00080018": held.sop_instance_uid,
         "0020000D": held.study_instance_uid,
         "0020000E": held.series_instance_uid,
-        TRANSFER_SYNTAXES: syntax,
     }
-    return document | {tag: {"vr": "UI", "Value": [value]} for tag, value in stated.items()}
+    known = uids if held.transfer_syntax_uid is None else uids | {TRANSFER_SYNTAXES: held.transfer_syntax_uid}
+    return {tag: _uid(value) for tag, value in known.items()}
 
 
-def _uris(held: Held, base_url: str) -> UriOf:
-    address = (
-        f"{base_url}/studies/{held.study_instance_uid}/series/{held.series_instance_uid}"
-        f"/instances/{held.sop_instance_uid}/bulkdata"
-    )
-    return lambda place: f"{address}/{place}"
+def _uid(value: str) -> dict[str, Any]:
+    return {"vr": "UI", "Value": [value]}
 
 
-def _read(held: Held, syntax: str, uri_of: UriOf) -> JsonDataset:
+def _read(held: Held, syntax: str) -> Described:
     with quietly(), held.path.open("rb") as file:
         if syntax == DeflatedExplicitVRLittleEndian:
-            return as_json(dcmread(file), uri_of)
+            return Described(document=as_json(dcmread(file), str), layout=None)
         dataset = dcmread(file, stop_before_pixels=True, defer_size=DEFER_BYTES)
-        document = as_json(dataset, uri_of)
+        document = as_json(dataset, str)
+        pixels_begin = file.tell()
         found = _pixel_element(file, syntax)
+        file.seek(pixels_begin)
+        layout = native_layout(file, dataset, syntax)
     if found is not None:
         tag, vr = found
-        document[f"{tag:08X}"] = {"vr": vr, "BulkDataURI": uri_of(f"{tag:08X}")}
-    return document
+        document[f"{tag:08X}"] = {"vr": vr, "BulkDataURI": f"{tag:08X}"}
+    return Described(document=document, layout=layout)
 
 
 def _pixel_element(file: BinaryIO, syntax: str) -> tuple[int, str] | None:

@@ -7,27 +7,33 @@ need not (PS3.5 8.1.1).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEGExtended12Bit,
 )
 
 from dicom_node.dicomweb.encoding import quietly
+from dicom_node.dicomweb.held import Held, NativeLayout
 from dicom_node.reader.frames import Frame, frames_of
-from dicom_node.reader.headers import Header, native_frame_bytes, read_header
+from dicom_node.reader.headers import Header, native_frame_bytes, pixel_location, read_header
 from dicom_node.reader.jpeg12 import decode_12_bit
 from dicom_node.reader.values import integer, text
 from dicom_node.storage_classes import UNCOMPRESSED
+from inference.errors import StorageFailure
 
 COMPRESSED_MEDIA_TYPES: Mapping[str, str] = {
     "1.2.840.10008.1.2.5": "image/dicom-rle",
@@ -44,6 +50,10 @@ COMPRESSED_MEDIA_TYPES: Mapping[str, str] = {
     "1.2.840.10008.1.2.4.203": "image/jphc",
 }
 """Media type of a stored frame, by transfer syntax (PS3.18 Table 8.7.3-3 and 8.7.3-5)."""
+COPIED = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)})
+"""Transfer syntaxes whose pixels are sent as they lie in the file."""
+SUBSAMPLED = "YBR_FULL_422"
+"""Two chroma samples for two pixels (PS3.3 C.7.6.3.1.2): smaller than rows times columns."""
 JPEG_BITS = 8
 BYTE_BITS = 8
 
@@ -58,6 +68,41 @@ def open_header(path: Path) -> Header:
         header = read_header(path)
     assert header is not None, "a DICOMDIR is never stored"  # noqa: S101 - states the invariant
     return header
+
+
+def native_layout(file: BinaryIO, dataset: Dataset, syntax: str) -> NativeLayout | None:
+    """Where frames can be taken from byte for byte; the file stands in front of its pixel data, and is left elsewhere.
+
+    None where pixels are compressed, big endian, bits, subsampled or missing, and where the file is too short for them.
+    """
+    place = pixel_location(file, syntax) if syntax in COPIED else None
+    size = native_frame_bytes(dataset)
+    if place is None or place.length is None or size is None or size != int(size):
+        return None
+    layout = NativeLayout(
+        offset=place.offset, frame_bytes=int(size), frame_count=max(integer(dataset, "NumberOfFrames") or 1, 1)
+    )
+    needed = layout.frame_bytes * layout.frame_count
+    is_whole = needed <= place.length and place.offset + place.length <= file.seek(0, SEEK_END)
+    return layout if is_whole and text(dataset, "PhotometricInterpretation") != SUBSAMPLED else None
+
+
+def laid_out_frames(held: Held, layout: NativeLayout, numbers: Sequence[int]) -> Iterator[bytes]:
+    """Frames, counted from 1, from where they are known to lie.
+
+    Raises:
+        StorageFailure: the file is gone, or shorter than it was.
+    """
+    try:
+        with held.path.open("rb", buffering=0) as file:
+            for number in numbers:
+                file.seek(layout.offset + (number - 1) * layout.frame_bytes)
+                found = file.read(layout.frame_bytes)
+                if len(found) != layout.frame_bytes:
+                    raise StorageFailure(f"The file of instance {held.sop_instance_uid} is shorter than it was.")
+                yield found
+    except OSError as error:
+        raise StorageFailure(f"Instance {held.sop_instance_uid} cannot be read from the spool.") from error
 
 
 def stored_frames(header: Header, numbers: Sequence[int]) -> Iterator[bytes]:
@@ -113,7 +158,7 @@ def _frame_bits(header: Header) -> int:
     size = native_frame_bytes(header.dataset)
     if size is None:
         raise ValueError
-    is_subsampled = text(header.dataset, "PhotometricInterpretation") == "YBR_FULL_422"
+    is_subsampled = text(header.dataset, "PhotometricInterpretation") == SUBSAMPLED
     return int(
         size * BYTE_BITS * (2 / 3 if is_subsampled else 1)
     )  # two chroma samples for two pixels, PS3.3 C.7.6.3.1.2

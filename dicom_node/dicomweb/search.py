@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import BindParameter, Connection, RowMapping, Select, bindparam, func, select
 
 from dicom_node.dicomweb.encoding import JsonDataset
 from dicom_node.dicomweb.held import Holdings, Place
@@ -129,23 +130,30 @@ _UID_COLUMNS: Mapping[Level, Mapping[str, Any]] = {
 _TABLES = {Level.STUDY: web_studies, Level.SERIES: web_series, Level.INSTANCE: web_instances}
 
 
-def _statement(query: Query) -> Select[tuple[object, ...]]:
-    columns = _UID_COLUMNS[query.level]
-    texts = [_TABLES[level].c.attributes.label(level.value) for level in ABOVE[query.level]]
-    statement = select(*(column.label(tag) for tag, column in columns.items()), *texts).select_from(_joined(query))
-    for tag, values in query.uids.items():
-        statement = statement.where(columns[tag].in_(values))
-    if query.modalities:
-        has_one = select(web_series.c.study_instance_uid).where(web_series.c.modality.in_(query.modalities))
-        statement = statement.where(columns[STUDY_UID].in_(has_one))
-    return statement.order_by(*_order(query.level))
+# Statements are built once: building one takes longer than SQLite takes to run it.
 
 
-def _joined(query: Query) -> Any:
+@functools.cache
+def _statement(level: Level, names: tuple[str, ...]) -> Select[tuple[object, ...]]:
+    """By parameters: tags of UIDs, and MODALITIES_IN_STUDY; the value of each is a list."""
+    columns = _UID_COLUMNS[level]
+    texts = [_TABLES[above].c.attributes.label(above.value) for above in ABOVE[level]]
+    statement = select(*(column.label(tag) for tag, column in columns.items()), *texts).select_from(_joined(level))
+    for name in names:
+        values: BindParameter[Any] = bindparam(name, expanding=True)
+        if name == MODALITIES_IN_STUDY:
+            has_one = select(web_series.c.study_instance_uid).where(web_series.c.modality.in_(values))
+            statement = statement.where(columns[STUDY_UID].in_(has_one))
+        else:
+            statement = statement.where(columns[name].in_(values))
+    return statement.order_by(*_order(level))
+
+
+def _joined(level: Level) -> Any:
     joined: Any = web_studies
-    if query.level is not Level.STUDY:
+    if level is not Level.STUDY:
         joined = joined.join(web_series, web_series.c.study_instance_uid == web_studies.c.study_instance_uid)
-    if query.level is Level.INSTANCE:
+    if level is Level.INSTANCE:
         same = (web_instances.c.study_instance_uid == web_series.c.study_instance_uid) & (
             web_instances.c.series_instance_uid == web_series.c.series_instance_uid
         )
@@ -166,8 +174,11 @@ def _order(level: Level) -> Iterator[Any]:
 
 def _matching(connection: Connection, query: Query) -> Iterator[_Row]:
     """Rows that match, read and decided one after the other: no more are read than the page needs."""
-    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(_statement(query)).mappings()
-    for row in rows:
+    values = {tag: list(uids) for tag, uids in query.uids.items()}
+    if query.modalities:
+        values[MODALITIES_IN_STUDY] = list(query.modalities)
+    statement = _statement(query.level, tuple(values))
+    for row in connection.execute(statement, values, execution_options={"yield_per": ROWS_AT_ONCE}).mappings():
         attributes = _attributes(row, query.level)
         if matches(query.matchers, attributes):
             yield _Row(uids={tag: str(row[tag]) for tag in _UID_COLUMNS[query.level]}, attributes=attributes)
@@ -198,11 +209,13 @@ class _Counts:
         series: dict[str, int] = {}
         totals: dict[str, int] = {}
         for chunk in _chunks(sorted(studies)):
-            for study, one, count in connection.execute(_instance_counts(chunk)):
+            for study, one, count in connection.execute(_instance_counts(), {"studies": chunk}):
                 instances[study, one] = count
                 series[study] = series.get(study, 0) + 1
                 totals[study] = totals.get(study, 0) + count
-            for study, modality in connection.execute(_modalities(chunk)):
+            if level is not Level.STUDY:
+                continue
+            for study, modality in connection.execute(_modalities(), {"studies": chunk}):
                 modalities.setdefault(study, set()).update({modality} - {""})
         by_study = {study: sorted(values) for study, values in modalities.items()}
         return cls(instances=instances, modalities=by_study, series=series, totals=totals)
@@ -222,14 +235,19 @@ class _Counts:
                 return {}
 
 
-def _instance_counts(studies: Sequence[str]) -> Select[Any]:
+_IN_STUDIES: BindParameter[Any] = bindparam("studies", expanding=True)
+
+
+@functools.cache
+def _instance_counts() -> Select[Any]:
     key = (web_instances.c.study_instance_uid, web_instances.c.series_instance_uid)
-    return select(*key, func.count()).where(key[0].in_(studies)).group_by(*key)
+    return select(*key, func.count()).where(key[0].in_(_IN_STUDIES)).group_by(*key)
 
 
-def _modalities(studies: Sequence[str]) -> Select[Any]:
+@functools.cache
+def _modalities() -> Select[Any]:
     key = (web_series.c.study_instance_uid, web_series.c.modality)
-    return select(*key).where(key[0].in_(studies)).distinct()
+    return select(*key).where(key[0].in_(_IN_STUDIES)).distinct()
 
 
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

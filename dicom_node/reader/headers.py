@@ -85,7 +85,7 @@ def read_header(path: Path) -> Header | None:
             return None
         syntax = _transfer_syntax(dataset)
         deflated = syntax == DeflatedExplicitVRLittleEndian
-        location = None if deflated else _pixel_location(file, syntax)
+        location = None if deflated else pixel_location(file, syntax)
         file_bytes = file.seek(0, 2)
     has_pixels = _deflated_has_pixels(path) if deflated else location is not None
     header = _identified(path, dataset, syntax, location, has_pixels=has_pixels)
@@ -150,8 +150,8 @@ def _transfer_syntax(dataset: FileDataset) -> str:
     return "1.2.840.10008.1.2.1" if little else str(ExplicitVRBigEndian)
 
 
-def _pixel_location(file: BinaryIO, syntax: str) -> PixelLocation | None:
-    """Read the element header that pydicom stopped in front of (it rewinds to it)."""
+def pixel_location(file: BinaryIO, syntax: str) -> PixelLocation | None:
+    """Where Pixel Data lies, from the element header that pydicom stopped in front of (it rewinds to it)."""
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     start = file.tell()
     head = file.read(12)

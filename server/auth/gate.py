@@ -64,7 +64,7 @@ class Gate:
         request = asked(scope)
         send = sender = _Sender(send, request)
         try:
-            principal, permission = await run_in_threadpool(self._guard.admit, request)
+            principal, permission = await self._admit(request)
         except Denied as denied:
             await _answer(denied)(scope, receive, send)
             return
@@ -81,6 +81,12 @@ class Gate:
             if sender.is_started:
                 raise
             await _failed(error)(scope, receive, send)
+
+    async def _admit(self, request: Asked) -> tuple[Principal, Permission]:
+        """In another thread only where the database is asked: a change of threads costs more than the decision."""
+        if self._guard.asks_database(request):
+            return await run_in_threadpool(self._guard.admit, request)
+        return self._guard.admit(request)
 
 
 class _Sender:
@@ -114,8 +120,10 @@ class _Recording:
             return
         if message["type"] == "http.response.start":
             record = _record(self._kind, self._principal, self._request, HTTPStatus(message["status"]))
+            once = self._kind in _ONCE
             try:
-                await run_in_threadpool(self._guard.record, record, once=self._kind in _ONCE)
+                if not (once and self._guard.is_recorded(record)):
+                    await run_in_threadpool(self._guard.record, record, once=once)
             except SQLAlchemyError as error:
                 self._is_replaced = True
                 await no_database(error)(self._scope, _nothing, self._send)

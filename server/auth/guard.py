@@ -62,6 +62,12 @@ class _Recently:
     seen: OrderedDict[tuple[str, ...], float] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
 
+    def is_known(self, key: tuple[str, ...]) -> bool:
+        """Whether it was seen within that time."""
+        with self.lock:
+            at = self.seen.get(key)
+        return at is not None and monotonic() - at <= ONCE_IN_S
+
     def is_new(self, key: tuple[str, ...]) -> bool:
         """Whether it was not seen within that time; remembers it."""
         now = monotonic()
@@ -119,7 +125,7 @@ class Guard:
 
     def record(self, record: AuditRecord, *, once: bool = False) -> None:
         """Write to the audit trail, in a transaction of its own; with `once`, what is new within ten minutes."""
-        key = (record.kind.value, record.outcome.value, record.subject, record.address, record.object, *record.studies)
+        key = _key_of(record)
         if once and not self._recently.is_new(key):
             return
         try:
@@ -128,6 +134,17 @@ class Guard:
         except Exception:
             self._recently.forget(key)
             raise
+
+    def is_recorded(self, record: AuditRecord) -> bool:
+        """Whether it would add no row with `once`; asks nobody and waits for nothing."""
+        return self._recently.is_known(_key_of(record))
+
+    def asks_database(self, asked: Asked) -> bool:
+        """Whether :meth:`admit` has to look somebody up; where it has not, it waits for nothing.
+
+        Who is let in without asking may do all (:data:`LOOPBACK`), and nobody's refusal is recorded (:data:`NOBODY`).
+        """
+        return not self.rules.is_open and (asked.bearer is not None or asked.session_token is not None)
 
     def _record_failure(self, kind: AuditKind, principal: Principal, asked: Asked) -> None:
         rule = next((rule for rule in rules_for(asked.path) if asked.method in rule.methods), None)
@@ -167,6 +184,10 @@ class Guard:
         self._bad_keys.spend(asked.network)
         self._record_failure(AuditKind.BAD_KEY, NOBODY, asked)
         raise Denied(HTTPStatus.UNAUTHORIZED, "This key opens nothing.", {"www-authenticate": "Bearer"})
+
+
+def _key_of(record: AuditRecord) -> tuple[str, ...]:
+    return (record.kind.value, record.outcome.value, record.subject, record.address, record.object, *record.studies)
 
 
 def _check_origin(asked: Asked) -> None:

@@ -6,6 +6,7 @@ answers 404, and a test that walks the application's routes says which it is.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ _NOT_PAGES = re.compile(r"/(?:api|dicom-web|metrics|healthz|readyz|login|logout|
 """Under these a page cannot be: a route without a rule stays shut."""
 
 
+@functools.cache
 def _pattern(path: str) -> re.Pattern[str]:
     escaped = re.escape(path).replace(r"/\*\*", "(?:/.*)?").replace(r"\*", "[^/]+")
     return re.compile(escaped, re.DOTALL)

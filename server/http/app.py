@@ -70,12 +70,12 @@ def create(node: Node) -> FastAPI:
     application.state.drift = DriftWatch()
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
+    application.include_router(dicomweb.router)  # first: frames are asked for most. STOW-RS has a limit of its own
     for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(claims.router, max_body_size=CLAIM_LIMIT_BYTES)
     application.include_router(claims.attachments_router, max_body_size=CLAIM_LIMIT_BYTES)
-    application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -27,6 +27,7 @@ from dicom_node.verdicts import Verdict
 from server.compose import Node, open_node
 from server.http.app import create
 from server.settings import Settings
+from server.web import server_config
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
 OCTETS = {"Accept": 'multipart/related; type="application/octet-stream"'}
@@ -70,7 +71,7 @@ def running_web(folder: Path, **settings: Any) -> Iterator[Web]:
     node = open_node(Settings(**values))
     application = create(node)
     listener = socket.create_server((LOOPBACK, 0))
-    server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off"))
+    server = uvicorn.Server(server_config(application, node.settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

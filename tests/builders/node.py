@@ -31,15 +31,15 @@ class Node:
     def started(
         cls, folder: Path, *, role: str = "serve", options: Mapping[str, Any] | None = None, ae_title: str = "SPINEAI"
     ) -> Iterator[Node]:
-        """Run one role, or all of them, in `folder` (created) until the block ends.
+        """Run one role, or all of them, in `folder` (created where it is not there) until the block ends.
 
         Args:
-            folder: holds the data folder and the log.
+            folder: holds the data folder and the log; what an earlier run left there is used.
             role: ``serve``, ``receive``, ``work`` or ``web``.
             options: further options by name, like ``{"quiet-period": 2, "destination": "PACS=..."}``.
             ae_title: its AE title.
         """
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         node = cls(
             ae_title=ae_title,
             dicom_port=free_tcp_port(),

@@ -39,20 +39,22 @@ class Orthanc:
         modalities: Mapping[str, tuple[str, int]] | None = None,
         lua: Sequence[Path] = (),
         stable_age_s: int = 2,
+        is_verbose: bool = True,
         settings: Mapping[str, Any] | None = None,
     ) -> Iterator[Orthanc]:
         """Start one.
 
         Args:
-            folder: created; holds the configuration, the storage and the log.
+            folder: created where it is not there; holds the configuration, the storage and the log.
             ae_title: its own AE title.
             dicom_port: its DICOM port; a free one when None.
             modalities: symbolic name -> (AE title, port on 127.0.0.1) of the peers that it may send to.
             lua: Lua scripts to load.
+            is_verbose: whether it logs every request.
             stable_age_s: seconds without a new instance until a study counts as stable.
             settings: further keys of orthanc.json.
         """
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         server = cls(
             ae_title=ae_title,
             dicom_port=dicom_port or free_tcp_port(),
@@ -63,7 +65,8 @@ class Orthanc:
         (folder / "orthanc.json").write_text(json.dumps(configuration, indent=1))
         executable = program("Orthanc")
         assert executable is not None, "Orthanc is not installed"
-        with running([str(executable), "--verbose", str(folder / "orthanc.json")], log=server.log):
+        command = [str(executable), *(["--verbose"] if is_verbose else []), str(folder / "orthanc.json")]
+        with running(command, log=server.log):
             wait_until(server._answers, timeout_s=START_TIMEOUT_S, what=f"Orthanc on port {server.http_port}")
             yield server
 

@@ -308,6 +308,7 @@ def test_one_damaged_instance_does_not_hide_its_series(web, tmp_path):
     assert web.get(second, DICOM).status_code == 406
     assert web.get(second, DICOM_AS_STORED).status_code == 200
     assert web.get(f"{second}/frames/1", OCTETS).status_code == 406
+    assert web.get(f"{second}/frames/1,1", OCTETS).status_code == 406
     assert web.get(f"{second}/frames/1", OHIF_FRAMES).status_code == 200
 
 

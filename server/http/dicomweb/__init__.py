@@ -9,5 +9,5 @@ from server.http.dicomweb import frames, rendered, retrieve, search, store
 PREFIX = "/dicom-web"
 
 router = APIRouter(prefix=PREFIX, tags=["dicomweb"])
-for part in (search, retrieve, frames, rendered, store):
+for part in (frames, retrieve, search, rendered, store):  # what is asked for most is looked up first
     router.include_router(part.router)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -21,8 +22,8 @@ from dicom_node.dicomweb.refusals import not_acceptable
 
 JSON_TYPES = (JSON, "application/json")
 BOUNDED_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-SMALL_BYTES = 1 << 23
-"""An answer whose parts are in memory is written at once up to 8 MiB: each piece costs a change of threads."""
+PIECE_BYTES = 1 << 20
+"""A body is handed on in pieces of at least this size: each costs a change of threads."""
 MAX_DIGITS = 15
 """Of a byte position that is looked at: a petabyte."""
 
@@ -100,21 +101,35 @@ def _headers(validator: str) -> dict[str, str]:
 def stream(
     request: Request, body: Iterable[bytes], media_type: str, validator: str, length: int | None = None
 ) -> Response:
-    """A body that is produced while it is sent; for HEAD only what is known of it."""
+    """A body that is produced while it is sent, or at once where it is small; for HEAD only what is known of it."""
     headers = _headers(validator) | ({} if length is None else {"Content-Length": str(length)})
     if request.method == "HEAD":
         return Response(headers=headers, media_type=media_type)
-    if isinstance(body, tuple) and len(body) == 1:
-        return Response(body[0], headers=headers, media_type=media_type)
-    return StreamingResponse(body, headers=headers, media_type=media_type)
+    pieces = in_pieces(body)
+    first, second = next(pieces, b""), next(pieces, None)
+    if second is None:
+        return Response(first, headers=headers, media_type=media_type)
+    return StreamingResponse(chain((first, second), pieces), headers=headers, media_type=media_type)
+
+
+def in_pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, in pieces of at least PIECE_BYTES but for the last."""
+    waiting: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def multipart(request: Request, media_type: str, parts: Iterable[Part], validator: str) -> Response:
     """Several parts. Their total length is said where a list of them with known lengths is given."""
     body = Multipart(media_type=media_type, parts=parts)
     length = body.length(parts) if isinstance(parts, Sequence) else None
-    if length is not None and length < SMALL_BYTES and all(isinstance(part.body, tuple) for part in parts):
-        return stream(request, (b"".join(body.chunks()),), body.content_type, validator, length)
     return stream(request, body.chunks(), body.content_type, validator, length)
 
 

@@ -14,7 +14,7 @@ from dicom_node.dicomweb.media import MULTIPART, OCTETS, MediaRange
 from dicom_node.dicomweb.metadata import bulk_value, document_type
 from dicom_node.dicomweb.multipart import Part
 from dicom_node.dicomweb.part10 import file_chunks, transfer_syntax_of
-from dicom_node.dicomweb.pixels import native_frames, open_header, stored_frames
+from dicom_node.dicomweb.pixels import laid_out_frames, native_frames, open_header, stored_frames
 from dicom_node.dicomweb.refusals import not_acceptable, not_held
 from dicom_node.reader.headers import Header
 from dicom_node.reader.pixels import DECODE_ERRORS
@@ -38,22 +38,33 @@ def retrieve_frames(request: Request, archive: TheArchive, place: TheInstance, f
     known = unchanged(request, validator)
     if known is not None:
         return known
-    header = open_header(held.path)
-    numbers = frame_numbers(frames, header.frame_count)
-    return answers.multipart(request, form.media_type, _parts(held, header, form, numbers), validator)
+    if held.layout is not None:
+        numbers = frame_numbers(frames, held.layout.frame_count)
+        found = laid_out_frames(held, held.layout, numbers)
+    else:
+        header = open_header(held.path)
+        numbers = frame_numbers(frames, header.frame_count)
+        found = _frames(header, form, numbers)
+    return answers.multipart(request, form.media_type, _parts(held, form, found, len(numbers)), validator)
 
 
-def _parts(held: Held, header: Header, form: FrameForm, numbers: Sequence[int]) -> Iterator[Part] | list[Part]:
-    """One part for each frame; a single frame is made before the answer begins, so that a refusal can still be said."""
-    found = stored_frames(header, numbers) if form.is_stored else native_frames(header, numbers)
-    made = (Part(media_type=form.content_type, body=(data,), length=len(data)) for data in found)
-    if len(numbers) > 1:
-        return made
+def _frames(header: Header, form: FrameForm, numbers: Sequence[int]) -> Iterator[bytes]:
+    return stored_frames(header, numbers) if form.is_stored else native_frames(header, numbers)
+
+
+def _parts(held: Held, form: FrameForm, found: Iterator[bytes], count: int) -> Iterator[Part] | list[Part]:
+    """One part for each frame; a single frame is made now, so that the length of the answer is known."""
+    made = _made(held, form, found)
+    return list(made) if count == 1 else made
+
+
+def _made(held: Held, form: FrameForm, found: Iterator[bytes]) -> Iterator[Part]:
     try:
-        return list(made)
+        for data in found:
+            yield Part(media_type=form.content_type, body=(data,), length=len(data))
     except (*DECODE_ERRORS, Refusal) as error:
         raise not_acceptable(
-            f"The frame of instance {held.sop_instance_uid} cannot be given in this form ({type(error).__name__}); "
+            f"A frame of instance {held.sop_instance_uid} cannot be given in this form ({type(error).__name__}); "
             "it may be had as it is stored, with transfer-syntax=*."
         ) from error
 
@@ -94,7 +105,8 @@ def _pixel_data(request: Request, held: Held, validator: str) -> Response:
         raise not_held("The instance has no pixel data.")
     numbers = range(1, header.frame_count + 1)
     if form.is_stored:
-        return answers.multipart(request, form.media_type, _parts(held, header, form, numbers), validator)
+        parts = _parts(held, form, _frames(header, form, numbers), len(numbers))
+        return answers.multipart(request, form.media_type, parts, validator)
     if header.pixels is None or header.pixels.length is None or header.transfer_syntax_uid == ExplicitVRBigEndian:
         part = Part(media_type=form.content_type, body=native_frames(header, numbers), length=None)
         return answers.multipart(request, OCTETS, [part], validator)
