@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from claims.engine.material import standing
 from claims.engine.view import NOT_READ, RECENT, Outcome, View
 from claims.engine.words import MODALITIES, quotes
 from claims.evidence import Pointer, Verdict
-from claims.report import Polarity, Topic
+from claims.report import Polarity, Section, Topic
 
 CAUSES: Mapping[Topic, str] = {
     Topic.OTHER_CAUSE: "another cause for what is seen",
@@ -50,6 +51,26 @@ def _hedged(view: View) -> Iterator[Outcome]:
         yield _half(
             view, "read_sentence", sentence, f"{note} Read it; ask the radiologist where it stays open.".strip()
         )
+
+
+def _not_in_impression(view: View) -> Iterator[Outcome]:
+    """The findings of a report name it at the body, and its impression at other bodies only."""
+    named = [one for one in view.found if one.statement.polarity is Polarity.AFFIRMED]
+    if not named or any(one.statement.quote.section is not Section.FINDINGS for one in named):
+        return
+    summed_up = [
+        statement
+        for statement in standing(named[0].report.read)
+        if statement.topic is view.rule.finding
+        and statement.polarity is Polarity.AFFIRMED
+        and statement.quote.section is Section.IMPRESSION
+    ]
+    levels = {statement.level for statement in summed_up}
+    if levels and None not in levels and view.body not in levels:
+        places = ", ".join(level.name for level in sorted(filter(None, levels), key=lambda level: level.value))
+        words = view.rule.finding_words
+        sentence = f"The findings of the signed report name {words} at {view.at}, its impression at {places}."
+        yield _half(view, "read_sentence", sentence, "Ask the radiologist which is right.")
 
 
 def _age_open(view: View) -> Iterator[Outcome]:
@@ -147,6 +168,7 @@ HALVES: tuple[Callable[[View], Iterator[Outcome]], ...] = (
     _procedure_report,
     _no_level,
     _hedged,
+    _not_in_impression,
     _age_open,
     _sign_missing,
     _sign_unfit,
