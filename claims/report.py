@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from inference.anatomy import Vertebra
+from inference.anatomy import Laterality, Vertebra
 from inference.errors import Refusal
 
 
@@ -98,6 +98,8 @@ class Statement:
     quote: Quote
     superseded: bool = False
     """True where an addendum reverses it; the addendum's own statement stands."""
+    side: Laterality | None = None
+    """Of the body, where the words beside it name one; None: not said."""
     note: str | None = None
     """Why it is uncertain, in one sentence for a coder."""
 

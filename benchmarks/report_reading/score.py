@@ -105,7 +105,7 @@ def _compare(total: Score, report: LabelledReport, said: Mapping[Key, Label]) ->
 
 
 def _compare_age(total: Score, report: LabelledReport, key: Key, label: Label) -> None:
-    expected = report.labels[key].acuity
+    expected = report.labels[key].acuity if key in report.labels else None
     if expected is None:
         return
     total.ages += 1

@@ -7,63 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from claims.reading.levels import GroupKind, LevelGroup
-from claims.reading.lexicon import Kind
+from claims.reading.lexicon import BARE, Kind
 from claims.reading.marks import Mark
 from claims.reading.scope import BOUNDS, CONCEPTS, SEPARATORS
 from claims.report import Acuity, Topic
 from inference.anatomy import Vertebra
 
-_BARE = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "at",
-        "in",
-        "on",
-        "to",
-        "and",
-        "or",
-        "as",
-        "both",
-        "s",
-        "(",
-        ")",
-        "vertebral",
-        "vertebra",
-        "vertebrae",
-        "body",
-        "bodies",
-        "level",
-        "levels",
-        "region",
-        "superior",
-        "inferior",
-        "upper",
-        "lower",
-        "anterior",
-        "posterior",
-        "endplate",
-        "endplates",
-        "end",
-        "plate",
-        "plates",
-        "also",
-        "involving",
-        "additionally",
-        "mild",
-        "moderate",
-        "severe",
-        "minimal",
-        "similar",
-        "more",
-        "most",
-        "well",
-        "being",
-    ]
-)
-"""A chunk of a level and such words alone only goes on with a list."""
+_ONE_OF_TWO = re.compile(r"\b(?:latter|former)\b")
 _WORD = re.compile(r"[a-z]+|[()]")
 
 
@@ -113,7 +63,7 @@ class Sentence:
                 rest[mark.start - begins : mark.end - begins] = " " * (mark.end - mark.start)
         words = _WORD.findall("".join(rest))
         kinds = {mark.kind for mark in self.marks[first:last]}
-        is_bare = Kind.LEVEL in kinds and kinds <= {Kind.LEVEL, Kind.ACUITY} and _BARE.issuperset(words)
+        is_bare = Kind.LEVEL in kinds and kinds <= {Kind.LEVEL, Kind.ACUITY} and BARE.issuperset(words)
         return Chunk(first=first, last=last, clause=clause, is_bare=is_bare)
 
     def chunk_of(self, place: int) -> int:
@@ -123,6 +73,12 @@ class Sentence:
     def marks_of(self, chunk: int) -> Sequence[Mark]:
         """The marks of a chunk."""
         return self.marks[self.chunks[chunk].first : self.chunks[chunk].last]
+
+    def words_of(self, chunk: int) -> str:
+        """The words of a chunk."""
+        first, last = self.chunks[chunk].first, self.chunks[chunk].last
+        begins = self.marks[first - 1].end if first else 0
+        return self.folded[begins : self.marks[last].start if last < len(self.marks) else None]
 
     def corrected(self, place: int) -> bool:
         """Whether a level is the wrong one of a correction."""
@@ -153,6 +109,8 @@ def place(sentence: Sentence, concept: int) -> Placed:
     else:
         note = _crowded(sentence, concept, groups)
     levels = tuple(dict.fromkeys(level for group in groups for level in group.levels))
+    if one := _ONE_OF_TWO.search(sentence.folded, 0, mark.start):
+        levels = levels[-1:] if one[0] == "latter" else levels[:1]
     return Placed(levels=levels, note=note or _pair(mark, topic, groups), chunks=tuple(run))
 
 
@@ -203,10 +161,15 @@ def _crowded(sentence: Sentence, concept: int, groups: Sequence[LevelGroup]) -> 
     chunk = sentence.chunks[sentence.chunk_of(concept)]
     named = [mark for mark in sentence.marks[chunk.first : chunk.last] if mark.kind in CONCEPTS]
     here = sentence.marks[concept]
+    others = [mark for mark in named if mark.topic is not here.topic]
     is_behind_another = all(group.start > here.end for group in groups) and any(
-        mark.topic is not here.topic and here.end <= mark.start < groups[0].start for mark in named
+        here.end <= mark.start < groups[0].start for mark in others
     )
-    if is_behind_another or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
+    is_shared = any(
+        here.end < group.start and len(group.levels) > 1 and any(group.end <= mark.start for mark in others)
+        for group in groups
+    )
+    if is_behind_another or is_shared or (len({mark.topic for mark in named}) > 1 and len(groups) > 1):
         return "The sentence names several things without saying clearly which is at which level."
     if "respectively" in sentence.folded:
         return 'The sentence pairs levels by "respectively".'

@@ -29,7 +29,7 @@ _SIGNED = re.compile(
 )
 _UNSIGNED = re.compile(
     r"dictated but not (?:read|signed)"
-    r"|not (?:yet )?(?:electronically )?(?:been )?(?:signed|verified|authenticated|finali[sz]ed)"
+    r"|not (?:(?:yet|been|electronically) )*(?:signed|verified|authenticated|finali[sz]ed)"
     r"|\bunsigned\b|\bunverified\b|(?:pending|awaiting) (?:signature|verification|attending|final)"
     r"|^[ \t*=_-]*(?:preliminary|prelim|draft|wet read|provisional)\b[^.\n]{0,40}$"
     r"|status\s*:\s*(?:preliminary|draft|unsigned)",

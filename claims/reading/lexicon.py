@@ -77,7 +77,10 @@ CUES: Mapping[Kind, str] = {Kind[name.upper()]: pattern for name, pattern in _ta
 HEADINGS: Mapping[Section, str] = {Section(name): pattern for name, pattern in _table("headings").items()}
 LEVELS: Mapping[str, re.Pattern[str]] = {n: re.compile(_filled(p)) for n, p in _TABLES["levels"].items()}
 
+BARE = frozenset(_TABLES["words"]["bare"].split())
 FLUID_SENSITIVE = re.compile(_filled(r"\b<fluid>\b"))
+DOUBT = _SENTENCES["doubt"]
+ENGLISH = _SENTENCES["english"]
 ANAPHORA = _SENTENCES["anaphora"]
 DISTRIBUTES = _SENTENCES["distributes"]
 ANOTHER_CAUSE = _SENTENCES["another_cause"]

@@ -1,4 +1,7 @@
-"""The process that opens a PDF from nobody knows where: bytes on stdin, ``{"text"}`` or ``{"refused"}`` on stdout."""
+"""The process that opens a PDF from nobody knows where: bytes on stdin, ``{"text"}`` or ``{"refused"}`` on stdout.
+
+Run as a file, not as a module of its package, so that it starts with pypdf alone.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from pypdf.errors import PyPdfError
 MAX_PAGES = 100
 MAX_MEMORY = 2_000_000_000
 """Bytes of address space."""
+MAX_SECONDS = 20
+"""Of processor time."""
 MIN_LETTERS = 20
 """A text layer with fewer is a stamp on a scan."""
 
@@ -21,6 +26,7 @@ MIN_LETTERS = 20
 def main() -> None:
     """Read one PDF."""
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS + 5))
     logging.disable()
     json.dump(read(sys.stdin.buffer.read()), sys.stdout)
 

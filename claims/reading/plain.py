@@ -13,32 +13,8 @@ MAX_BYTES = 2_000_000
 """Of a report as text; a hundred times a long one."""
 _HTML = re.compile(r"<(?:!doctype html|html|head|body|p|div|br|table|span|b|h[1-6]|pre)\b[^<>]*>", re.IGNORECASE)
 _RTF = b"{\\rtf"
-_BLOCKS = frozenset(
-    [
-        "p",
-        "div",
-        "br",
-        "tr",
-        "li",
-        "ul",
-        "ol",
-        "table",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "pre",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "hr",
-        "dd",
-        "dt",
-    ]
-)
+_BLOCKS = re.compile(r"p|div|br|tr|li|[uod]l|table|h[1-6r]|pre|section|article|header|footer|dd|dt")
+"""Elements that begin and end a line."""
 _SILENT = frozenset({"script", "style", "head", "title", "template"})
 _FALLBACK = "windows-1252"
 """Of bytes that say no charset and are no UTF-8: what clinical systems of the Americas and western Europe send."""
@@ -99,13 +75,13 @@ class _Words(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - its signature
         if tag in _SILENT:
             self.silent += 1
-        elif tag in _BLOCKS:
+        elif _BLOCKS.fullmatch(tag):
             self.parts.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _SILENT:
             self.silent = max(self.silent - 1, 0)
-        elif tag in _BLOCKS:
+        elif _BLOCKS.fullmatch(tag):
             self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:

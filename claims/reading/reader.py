@@ -8,7 +8,7 @@ from dataclasses import replace
 from claims.reading.addenda import superseded
 from claims.reading.chunks import Sentence
 from claims.reading.levels import GroupKind
-from claims.reading.lexicon import EARLIER_STUDY
+from claims.reading.lexicon import EARLIER_STUDY, ENGLISH
 from claims.reading.marks import marks
 from claims.reading.sections import Span, split
 from claims.reading.statements import PAST, Carried, Draft, drafts
@@ -18,6 +18,11 @@ from inference.anatomy import Vertebra
 
 MAX_CHARACTERS = 50_000
 """A long report has some 20 000; what is longer than twice that is no report."""
+
+FEW_WORDS = 20
+"""Of a report too short to tell its language by."""
+ENGLISH_SHARE = 0.05
+"""Of common English words among all; the tersest report of the corpus has twice that."""
 
 
 def read_report(report: Report) -> ReadReport:
@@ -35,13 +40,27 @@ def read_report(report: Report) -> ReadReport:
         raise ReportRefusal("the report has no text; a report needs the words that the radiologist signed")
     if len(report.text) > MAX_CHARACTERS:
         raise ReportRefusal(f"a report has at most {MAX_CHARACTERS} characters, this text has {len(report.text)}")
+    spans = split(report.text)
+    if spans and _is_foreign(report.text):
+        return ReadReport(report=report, statements=(_foreign(report.text, spans[0]),))
     carried = Carried()
     found: list[Draft] = []
-    for span in split(report.text):
+    for span in spans:
         here, carried = _read_sentence(report.text, span, carried)
         found.extend(here)
     statements = superseded(_without_mere_shape(found))
     return ReadReport(report=report, statements=_with_other_causes(statements))
+
+
+def _is_foreign(text: str) -> bool:
+    words = len(text.split())
+    return words >= FEW_WORDS and len(ENGLISH.findall(text.lower())) < words * ENGLISH_SHARE
+
+
+def _foreign(text: str, span: Span) -> Statement:
+    quote = Quote(text=text[span.start : span.end], section=span.section, start=span.start, end=span.end)
+    note = "The report does not read as English; a person must read it."
+    return Statement(level=None, topic=Topic.FRACTURE, polarity=Polarity.UNCERTAIN, quote=quote, note=note)
 
 
 def _read_sentence(text: str, span: Span, carried: Carried) -> tuple[list[Draft], Carried]:

@@ -18,6 +18,8 @@ _WHY = {
     Kind.ASKS: "The report looks for this or recommends it; it does not say that it was found.",
 }
 _UNCLEAR = 'It is not clear how far "{}" reaches in this sentence.'
+_BOTH_WAYS = ("vs", "versus", "?")
+"""Hedges that doubt what stands on either side."""
 _PLURAL = ("are", "were", "have")
 _NEGATABLE_HEDGES = ("suspicious", "suggest", "concern", "worrisome", "suspicion", "typical")
 
@@ -92,15 +94,17 @@ def _is_denied(marks: Sequence[Mark], at: int) -> bool:
 
 
 def _after(marks: Sequence[Mark], place: int) -> Judgement:
-    has_comma = False
+    has_comma = is_run_on = is_joined = False
     for mark in marks[place + 1 :]:
+        if mark.kind is Kind.HEDGES_LAST or (mark.kind is Kind.HEDGES_NEXT and mark.text.startswith(_BOTH_WAYS)):
+            return Polarity.UNCERTAIN, _WHY[Kind.HEDGES_LAST].format(mark.text)
         if mark.kind in BOUNDS or mark.kind in _FORWARD:
             break
+        is_joined = is_joined or mark.kind in SEPARATORS
         has_comma = has_comma or mark.kind is Kind.COMMA
-        if mark.kind is Kind.HEDGES_LAST:
-            return Polarity.UNCERTAIN, _WHY[mark.kind].format(mark.text)
+        is_run_on = is_run_on or (mark.kind in CONCEPTS and not is_joined)
         if mark.kind is Kind.NEGATES_LAST:
-            if not has_comma or mark.text.startswith(_PLURAL):
+            if not is_run_on and (not has_comma or mark.text.startswith(_PLURAL)):
                 return Polarity.NEGATED, None
             return Polarity.UNCERTAIN, _UNCLEAR.format(mark.text)
     return Polarity.AFFIRMED, None

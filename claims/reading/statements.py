@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from claims.reading.lexicon import (
     ANOTHER_CAUSE,
     CORRECTION,
     DISTRIBUTES,
+    DOUBT,
     WITHDRAWAL,
     WRONG_THEN_RIGHT,
     Kind,
@@ -18,7 +20,7 @@ from claims.reading.lexicon import (
 from claims.reading.marks import Mark, is_body
 from claims.reading.scope import CONCEPTS, judge
 from claims.report import Acuity, Polarity, Quote, Section, Statement, Topic
-from inference.anatomy import Vertebra
+from inference.anatomy import Laterality, Vertebra
 
 PAST = frozenset({Section.HISTORY, Section.COMPARISON, Section.TECHNIQUE})
 """Sections that are not of this study."""
@@ -94,14 +96,22 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
         not placed.levels and polarity is Polarity.AFFIRMED and any(m.kind is Kind.PART for m in sentence.marks)
     ):
         polarity, note = Polarity.UNCERTAIN, _PART
+    elif not placed.levels and polarity is Polarity.AFFIRMED and topic in (Topic.EDEMA, Topic.RETROPULSION):
+        polarity, note = Polarity.UNCERTAIN, "The sentence names no level."
     elif placed.note and polarity is Polarity.AFFIRMED and topic is not Topic.OTHER_CAUSE:
         polarity, note = Polarity.UNCERTAIN, placed.note
+    side = _side(sentence.words_of(sentence.chunk_of(at)))
     for level in placed.levels or (None,):
         acuity = Acuity.UNSTATED
         if topic is Topic.FRACTURE:
             acuity = acuity_at(sentence, at, placed, level, is_denied=polarity is Polarity.NEGATED)
-        statement = Statement(level=level, topic=topic, polarity=polarity, acuity=acuity, quote=quote, note=note)
-        yield Draft(statement=statement, is_soft=mark.kind is not Kind.CONCEPT)
+        said = Statement(level=level, topic=topic, polarity=polarity, acuity=acuity, quote=quote, side=side, note=note)
+        yield Draft(statement=said, is_soft=mark.kind is not Kind.CONCEPT)
+
+
+def _side(words: str) -> Laterality | None:
+    named = {side for side in Laterality if re.search(rf"\b{side}(?:ly|-sided)?\b", words)}
+    return named.pop() if len(named) == 1 else None
 
 
 def _is_planned(sentence: Sentence, at: int) -> bool:
@@ -122,8 +132,12 @@ def _judged(sentence: Sentence, at: int, section: Section) -> tuple[Polarity, st
         return (Polarity.NEGATED, None) if polarity is Polarity.AFFIRMED else (Polarity.UNCERTAIN, note)
     if mark.topic is Topic.TRANSITIONAL and polarity is Polarity.AFFIRMED:
         return _numbering(sentence, mark)
-    if polarity is Polarity.AFFIRMED and section not in PAST and _is_past(sentence, at):
+    if polarity is not Polarity.AFFIRMED or section in PAST:
+        return polarity, note
+    if _is_past(sentence, at):
         return Polarity.UNCERTAIN, "The sentence speaks of an earlier study or of the past."
+    if mark.topic in (Topic.FRACTURE, Topic.EDEMA) and (doubt := DOUBT.search(sentence.folded)):
+        return Polarity.UNCERTAIN, f'The sentence says "{doubt[0]}": it may not be a finding of this study.'
     return polarity, note
 
 
@@ -166,7 +180,8 @@ def _other_part(sentence: Sentence, at: int) -> str | None:
     chunk = sentence.marks_of(sentence.chunk_of(at))
     here = list(chunk).index(mark)
     nearest = [*chunk[max(here - 1, 0) : here], *chunk[here + 1 : here + 3]]
-    return next((m.text for m in nearest if m.kind is Kind.PART), None)
+    parts = [m for m in nearest if m.kind is Kind.PART and "exten" not in sentence.folded[mark.end : m.start]]
+    return parts[0].text if parts else None
 
 
 def _level_alone(sentence: Sentence, at: int, quote: Quote) -> Iterator[Draft]:
