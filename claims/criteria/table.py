@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from claims.evidence import Source
+from claims.level_field import Level
 from claims.report import Topic
-from inference.anatomy import Vertebra
 from inference.findings import Question
 
 SCHEMA = "spine-criteria/1"
-
-
-def _vertebra(value: Any) -> Any:
-    if isinstance(value, str) and value in Vertebra.__members__:
-        return Vertebra[value]
-    raise ValueError(f"a vertebra like T12 or L1 is wanted, got {value!r}")
-
-
-Level = Annotated[Vertebra, BeforeValidator(_vertebra)]
 
 
 class Certainty(StrEnum):

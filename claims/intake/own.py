@@ -6,23 +6,16 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from claims.claim import Claim, ClaimRefusal, ClaimUse, Patient, ServiceLine
+from claims.level_field import Level
 from claims.report import SignedState
 from claims.study import RetainedView, Study, ViewPlane
-from inference.anatomy import Vertebra
 
 SCHEMA = "spine-claim/1"
 
 
-def _vertebra(value: Any) -> Any:
-    if isinstance(value, str) and value.upper() in Vertebra.__members__:
-        return Vertebra[value.upper()]
-    raise ValueError("a vertebra like T12 or L1 is wanted")
-
-
-Level = Annotated[Vertebra, BeforeValidator(_vertebra)]
 Words = Annotated[str, Field(max_length=200)]
 
 
