@@ -41,7 +41,7 @@ def main(
         readings = measure_reading(Path(name) / "reading", runs=rounds, say=status.update)
         web = measure_web(Path(name) / "web", rounds=rounds, say=status.update)
         claims = measure_claims(say=status.update)
-    results = as_json(ingest, latency_s, engines_s, readings, web, claims)
+    results = as_json(ingest, latency_s, engines_s, readings, web, claims=claims)
     show(results, console)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n")

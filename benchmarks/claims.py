@@ -3,7 +3,7 @@
 ``python -m benchmarks.claims`` runs it alone, in one process and without a server. A check is all of it: the claim and
 its study as JSON, the findings of 17 vertebrae, and a radiology report as text are read, the criteria are answered, and
 the evidence is written as JSON. Claims, reports and findings are made up; they say nothing about accuracy. Times are
-of the processor, which is what a check needs: it waits for no disk and no network, and a busy machine does not change them.
+of the processor: a check waits for no disk and no network, and a busy machine does not change them much.
 """
 
 from __future__ import annotations

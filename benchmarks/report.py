@@ -26,6 +26,7 @@ def as_json(
     engines_s: Mapping[str, Sequence[float]],
     readings: Sequence[Reading],
     web: Mapping[str, WebResult],
+    *,
     claims: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""

@@ -29,6 +29,7 @@ def to_json(evidence: ClaimEvidence) -> dict[str, Any]:
         "claim_id": evidence.claim_id,
         "policy": evidence.policy,
         "policy_version": evidence.policy_version,
+        "policy_documents": list(evidence.policy_documents),
         "verdict": evidence.verdict.value,
         "bodies": [
             {

@@ -123,3 +123,5 @@ class ClaimEvidence:
     criteria: tuple[CriterionAnswer, ...]
     concordance: tuple[ConcordanceFact, ...]
     prompts: tuple[Prompt, ...]
+    policy_documents: tuple[str, ...] = ()
+    """Numbers of the policy's published documents that hold in the claim's jurisdiction, like ``L35130``."""

@@ -224,6 +224,8 @@ class VerdictRule(Part):
     sign_words: str = ""
     sign_modalities: tuple[str, ...] = ()
     """Kinds of imaging that can show the sign."""
+    sign_within_days: Annotated[int, Field(ge=0)] | None = None
+    """Most days between two reports of which one names the finding and the other the sign; None: any."""
     report_words: Annotated[str, Field(min_length=1)]
     """What is to be attached, like ``MRI report``."""
     modalities: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -59,6 +59,9 @@ def evaluate(
     if not claim.bodies and not any(prompt.code == "name_bodies" for prompt in prompts):
         sentence = "The claim names no vertebral body: take it from the procedure note."
         prompts.append(Prompt(code="name_bodies", sentence=sentence))
+    if claim.jurisdiction is None and table.documents:
+        sentence = "The claim names no state or contractor, so it is open which of the policy's documents holds."
+        prompts.append(Prompt(code="name_jurisdiction", sentence=sentence))
     facts = facts_of(claim, judged)
     prompts += [
         Prompt(code="check_concordance", sentence=f"Codes, levels or units do not agree: {fact.sentence}")
@@ -75,4 +78,5 @@ def evaluate(
         criteria=answered.answers,
         concordance=facts,
         prompts=tuple(dict.fromkeys([*prompts, *answered.prompts])),
+        policy_documents=tuple(document.id for document in table.documents_of(claim.jurisdiction)),
     )

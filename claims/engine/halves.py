@@ -90,6 +90,19 @@ def _sign_unfit(view: View) -> Iterator[Outcome]:
     yield _half(view, "attach_advanced_imaging", sentence, f"Attach the signed report of {kinds}.")
 
 
+def _far_apart(view: View) -> Iterator[Outcome]:
+    """The finding and the sign stand in two reports of which nobody can say that they are of one event."""
+    most = view.rule.sign_within_days
+    named, signs = {one.report.day for one in view.found}, {one.report.day for one in view.sign}
+    if most is None or not named or not signs or named & signs or None in named | signs:
+        return
+    days = min(abs((one - other).days) for one in named for other in signs if one and other)
+    if days > most:
+        both = f"{view.rule.finding_words.capitalize()} and {view.rule.sign_words}"
+        sentence = f"{both} at {view.at} are named {days} days apart."
+        yield _half(view, "ask_sign", sentence, "Ask the radiologist whether they are of one event.")
+
+
 def _undated(view: View) -> Iterator[Outcome]:
     undated = [one for one in (*view.found, *view.sign) if one.report.day is None]
     if undated or (view.rule.finding is None and all(report.day is None for report in view.material.signed)):
@@ -137,6 +150,7 @@ HALVES: tuple[Callable[[View], Iterator[Outcome]], ...] = (
     _age_open,
     _sign_missing,
     _sign_unfit,
+    _far_apart,
     _undated,
     _explained,
     _numbering_open,

@@ -82,9 +82,12 @@ class Material:
         return tuple(said for said in found if said.report.day in (newest, None))
 
     def about(self, topic: Topic, body: Vertebra | None) -> tuple[Said, ...]:
-        """What is said of the topic there; where nothing is, a denial of it everywhere."""
-        general = (one for one in self.said(topic, None) if one.statement.polarity is Polarity.NEGATED)
-        return self.said(topic, body) or tuple(general)
+        """What is said of the topic there; a denial of it everywhere, where nothing is or the denial is newer."""
+        own = self.said(topic, body)
+        newest = max((one.report.day for one in own if one.report.day), default=None)
+        general = [one for one in self.said(topic, None) if one.statement.polarity is Polarity.NEGATED]
+        newer = [one for one in general if newest and one.report.day and one.report.day > newest]
+        return tuple(newer) or own or tuple(general)
 
     def levels_with(self, topic: Topic) -> tuple[Vertebra, ...]:
         """Every level at which the reports that count affirm the topic, from the head down."""

@@ -77,11 +77,12 @@ class View:
 def view_of(material: Material, body: Vertebra | None, unmet: Sequence[str]) -> View:
     """The body's view."""
     rule = material.table.verdict
+    is_named = rule.finding is not None and body is not None and bool(material.said(rule.finding, body))
     return View(
         material=material,
         body=body,
         rule=rule,
-        found=material.said(rule.finding, body) if rule.finding and body else (),
+        found=material.about(rule.finding, body) if rule.finding and is_named else (),
         sign=material.about(rule.sign, body) if rule.sign and body else (),
         unmet=unmet,
     )

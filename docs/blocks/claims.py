@@ -24,9 +24,8 @@ def criteria() -> str:
 
 def _policy(policy: CriteriaTable) -> str:
     payers = f"payer id {', '.join(policy.payers)}" if policy.payers else "by name only"
-    head = (
-        f"**`{policy.id}`**, version {policy.version}, {payers}, services from {policy.effective_from}: {policy.title}."
-    )
+    days = f"services from {policy.effective_from}"
+    head = f"**`{policy.id}`**, version {policy.version}, {payers}, {days}: {policy.title}."
     rows = [
         (one.title, f"`{one.rule}`", _limits(one), ", ".join(one.answered_by), one.certainty.value)
         for one in policy.criteria

@@ -75,7 +75,8 @@ def validate(table: Annotated[Path, typer.Argument(help="A criteria table (TOML)
 def _print(claim: Claim, evidence: ClaimEvidence) -> None:
     echo = typer.echo
     echo(f"Claim {claim.id}, service {claim.service_date}: {evidence.verdict.value}")
-    echo(f"By {evidence.policy}, version {evidence.policy_version}.")
+    documents = f" ({', '.join(evidence.policy_documents)})" if evidence.policy_documents else ""
+    echo(f"By {evidence.policy}, version {evidence.policy_version}{documents}.")
     for body in evidence.bodies:
         echo(f"\n{body.body.name}: {body.verdict.value}. {body.sentence}")
         for pointer in body.pointers:

@@ -51,7 +51,7 @@ def results():
         for case in CASES
         for receiver in RECEIVERS
     ]
-    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING], WEB, CLAIMS)
+    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING], WEB, claims=CLAIMS)
 
 
 def test_ratios_are_of_medians(results):

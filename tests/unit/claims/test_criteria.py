@@ -120,6 +120,15 @@ def test_a_claim_without_one_table_is_refused(changes, says):
     assert says in refused.value.sentence
 
 
+def test_the_jurisdiction_tells_which_document_holds():
+    claim = claim_of("22514 L1 M80.08XA")
+    assert evaluate(claim, CATALOGUE.table_for(claim)).policy_documents == ("L35130",)
+
+    nowhere = evaluate(replace(claim, jurisdiction=None), CATALOGUE.table_for(claim))
+    assert len(nowhere.policy_documents) == 8
+    assert "name_jurisdiction" in {prompt.code for prompt in nowhere.prompts}
+
+
 def test_an_unknown_procedure_is_refused_by_its_code():
     with pytest.raises(ClaimRefusal, match="Procedure 99213 is not one that is known here"):
         CATALOGUE.table_for(claim_of("99213 M80.08XA"))
