@@ -27,7 +27,7 @@ def sections(contents: PacketContents) -> Iterator[Flowable]:
     yield from _listed("Asked of a person", [[_where(p.body), p.sentence] for p in evidence.prompts], (0.1, 0.9))
     from_chart = [answer for answer in evidence.criteria if Source.CHART in answer.answered_by]
     others = [answer for answer in evidence.criteria if Source.CHART not in answer.answered_by]
-    policy = f"policy {evidence.policy}, version {evidence.policy_version}"
+    policy = ", ".join((f"policy {evidence.policy}, version {evidence.policy_version}", *evidence.policy_documents))
     yield from _criteria(f"Criteria answered by images and report ({policy})", others)
     yield from _criteria("From the chart: images and report cannot answer these alone", from_chart)
     yield from _concordance(evidence)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from pydicom.uid import EnhancedMRImageStorage
 
 from builders.findings import context_of
 from dicom_node.derived import from_bytes, to_bytes
@@ -13,7 +15,8 @@ from dicom_node.sr.checklist import value_of
 
 
 def test_it_names_images_with_their_frames_and_is_valid(tmp_path: Path, series, dciodvfy):
-    image, other = series.headers[1], series.headers[2]
+    image, other = deepcopy(series.headers[1]), series.headers[2]
+    image.SOPClassUID = EnhancedMRImageStorage
     note = encode_report_attachment(
         [image, other],
         frames={str(image.SOPInstanceUID): (3, 7)},
