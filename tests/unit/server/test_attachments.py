@@ -22,7 +22,7 @@ from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
 from dicom_node.spool import Spool
-from inference.errors import Refusal, SettingRefusal, StorageFailure
+from inference.errors import Refusal, StorageFailure
 from server.attachment_work import AttachmentSteps
 from server.attachments import (
     attachment_status,
@@ -336,36 +336,6 @@ def test_a_certificate_that_is_not_trusted_gets_nothing(at_desk: Callable[..., D
     assert desk.send() == "retrying"
     assert desk.status().reason == "its TLS certificate is not trusted"
     assert desk.payer.bodies == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"url": "http://payer.example/edi"}, "address with 'http': PHI would be sent unprotected"),
-        ({"url": "ftp://payer.example"}, "PHI would be sent unprotected"),
-        ({"kind": "fax"}, "kind: Input should be '275', '275-core' or 'cdex'"),
-        ({"guide": "004050"}, "guide is one of 006020X314, 005010X210, got '004050'"),
-        ({"sender_id": ""}, "an X12 destination needs sender_id"),
-        ({"certificate": "a.pem"}, "needs certificate and certificate_key"),
-        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-    ],
-)
-def test_a_destination_that_may_not_be_used_is_refused(
-    tmp_path: Path, settings: Callable[..., Any], changes: dict[str, object], sentence: str
-) -> None:
-    file = destinations_file(tmp_path, acme=x12_table(Payer(url="https://payer.example"), **changes))
-
-    with pytest.raises(SettingRefusal, match=sentence):
-        claim_destinations(settings(claim_destinations_file=file))
-
-
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, settings: Callable[..., Any]) -> None:
-    with pytest.raises(SettingRefusal, match="cannot be read: No such file"):
-        claim_destinations(settings(claim_destinations_file=tmp_path / "none.toml"))
-    (tmp_path / "bad.toml").write_text("[acme\n")
-    with pytest.raises(SettingRefusal, match="is not TOML"):
-        claim_destinations(settings(claim_destinations_file=tmp_path / "bad.toml"))
-    assert claim_destinations(settings()) == {}
 
 
 def test_a_payer_or_destination_that_is_not_known_is_refused(at_desk: Callable[..., Desk]) -> None:
