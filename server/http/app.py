@@ -25,6 +25,7 @@ from server.http import (
     health,
     login,
     models,
+    openapi,
     overlay,
     page,
     problems,
@@ -50,6 +51,7 @@ def create(node: Node) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        responses=openapi.OF_EVERY_ROUTE,
     )
     application.state.node = node
     application.state.client = make_client(node.engine)
@@ -66,6 +68,7 @@ def create(node: Node) -> FastAPI:
     application.state.drift = DriftWatch()
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
+    openapi.add_problem_schema(application)
     for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)

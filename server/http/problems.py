@@ -14,16 +14,15 @@ from dicom_node.dicomweb.refusals import WebRefusal
 from inference.errors import Failure, Refusal
 from inference.review import ReviewFault, ReviewRefusal
 from server.events import fault
+from server.http.openapi import PROBLEM_TYPE
 from server.operations import NotThere
-
-MEDIA_TYPE = "application/problem+json"
 
 
 def problem(status: HTTPStatus, detail: str, code: str | None = None) -> JSONResponse:
     """One problem: ``type`` is about:blank, so that the status says what kind it is (RFC 9457 4.2.1)."""
     body: dict[str, str | int] = {"type": "about:blank", "title": status.phrase, "status": status.value}
     body |= {"detail": detail} | ({} if code is None else {"code": code})
-    return JSONResponse(body, status_code=status.value, media_type=MEDIA_TYPE)
+    return JSONResponse(body, status_code=status.value, media_type=PROBLEM_TYPE)
 
 
 def add_handlers(application: FastAPI) -> None:

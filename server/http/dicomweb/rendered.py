@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from dicom_node.dicomweb.frame_choice import frame_numbers
 from dicom_node.dicomweb.held import Held, Place
+from dicom_node.dicomweb.media import MULTIPART
 from dicom_node.dicomweb.multipart import Part
 from dicom_node.dicomweb.pixels import open_header
 from dicom_node.dicomweb.refusals import not_acceptable, not_held
@@ -125,11 +126,31 @@ def frame_thumbnail(request: Request, archive: TheArchive, place: TheInstance, f
     return answers.stream(request, (data,), media_type, etag([held], "thumbnail", media_type, frames), len(data))
 
 
-add(router, f"{STUDY}/rendered", rendered_study, "WADO-RS: pictures of a study.")
-add(router, f"{SERIES}/rendered", rendered_series, "WADO-RS: pictures of a series.")
-add(router, f"{INSTANCE}/rendered", rendered_instance, "WADO-RS: a picture of an instance.")
-add(router, f"{INSTANCE}/frames/{{frames}}/rendered", rendered_frames, "WADO-RS: pictures of frames.")
-add(router, f"{STUDY}/thumbnail", study_thumbnail, "WADO-RS: a small picture of a study.")
-add(router, f"{SERIES}/thumbnail", series_thumbnail, "WADO-RS: a small picture of a series.")
-add(router, f"{INSTANCE}/thumbnail", instance_thumbnail, "WADO-RS: a small picture of an instance.")
-add(router, f"{INSTANCE}/frames/{{frames}}/thumbnail", frame_thumbnail, "WADO-RS: a small picture of a frame.")
+add(router, f"{STUDY}/rendered", rendered_study, "WADO-RS: pictures of a study.", media_types=(*FORMATS, MULTIPART))
+add(router, f"{SERIES}/rendered", rendered_series, "WADO-RS: pictures of a series.", media_types=(*FORMATS, MULTIPART))
+add(
+    router,
+    f"{INSTANCE}/rendered",
+    rendered_instance,
+    "WADO-RS: a picture of an instance.",
+    media_types=(*FORMATS, MULTIPART),
+)
+add(
+    router,
+    f"{INSTANCE}/frames/{{frames}}/rendered",
+    rendered_frames,
+    "WADO-RS: pictures of frames.",
+    media_types=(*FORMATS, MULTIPART),
+)
+add(router, f"{STUDY}/thumbnail", study_thumbnail, "WADO-RS: a small picture of a study.", media_types=FORMATS)
+add(router, f"{SERIES}/thumbnail", series_thumbnail, "WADO-RS: a small picture of a series.", media_types=FORMATS)
+add(
+    router, f"{INSTANCE}/thumbnail", instance_thumbnail, "WADO-RS: a small picture of an instance.", media_types=FORMATS
+)
+add(
+    router,
+    f"{INSTANCE}/frames/{{frames}}/thumbnail",
+    frame_thumbnail,
+    "WADO-RS: a small picture of a frame.",
+    media_types=FORMATS,
+)
