@@ -26,6 +26,7 @@ from server.work_queue import (
     review_workflow_id,
     study_workflow_id,
 )
+from server.workitems.service import take_up_waiting
 
 ACTIVE = ["ENQUEUED", "DELAYED", "PENDING"]
 _SETTLE_S = 60.0  # rows and queue are changed together, but are read here one after the other
@@ -54,6 +55,7 @@ class Sweep:
         active = {flow.workflow_id for flow in flows}
         with self.engine.begin() as connection:
             given_up = sum(sweep(connection, active, now) for sweep in (_sweep_runs, _sweep_deliveries, _sweep_reviews))
+        take_up_waiting(self.engine, self.client, now)
         if given_up:
             event("work_given_up", count=given_up)
         return given_up

@@ -62,6 +62,8 @@ RULES: tuple[Rule, ...] = (
     _rule(READ, "/api/v1/statistics/**", Permission.READ_WORKLIST),
     _rule(READ, "/api/v1/claims/**", Permission.READ_CLAIMS),
     _rule(WRITE, "/api/v1/claims/**", Permission.WRITE_CLAIMS),
+    _rule(READ, "/dicom-web/workitems/**", Permission.READ_WORKITEMS),
+    _rule(WRITE, "/dicom-web/workitems/**", Permission.WRITE_WORKITEMS),
     _rule(READ, "/dicom-web/**", Permission.READ_IMAGES),
     _rule(POST, "/dicom-web/**", Permission.STORE_IMAGES),
 )

@@ -35,6 +35,7 @@ from server.http import (
     work,
     worklist,
 )
+from server.http.dicomweb import workitems
 from server.http.pages import add_pages
 from server.work_queue import make_client
 
@@ -72,6 +73,7 @@ def create(node: Node) -> FastAPI:
     for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)
+    application.include_router(workitems.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

@@ -11,9 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from dicom_node.dicomweb.refusals import WebRefusal
+from dicom_node.ups.states import WorkitemRefusal
 from inference.errors import Failure, Refusal
 from inference.review import ReviewFault, ReviewRefusal
 from server.events import fault
+from server.http.dicomweb.answers import warning_of
 from server.http.openapi import PROBLEM_TYPE
 from server.operations import NotThere
 
@@ -52,8 +54,11 @@ def _not_there(_request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.NOT_FOUND, str(error))
 
 
-def _web_refused(_request: Request, error: Exception) -> JSONResponse:
-    return problem(error.status if isinstance(error, WebRefusal) else HTTPStatus.BAD_REQUEST, str(error))
+def _web_refused(request: Request, error: Exception) -> JSONResponse:
+    answer = problem(error.status if isinstance(error, WebRefusal) else HTTPStatus.BAD_REQUEST, str(error))
+    if isinstance(error, WorkitemRefusal):
+        answer.headers.update(warning_of(request, error.warning))
+    return answer
 
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:

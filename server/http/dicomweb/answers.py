@@ -56,6 +56,11 @@ def base_url(request: Request) -> str:
     return f"{request.base_url}dicom-web"
 
 
+def warning_of(request: Request, text: str) -> dict[str, str]:
+    """The Warning header, as PS3.18 chapter 11 writes it."""
+    return {"Warning": f"299 {base_url(request)}: {text}"}
+
+
 def ranges_of(request: Request) -> list[MediaRange]:
     """What the client accepts."""
     return accepted(request.headers.get("accept"), request.query_params.getlist("accept"))
