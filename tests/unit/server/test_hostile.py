@@ -50,10 +50,8 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def node(engine: Engine, settings: Callable[..., Settings]) -> Node:
-    made = settings()
-    made.data_dir.mkdir(exist_ok=True)
-    return Node(settings=made, engine=engine, spool=Spool(made.data_dir))
+def node(database_node: Node) -> Node:
+    return database_node
 
 
 @pytest.fixture
