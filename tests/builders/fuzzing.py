@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-EXAMPLES = int(os.environ.get("SPINE_FUZZ_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 """For each route; CI asks for more, and then every boundary of every parameter is tried too."""
 FEW = 10
 TIMEOUT_S = 800

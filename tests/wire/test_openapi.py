@@ -46,10 +46,13 @@ def node(tmp_path: Path) -> Iterator[Node]:
         connection.execute(
             insert(workitems).values(**claimed, is_ready=True, document="{}", created_at=1.0, changed_at=1.0)
         )
-    for role in (Role.RECEIVE, Role.WORK):
-        Presence(made.engine, role).write()
     add_person(made, "planted-user")
+    alive = [Presence(made.engine, role) for role in (Role.RECEIVE, Role.WORK)]
+    for presence in alive:
+        presence.start()
     yield made
+    for presence in alive:
+        presence.stop()
     made.engine.dispose()
 
 
