@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -66,7 +67,8 @@ class Search:
         """
         is_complete = self._refresh(query)
         with self.holdings.reading() as connection:
-            page = list(islice(_matching(connection, query), query.offset, query.offset + query.limit + 1))
+            with closing(_matching(connection, query)) as matching:
+                page = list(islice(matching, query.offset, query.offset + query.limit + 1))
             shown = page[: query.limit]
             counts = _Counts.of(connection, {row[STUDY_UID] for row in shown}, query.level)
         entries = [self._entry(row, query, counts, base_url) for row in shown]
@@ -164,13 +166,13 @@ def _order(level: Level) -> Iterator[Any]:
         yield web_instances.c.sop_instance_uid
 
 
-def _matching(connection: Connection, query: Query) -> Iterator[_Row]:
+def _matching(connection: Connection, query: Query) -> Generator[_Row]:
     """Rows that match, read and decided one after the other: no more are read than the page needs."""
-    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(_statement(query)).mappings()
-    for row in rows:
-        attributes = _attributes(row, query.level)
-        if matches(query.matchers, attributes):
-            yield _Row(uids={tag: str(row[tag]) for tag in _UID_COLUMNS[query.level]}, attributes=attributes)
+    with connection.execution_options(yield_per=ROWS_AT_ONCE).execute(_statement(query)) as rows:
+        for row in rows.mappings():
+            attributes = _attributes(row, query.level)
+            if matches(query.matchers, attributes):
+                yield _Row(uids={tag: str(row[tag]) for tag in _UID_COLUMNS[query.level]}, attributes=attributes)
 
 
 def _attributes(row: RowMapping, level: Level) -> JsonDataset:

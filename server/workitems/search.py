@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -28,15 +29,16 @@ class Found:
 
 def find(connection: Connection, shown: Shown, query: WorkitemQuery) -> Found:
     """The workitems that match."""
-    page = list(islice(_matching(connection, shown, query), query.offset, query.offset + query.limit + 1))
+    with closing(_matching(connection, shown, query)) as matching:
+        page = list(islice(matching, query.offset, query.offset + query.limit + 1))
     entries = [shown.whole(connection, row) for row in page[: query.limit]]
     return Found(entries=entries, has_more=len(page) > query.limit)
 
 
-def _matching(connection: Connection, shown: Shown, query: WorkitemQuery) -> Iterator[Row[Any]]:
+def _matching(connection: Connection, shown: Shown, query: WorkitemQuery) -> Generator[Row[Any]]:
     statement = workitem_rows().order_by(workitems.c.created_at.desc(), workitems.c.workitem_uid)
     for tag, value in query.exact.items():
         if tag in _COLUMNS:
             statement = statement.where(_COLUMNS[tag] == value)
-    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(statement)
-    return (row for row in rows if query.fits(shown.brief(row)))
+    with connection.execution_options(yield_per=ROWS_AT_ONCE).execute(statement) as rows:
+        yield from (row for row in rows if query.fits(shown.brief(row)))
