@@ -23,6 +23,7 @@ from server.runs import UNFINISHED, RunState, finished_run, queue_run, requeue_r
 from server.work_queue import Delivery, enqueue_delivery, enqueue_study
 
 RETRYABLE = (RunState.FAILED, RunState.REFUSED)
+_MOST_DIGITS = 10  # of the number of a delivery
 
 
 class NotThere(Refusal):
@@ -111,7 +112,7 @@ def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
 
 def _open_deliveries(connection: Connection, identifier: str) -> list[Row[Any]]:
     known = [deliveries.c.study_instance_uid == identifier, deliveries.c.sop_instance_uid == identifier]
-    if identifier.isdecimal():
+    if identifier.isascii() and identifier.isdecimal() and len(identifier) <= _MOST_DIGITS:
         known.append(deliveries.c.id == int(identifier))
     query = select(deliveries).where(or_(*known), deliveries.c.state.in_((*OPEN_STATES, DeliveryState.DEAD)))
     return list(connection.execute(query.order_by(deliveries.c.id)).all())

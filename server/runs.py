@@ -16,6 +16,14 @@ from sqlalchemy import Connection, Row, desc, func, select, update
 from dicom_node.store import StudyState, mark_study
 from dicom_node.tables import results, studies
 from server.tables import runs
+from server.workitems.rows import (
+    EQUIPMENT_FAILURE,
+    NOT_SUPPORTED,
+    cancel_workitems,
+    complete_workitems,
+    queue_workitems,
+    start_workitems,
+)
 
 
 class RunState(StrEnum):
@@ -54,11 +62,15 @@ def queue_run(connection: Connection, study_instance_uid: str, revision: int, no
             queued_at=now,
         )
     )
+    queue_workitems(connection, study_instance_uid, revision, now)
 
 
-def run_of(connection: Connection, study_instance_uid: str, revision: int) -> Row[Any] | None:
-    """One run."""
-    return connection.execute(select(runs).where(*_is(study_instance_uid, revision))).one_or_none()
+def run_of(
+    connection: Connection, study_instance_uid: str, revision: int, *, is_locked: bool = False
+) -> Row[Any] | None:
+    """One run; with ``is_locked`` nobody else changes it before the transaction ends."""
+    query = select(runs).where(*_is(study_instance_uid, revision))
+    return connection.execute(query.with_for_update() if is_locked else query).one_or_none()
 
 
 def runs_of(connection: Connection, study_instance_uid: str) -> list[Row[Any]]:
@@ -108,6 +120,7 @@ def start_run(connection: Connection, study_instance_uid: str, revision: int, no
         )
     )
     mark_study(connection, study_instance_uid, revision, _STUDY_STATE[RunState.RUNNING])
+    start_workitems(connection, study_instance_uid, revision, now)
     query = select(runs.c.content_at).where(*_is(study_instance_uid, revision))
     return float(connection.execute(query).scalar_one())
 
@@ -129,6 +142,11 @@ def finish_run(
         .values(state=state, reason=reason, finished_at=now, **values)
     )
     mark_study(connection, study_instance_uid, revision, _STUDY_STATE[state], reason)
+    if state is RunState.DONE:
+        complete_workitems(connection, study_instance_uid, revision, now)
+    else:
+        code = NOT_SUPPORTED if state is RunState.REFUSED else EQUIPMENT_FAILURE
+        cancel_workitems(connection, study_instance_uid, revision, now, reason=reason, code=code)
 
 
 def requeue_run(connection: Connection, study_instance_uid: str, revision: int, now: float) -> int:
@@ -141,6 +159,7 @@ def requeue_run(connection: Connection, study_instance_uid: str, revision: int, 
     if mark_study(connection, study_instance_uid, revision, _STUDY_STATE[RunState.QUEUED]):
         no_reason = update(studies).where(studies.c.study_instance_uid == study_instance_uid).values(reason=None)
         connection.execute(no_reason)
+    queue_workitems(connection, study_instance_uid, revision, now)
     return int(connection.execute(select(runs.c.generation).where(*_is(study_instance_uid, revision))).scalar_one())
 
 

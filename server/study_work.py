@@ -48,7 +48,7 @@ class StudySteps:
         """Start the run, or wait for the earlier revision, whose SR is this one's predecessor."""
         self.leave_if_lost()
         with self.engine.begin() as connection:
-            run = run_of(connection, study_instance_uid, revision)
+            run = run_of(connection, study_instance_uid, revision, is_locked=True)
             if run is None or run.generation != generation or run.state not in UNFINISHED:
                 return {"state": "superseded"}
             if has_unfinished_before(connection, study_instance_uid, revision):

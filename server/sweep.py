@@ -28,6 +28,7 @@ from server.work_queue import (
     review_workflow_id,
     study_workflow_id,
 )
+from server.workitems.service import take_up_waiting
 
 ACTIVE = ["ENQUEUED", "DELAYED", "PENDING"]
 _SETTLE_S = 60.0  # rows and queue are changed together, but are read here one after the other
@@ -57,6 +58,7 @@ class Sweep:
         with self.engine.begin() as connection:
             given_up = sum(sweep(connection, active, now) for sweep in (_sweep_runs, _sweep_deliveries, _sweep_reviews))
             given_up += sweep_attachments(connection, active, now - _SETTLE_S, GIVEN_UP)
+        take_up_waiting(self.engine, self.client, now)
         if given_up:
             event("work_given_up", count=given_up)
         return given_up

@@ -1,4 +1,4 @@
-"""The server's own tables: runs, deliveries, reviews, claims and attachments, leases, and this node's processes.
+"""The server's own tables: runs, workitems, deliveries, reviews, claims and attachments, leases, processes.
 
 DBOS keeps its tables in the same database (workflow.md 7); it is the engine, these rows are the record.
 Times are seconds since the epoch (UTC) as a float.
@@ -207,5 +207,26 @@ claim_attachments = Table(
     Column("answered_at", Float),
     Column("updated_at", Float, nullable=False),
 )
+
+workitems = Table(
+    "workitems",
+    metadata,
+    Column("workitem_uid", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),  # dicom_node.ups.states.UpsState
+    Column("transaction_uid", String(64)),  # the lock of who claimed it; never shown
+    Column("is_for_us", Boolean, nullable=False),  # this node performs it, and nobody else may claim it
+    Column("is_ready", Boolean, nullable=False),  # its input is said to be there
+    Column("study_instance_uid", String(64)),  # of its input
+    Column("revision", Integer),  # the run that performs it; NULL while it waits for its study
+    Column("document", Text, nullable=False),  # what its creator and performer said of it, as DICOM JSON
+    Column("created_at", Float, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("started_at", Float),  # of what this node performs
+    Column("finished_at", Float),
+    Column("reason", Text),  # why this node did not complete it
+    Column("discontinuation", String(16)),  # code of PS3.16 CID 9300 beside it
+)
+Index("ix_workitems_run", workitems.c.study_instance_uid, workitems.c.revision)
+Index("ix_workitems_created", workitems.c.created_at, workitems.c.workitem_uid)
 
 ALL_METADATA = (dicom_tables.metadata, metadata, auth_tables.metadata)

@@ -18,8 +18,8 @@ Matcher = Callable[[Element | None], bool]
 NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 LIST_VRS = frozenset({"UI", "CS"})
 """Several values may be given: of UIDs by PS3.4 C.2.2.2.2, of code strings because viewers do it for modalities."""
-RANGE_VRS = frozenset({"DA", "TM"})
-DIGITS: Mapping[str, int] = {"DA": 8, "TM": 6}
+RANGE_VRS = frozenset({"DA", "DT", "TM"})
+DIGITS: Mapping[str, int] = {"DA": 8, "DT": 14, "TM": 6}
 """Characters of a date and of a time to the second; shorter ones mean all that begins with them."""
 MAX_CHARACTERS = 1024
 """Longest text that is searched for; our own bound."""
@@ -89,7 +89,7 @@ def _range(vr: str, wanted: str) -> tuple[str, str]:
     low, dash, high = wanted.partition("-")
     for part in (low, high):
         if not all(character.isdigit() or character in ".: " for character in part):
-            raise bad_request("A date is YYYYMMDD and a time HHMMSS; a range is written from-to.")
+            raise bad_request("A date is YYYYMMDD, a time HHMMSS, a date with a time both; a range is written from-to.")
     if dash and not low.strip() and not high.strip():
         raise bad_request("A range has a beginning, an end, or both.")
     first, last = _digits(low), _digits(high if dash else low)

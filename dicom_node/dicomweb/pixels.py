@@ -28,12 +28,13 @@ from pydicom.uid import (
 
 from dicom_node.dicomweb.encoding import quietly
 from dicom_node.dicomweb.held import Held, NativeLayout
+from dicom_node.dicomweb.refusals import not_acceptable
 from dicom_node.reader.frames import Frame, frames_of
 from dicom_node.reader.headers import Header, native_frame_bytes, pixel_location, read_header
 from dicom_node.reader.jpeg12 import decode_12_bit
 from dicom_node.reader.values import integer, text
 from dicom_node.storage_classes import UNCOMPRESSED
-from inference.errors import StorageFailure
+from inference.errors import InstanceRefusal, StorageFailure
 
 COMPRESSED_MEDIA_TYPES: Mapping[str, str] = {
     "1.2.840.10008.1.2.5": "image/dicom-rle",
@@ -62,10 +63,13 @@ def open_header(path: Path) -> Header:
     """The header of an instance whose frames are wanted.
 
     Raises:
-        InstanceRefusal: the file cannot be read, or ends before its pixels do.
+        WebRefusal: 406, the file cannot be read, or ends before its pixels do.
     """
-    with quietly():
-        header = read_header(path)
+    try:
+        with quietly():
+            header = read_header(path)
+    except InstanceRefusal as refusal:
+        raise not_acceptable(f"The pixels of this instance cannot be given: {refusal.sentence}.") from refusal
     assert header is not None, "a DICOMDIR is never stored"  # noqa: S101 - states the invariant
     return header
 

@@ -94,11 +94,11 @@ class _Words:
     def take(self, name: str, value: str) -> None:
         match name.lower():
             case "limit":
-                self.limit = min(_count("limit", value), MAX_RESULTS)
+                self.limit = min(count_of("limit", value), MAX_RESULTS)
             case "offset":
-                self.offset = _count("offset", value)
+                self.offset = count_of("offset", value)
             case "fuzzymatching":
-                self.fuzzy = _truth("fuzzymatching", value)
+                self.fuzzy = truth_of("fuzzymatching", value)
             case "includefield":
                 self._include(value)
             case other if other not in NOT_ATTRIBUTES:
@@ -109,12 +109,12 @@ class _Words:
             if word.lower() == "all":
                 self.everything = True
             else:
-                self.included.add(_tag(word.split(".")[0]))
+                self.included.add(tag_named(word.split(".")[0]))
         if len(self.included) > MAX_INCLUDED:
             raise bad_request(f"includefield names at most {MAX_INCLUDED} attributes.")
 
     def _match(self, name: str, value: str) -> None:
-        tag = _tag(name)
+        tag = tag_named(name)
         if tag not in SEARCHABLE[self.level]:
             raise bad_request(f"({tag[:4]},{tag[4:]}) is no attribute that {self.level} can be searched by.")
         if tag in {STUDY_UID, SERIES_UID, SOP_UID} and value.strip("*"):
@@ -125,7 +125,12 @@ class _Words:
             self.matchers.append((tag, matcher(dictionary_VR(int(tag, 16)), value)))
 
 
-def _tag(word: str) -> str:
+def tag_named(word: str) -> str:
+    """The tag of a keyword, or of eight hexadecimal digits.
+
+    Raises:
+        WebRefusal: 400, PS3.6 has no such attribute.
+    """
     if _TAG.fullmatch(word):
         tag = int(word, 16)
         try:
@@ -144,13 +149,15 @@ def _uids(value: str) -> tuple[str, ...]:
     return tuple(checked_uid(part, "UID that is searched for") for part in parts)
 
 
-def _count(name: str, value: str) -> int:
+def count_of(name: str, value: str) -> int:
+    """A whole number from 0; WebRefusal (400) where it is none."""
     if not (value.isascii() and value.isdigit() and len(value) < 10):  # noqa: PLR2004 - below 2^31
         raise bad_request(f"{name} is a whole number from 0.")
     return int(value)
 
 
-def _truth(name: str, value: str) -> bool:
+def truth_of(name: str, value: str) -> bool:
+    """True or false; WebRefusal (400) where it is neither."""
     if value.lower() not in _TRUTH:
         raise bad_request(f"{name} is true or false.")
     return _TRUTH[value.lower()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -67,7 +68,8 @@ class Search:
         """
         is_complete = self._refresh(query)
         with self.holdings.reading() as connection:
-            page = list(islice(_matching(connection, query), query.offset, query.offset + query.limit + 1))
+            with closing(_matching(connection, query)) as matching:
+                page = list(islice(matching, query.offset, query.offset + query.limit + 1))
             shown = page[: query.limit]
             counts = _Counts.of(connection, {row[STUDY_UID] for row in shown}, query.level)
         entries = [self._entry(row, query, counts, base_url) for row in shown]
@@ -172,16 +174,17 @@ def _order(level: Level) -> Iterator[Any]:
         yield web_instances.c.sop_instance_uid
 
 
-def _matching(connection: Connection, query: Query) -> Iterator[_Row]:
+def _matching(connection: Connection, query: Query) -> Generator[_Row]:
     """Rows that match, read and decided one after the other: no more are read than the page needs."""
     values = {tag: list(uids) for tag, uids in query.uids.items()}
     if query.modalities:
         values[MODALITIES_IN_STUDY] = list(query.modalities)
     statement = _statement(query.level, tuple(values))
-    for row in connection.execute(statement, values, execution_options={"yield_per": ROWS_AT_ONCE}).mappings():
-        attributes = _attributes(row, query.level)
-        if matches(query.matchers, attributes):
-            yield _Row(uids={tag: str(row[tag]) for tag in _UID_COLUMNS[query.level]}, attributes=attributes)
+    with connection.execute(statement, values, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:
+        for row in rows.mappings():
+            attributes = _attributes(row, query.level)
+            if matches(query.matchers, attributes):
+                yield _Row(uids={tag: str(row[tag]) for tag in _UID_COLUMNS[query.level]}, attributes=attributes)
 
 
 def _attributes(row: RowMapping, level: Level) -> JsonDataset:

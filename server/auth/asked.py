@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
@@ -14,6 +14,7 @@ from starlette.requests import cookie_parser
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE_PLAIN, COOKIE_TLS = "spine", "__Host-spine"
 """The second name is kept by a browser only with Secure, Path=/ and no Domain (RFC 6265bis 4.1.3.2)."""
+_CONTROL = frozenset(range(0x20)) | {0x7F}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,11 @@ class Asked:
     def target(self) -> str:
         """Path and query, to come back to."""
         return quote(self.path, safe="/:@-._~") + (f"?{self.query}" if self.query else "")
+
+    @property
+    def has_control_characters(self) -> bool:
+        """Whether path or query hold what no name and no value has, like NUL, which PostgreSQL cannot keep."""
+        return not _CONTROL.isdisjoint(self.path.encode("utf-8", "replace") + unquote_to_bytes(self.query))
 
     @property
     def is_same_origin(self) -> bool | None:

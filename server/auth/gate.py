@@ -31,6 +31,8 @@ CHUNK_TIMEOUT_S = 30.0
 AUDITED: Mapping[Permission, AuditKind] = {
     Permission.READ_IMAGES: AuditKind.IMAGES_READ,
     Permission.STORE_IMAGES: AuditKind.IMAGES_STORED,
+    Permission.READ_WORKITEMS: AuditKind.WORKITEM_READ,
+    Permission.WRITE_WORKITEMS: AuditKind.WORKITEM_CHANGED,
     Permission.READ_FINDINGS: AuditKind.FINDINGS_READ,
     Permission.REVIEW: AuditKind.REVIEWED,
     Permission.READ_CLAIMS: AuditKind.CLAIM_READ,
@@ -38,7 +40,15 @@ AUDITED: Mapping[Permission, AuditKind] = {
     Permission.ADMINISTER: AuditKind.AUDIT_READ,
 }
 """What is recorded of a request, by what it needs; logins are recorded where they happen."""
-_ONCE = frozenset({AuditKind.IMAGES_QUERIED, AuditKind.IMAGES_READ, AuditKind.FINDINGS_READ, AuditKind.CLAIM_READ})
+_ONCE = frozenset(
+    {
+        AuditKind.IMAGES_QUERIED,
+        AuditKind.IMAGES_READ,
+        AuditKind.WORKITEM_READ,
+        AuditKind.FINDINGS_READ,
+        AuditKind.CLAIM_READ,
+    }
+)
 _QUERY = re.compile(r"/dicom-web(?:/.*)?/(?:studies|series|instances)/?")
 _CLAIM = re.compile(r"/claims/(clm-[0-9a-f]{16})(?:/|$)")
 _EXPORT = re.compile(r"/api/v1/claims/[^/]+/(?:attachments|packet)/?")
@@ -119,7 +129,7 @@ class _Recording:
         if self._is_replaced:
             return
         if message["type"] == "http.response.start":
-            record = _record(self._kind, self._principal, self._request, HTTPStatus(message["status"]))
+            record = _record(self._kind, self._principal, self._request, HTTPStatus(message["status"]), self._scope)
             once = self._kind in _ONCE
             try:
                 if not (once and self._guard.is_recorded(record)):
@@ -136,7 +146,7 @@ async def _nothing() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _record(kind: AuditKind, principal: Principal, request: Asked, status: HTTPStatus) -> AuditRecord:
+def _record(kind: AuditKind, principal: Principal, request: Asked, status: HTTPStatus, scope: Scope) -> AuditRecord:
     outcome = Outcome.SUCCESS
     if status >= HTTPStatus.BAD_REQUEST:
         outcome = Outcome.SERIOUS_FAILURE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.MINOR_FAILURE
@@ -146,7 +156,7 @@ def _record(kind: AuditKind, principal: Principal, request: Asked, status: HTTPS
         principal,
         outcome=outcome,
         address=request.address,
-        studies=tuple(_STUDY.findall(request.path)),
+        studies=(*_STUDY.findall(request.path), *scope["state"].get("studies", ())),
         about=" ".join((request.method, rule.path, *_CLAIM.findall(request.path))),
     )
 

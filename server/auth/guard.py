@@ -105,6 +105,8 @@ class Guard:
         Raises:
             Denied: they have not, or the request is not one that we answer.
         """
+        if asked.has_control_characters:
+            raise Denied(HTTPStatus.BAD_REQUEST, "An address holds no control characters.")
         permission = permission_for(asked.method, asked.path)
         if permission is not Permission.PROBE:
             self._check_door(asked)

@@ -26,6 +26,10 @@ class Permission(StrEnum):
     """Query and retrieve instances by DICOMweb."""
     STORE_IMAGES = "store_images"
     """Store instances by DICOMweb."""
+    READ_WORKITEMS = "read_workitems"
+    """Read what was asked of this node and what it reads, with the patient's name (UPS-RS)."""
+    WRITE_WORKITEMS = "write_workitems"
+    """Ask this node to read a study; claim, change, complete and cancel workitems (UPS-RS)."""
     READ_FINDINGS = "read_findings"
     """Read findings, overlays and revisions of a study."""
     REVIEW = "review"
@@ -57,11 +61,12 @@ class Role(StrEnum):
 
 _EVERYBODY = frozenset({Permission.PROBE, Permission.SIGN_IN})
 _PERSON = _EVERYBODY | {Permission.OPEN_PAGES, Permission.READ_WORKLIST}
-_VIEWER = _PERSON | {Permission.READ_IMAGES, Permission.READ_FINDINGS}
+_VIEWER = _PERSON | {Permission.READ_IMAGES, Permission.READ_WORKITEMS, Permission.READ_FINDINGS}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
-    Role.RADIOLOGIST: _VIEWER | {Permission.REVIEW, Permission.STORE_IMAGES, Permission.OPERATE},
+    Role.RADIOLOGIST: _VIEWER
+    | {Permission.REVIEW, Permission.STORE_IMAGES, Permission.WRITE_WORKITEMS, Permission.OPERATE},
     Role.CODER: _PERSON | {Permission.READ_FINDINGS, Permission.READ_CLAIMS, Permission.WRITE_CLAIMS},
     Role.ADMINISTRATOR: frozenset(Permission) - {Permission.REVIEW},
 }

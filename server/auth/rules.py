@@ -66,6 +66,8 @@ RULES: tuple[Rule, ...] = (
     _rule(WRITE, "/api/v1/claims/**", Permission.WRITE_CLAIMS),
     _rule(READ, "/api/v1/attachments/*", Permission.READ_CLAIMS),
     _rule(POST, "/api/v1/attachments/acknowledgements", Permission.WRITE_CLAIMS),
+    _rule(READ, "/dicom-web/workitems/**", Permission.READ_WORKITEMS),
+    _rule(WRITE, "/dicom-web/workitems/**", Permission.WRITE_WORKITEMS),
     _rule(READ, "/dicom-web/**", Permission.READ_IMAGES),
     _rule(POST, "/dicom-web/**", Permission.STORE_IMAGES),
 )

@@ -29,10 +29,7 @@ def check_once(tables: Catalogue, body: CheckBody) -> ClaimEvidence:
     if len(intake.claims) != 1:
         raise ClaimRefusal(f"One claim is checked at a time, got {len(intake.claims)}.")
     facts = [*intake.reports, *(report.facts for report in body.reports[len(intake.reports) :])]
-    reports = [
-        read_report(report_of(report.data(), fact))
-        for report, fact in zip(body.reports, facts, strict=False)
-    ]
+    reports = [read_report(report_of(report.data(), fact)) for report, fact in zip(body.reports, facts, strict=False)]
     return evaluate(
         intake.claims[0],
         tables.table_for(intake.claims[0]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from dbos import DBOSClient
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 
 from server.auth.guard import Guard
 from server.auth.roles import Principal
@@ -37,5 +37,11 @@ TheClient: TypeAlias = Annotated[DBOSClient, Depends(_client)]
 TheGuard: TypeAlias = Annotated[Guard, Depends(_guard)]
 ThePrincipal: TypeAlias = Annotated[Principal, Depends(_principal)]
 """Who asks, as the gate established it."""
+LARGEST_INTEGER = 2**31 - 1
+"""Of a column of type INTEGER; a larger number is no number of a row."""
+UID = r"^[0-9]+(\.[0-9]+)*$"
+"""PS3.5 9.1; leading zeros of a component are let through, because real devices send them."""
+StudyUid: TypeAlias = Annotated[str, Path(pattern=UID, max_length=64)]
+Revision: TypeAlias = Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER)]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
-Offset: TypeAlias = Annotated[int, Query(ge=0, description="Leave out so many at the beginning.")]
+Offset: TypeAlias = Annotated[int, Query(ge=0, le=10**9, description="Leave out so many at the beginning.")]

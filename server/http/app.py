@@ -26,6 +26,7 @@ from server.http import (
     health,
     login,
     models,
+    openapi,
     overlay,
     page,
     problems,
@@ -35,6 +36,7 @@ from server.http import (
     work,
     worklist,
 )
+from server.http.dicomweb import workitems
 from server.http.pages import add_pages
 from server.work_queue import make_client
 
@@ -54,6 +56,7 @@ def create(node: Node) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        responses=openapi.OF_EVERY_ROUTE,
     )
     application.state.node = node
     application.state.client = make_client(node.engine)
@@ -70,7 +73,10 @@ def create(node: Node) -> FastAPI:
     application.state.drift = DriftWatch()
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
-    application.include_router(dicomweb.router)  # first: frames are asked for most. STOW-RS has a limit of its own
+    openapi.add_problem_schema(application)
+    # First: frames are asked for most, and workitems stand below the same prefix. STOW-RS has a limit of its own.
+    application.include_router(workitems.router, max_body_size=BODY_LIMIT_BYTES)
+    application.include_router(dicomweb.router)
     for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from server.auth.audit.dicom import audit_message
 from server.auth.audit.fhir import audit_event
 from server.auth.audit.record import AuditRecord
 from server.auth.audit.trail import Entry, entries
 from server.database import reading
-from server.http.access import Limit, TheNode
+from server.http.access import LARGEST_INTEGER, Limit, TheNode
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+Before = Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER)]
 
 
 class Form(StrEnum):
@@ -30,9 +31,7 @@ class Form(StrEnum):
 
 
 @router.get("", summary="The audit trail, newest first.")
-def audit_trail(
-    node: TheNode, limit: Limit = 100, before: int | None = None, form: Form = Form.PLAIN
-) -> dict[str, Any]:
+def audit_trail(node: TheNode, limit: Limit = 100, before: Before = None, form: Form = Form.PLAIN) -> dict[str, Any]:
     """``next_before`` is null on the last page; as ``before`` it gives the page after this one."""
     with reading(node.engine) as connection:
         found = entries(connection, limit=limit + 1, before=before)

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Header, Response
 from server.database import reading
 from server.fhir.bundle import MEDIA_TYPE
 from server.fhir.source import bundle_source
-from server.http.access import TheNode
-from server.http.unchanged import headers_of, is_matched
+from server.http.access import Revision, StudyUid, TheNode
+from server.http.openapi import NOT_THERE, produces
+from server.http.unchanged import NOT_MODIFIED, headers_of, is_matched
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 
@@ -19,16 +20,13 @@ router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
     "/{study_instance_uid}/fhir",
     summary="Findings as a FHIR R4 Bundle: DiagnosticReport, Observations, ImagingStudy, Device, Patient.",
     response_class=Response,
-    responses={
-        200: {"content": {MEDIA_TYPE: {}}},
-        304: {"description": "Nothing changed since the ETag in If-None-Match."},
-    },
+    responses=NOT_THERE | produces(MEDIA_TYPE) | NOT_MODIFIED,
 )
 def fhir(
     node: TheNode,
-    study_instance_uid: str,
+    study_instance_uid: StudyUid,
     *,
-    revision: int | None = None,
+    revision: Revision = None,
     reviewed: bool = False,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:

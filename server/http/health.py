@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,9 +11,11 @@ from fastapi.responses import JSONResponse
 
 from server import metrics
 from server.http.access import TheNode
+from server.http.openapi import produces
 from server.readiness import node_checks
 
 router = APIRouter(tags=["health"])
+_NOT_READY = produces("application/json", status=HTTPStatus.SERVICE_UNAVAILABLE, description="Not ready: the checks.")
 
 
 @router.get("/healthz", summary="Whether this process answers.")
@@ -21,7 +24,9 @@ def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="Whether the node can do its work: database, receiver, worker, models.")
+@router.get(
+    "/readyz", summary="Whether the node can do its work: database, receiver, worker, models.", responses=_NOT_READY
+)
 def readyz(node: TheNode) -> JSONResponse:
     """200 when every check is ok, 503 otherwise; the checks are listed either way."""
     checks = node_checks(node)
@@ -30,7 +35,7 @@ def readyz(node: TheNode) -> JSONResponse:
     return JSONResponse(body, status_code=200 if is_ready else 503)
 
 
-@router.get("/metrics", summary="Prometheus metrics.", response_class=Response)
+@router.get("/metrics", summary="Prometheus metrics.", response_class=Response, responses=produces("text/plain"))
 def prometheus(node: TheNode, request: Request) -> Response:
     """Counts and times; no identifier of a patient or a study."""
     return Response(

@@ -41,7 +41,7 @@ async def _form(request: Request) -> dict[str, str]:
         fields = parse_qs(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
         return {}
-    return {name: values[0] for name, values in fields.items()}
+    return {name: values[0] for name, values in fields.items() if "\0" not in values[0]}
 
 
 def _authentication(node: TheNode) -> frozenset[str]:

@@ -7,28 +7,29 @@ from typing import Annotated, TypeAlias
 from fastapi import APIRouter, Header, Query, Response
 
 from server.database import reading
-from server.http.access import TheNode
-from server.http.unchanged import headers_of, is_matched
+from server.http.access import UID, Revision, StudyUid, TheNode
+from server.http.openapi import NOT_THERE, produces
+from server.http.unchanged import NOT_MODIFIED, headers_of, is_matched
 from server.overlay_source import Selection, overlay_source
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
-Uid: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
+Uid: TypeAlias = Annotated[str | None, Query(pattern=UID, max_length=64)]
 
 
 @router.get(
     "/{study_instance_uid}/overlay",
     summary="Findings and outlines to draw over the images, in pixels and in LPS millimetres.",
     response_class=Response,
-    responses={304: {"description": "Nothing changed since the ETag in If-None-Match."}},
+    responses=NOT_THERE | produces("application/json") | NOT_MODIFIED,
 )
 def overlay(
     node: TheNode,
-    study_instance_uid: str,
+    study_instance_uid: StudyUid,
     *,
     series: Uid = None,
     instance: Uid = None,
     structures: bool = True,
-    revision: int | None = None,
+    revision: Revision = None,
     reviewed: bool = False,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:

@@ -14,20 +14,21 @@ from claims.attachment import AttachmentRefusal
 from claims.claim import ClaimRefusal
 from claims.report import ReportRefusal
 from dicom_node.dicomweb.refusals import WebRefusal
+from dicom_node.ups.states import WorkitemRefusal
 from inference.errors import Failure, Refusal
 from inference.review import ReviewFault, ReviewRefusal
 from server.claims.desk import ClaimConflict
 from server.events import fault
+from server.http.dicomweb.answers import warning_of
+from server.http.openapi import PROBLEM_TYPE
 from server.operations import NotThere
-
-MEDIA_TYPE = "application/problem+json"
 
 
 def problem(status: HTTPStatus, detail: str, code: str | None = None) -> JSONResponse:
     """One problem: ``type`` is about:blank, so that the status says what kind it is (RFC 9457 4.2.1)."""
     body: dict[str, str | int] = {"type": "about:blank", "title": status.phrase, "status": status.value}
     body |= {"detail": detail} | ({} if code is None else {"code": code})
-    return JSONResponse(body, status_code=status.value, media_type=MEDIA_TYPE)
+    return JSONResponse(body, status_code=status.value, media_type=PROBLEM_TYPE)
 
 
 def add_handlers(application: FastAPI) -> None:
@@ -60,8 +61,11 @@ def _not_there(_request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.NOT_FOUND, str(error))
 
 
-def _web_refused(_request: Request, error: Exception) -> JSONResponse:
-    return problem(error.status if isinstance(error, WebRefusal) else HTTPStatus.BAD_REQUEST, str(error))
+def _web_refused(request: Request, error: Exception) -> JSONResponse:
+    answer = problem(error.status if isinstance(error, WebRefusal) else HTTPStatus.BAD_REQUEST, str(error))
+    if isinstance(error, WorkitemRefusal):
+        answer.headers.update(warning_of(request, error.warning))
+    return answer
 
 
 def _unusable(_request: Request, error: Exception) -> JSONResponse:

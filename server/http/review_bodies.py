@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from inference.anatomy import EndplateSide, Laterality, Region, Site
 from inference.findings import Geometry, GeometryType, Grade, Question, Reviewer, ReviewReason
 from inference.review import Action, Addition, Correction, Decision, Review, ReviewFault, ReviewRefusal, Shape
+from server.http.access import LARGEST_INTEGER, UID
 
-Uid = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64)]
+Uid = Annotated[str, Field(pattern=UID, max_length=64)]
 Note = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 """No control characters but tab and line ends: an escape would switch the character set of a report."""
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f\\\\]+$")]
@@ -139,11 +140,11 @@ class AdditionBody(_Body):
 class ReviewBody(_Body):
     """A review of the findings of one revision."""
 
-    revision: int = Field(ge=1, description="The revision whose findings were looked at.")
+    revision: int = Field(ge=1, le=LARGEST_INTEGER, description="The revision whose findings were looked at.")
     findings: list[DecisionBody] = Field(default=[], max_length=MOST_FINDINGS)
     added: list[AdditionBody] = Field(default=[], max_length=MOST_FINDINGS)
     accept_rest: bool = Field(default=False, description="Accept every finding that is not named.")
-    supersedes: int | None = Field(None, description="The review that the reviewer has seen.")
+    supersedes: int | None = Field(None, ge=1, le=LARGEST_INTEGER, description="The review that the reviewer has seen.")
     reviewer: ReviewerBody | None = Field(None, description="Only where nobody logs in; else the user reviews.")
 
     def value(self) -> Review:

@@ -19,7 +19,8 @@ from inference.review.scales import SCALES, SCALES_OF
 from server import reviews
 from server.auth.roles import Method, Principal
 from server.database import reading
-from server.http.access import TheClient, TheNode, ThePrincipal
+from server.http.access import StudyUid, TheClient, TheNode, ThePrincipal
+from server.http.openapi import CONFLICT, NOT_THERE
 from server.http.review_bodies import ReviewBody, named
 from server.operations import NotThere
 from server.review_rows import reviews_of
@@ -41,6 +42,7 @@ Key = Annotated[
     "/{study_instance_uid}/reviews",
     status_code=201,
     summary="Record a review; its verified report is made and delivered.",
+    responses=NOT_THERE | CONFLICT | {200: {"description": "It had been recorded."}},
 )
 def post_review(
     *,
@@ -48,7 +50,7 @@ def post_review(
     client: TheClient,
     principal: ThePrincipal,
     response: Response,
-    study_instance_uid: str,
+    study_instance_uid: StudyUid,
     body: ReviewBody,
     key: Key,
 ) -> dict[str, Any]:
@@ -67,8 +69,8 @@ def post_review(
     return _review(row)
 
 
-@router.get("/{study_instance_uid}/reviews", summary="The reviews of a study; the last one holds.")
-def list_reviews(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
+@router.get("/{study_instance_uid}/reviews", summary="The reviews of a study; the last one holds.", responses=NOT_THERE)
+def list_reviews(node: TheNode, study_instance_uid: StudyUid) -> dict[str, Any]:
     """Oldest first, each with its decisions and with what became of its report."""
     with reading(node.engine) as connection:
         if store.study(connection, study_instance_uid) is None:

@@ -9,7 +9,8 @@ from sqlalchemy import Row
 
 from dicom_node import store
 from server.database import reading
-from server.http.access import Limit, Offset, TheClient, TheNode
+from server.http.access import Limit, Offset, Revision, StudyUid, TheClient, TheNode
+from server.http.openapi import CONFLICT, NOT_THERE, produces
 from server.operations import NotThere, complete, require_finished_run
 from server.review_rows import reviews_of
 from server.runs import runs_of
@@ -30,8 +31,8 @@ def list_studies(
     return {"studies": [study_json(study) for study in found[:limit]], "next_offset": following}
 
 
-@router.get("/{study_instance_uid}", summary="One study with its revisions.")
-def one_study(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
+@router.get("/{study_instance_uid}", summary="One study with its revisions.", responses=NOT_THERE)
+def one_study(node: TheNode, study_instance_uid: StudyUid) -> dict[str, Any]:
     """404 when nothing of it was received."""
     with reading(node.engine) as connection:
         study = store.study(connection, study_instance_uid)
@@ -41,8 +42,12 @@ def one_study(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
     return study_json(study) | {"revisions": revisions}
 
 
-@router.get("/{study_instance_uid}/revisions", summary="The revisions of a study, each with its reviews.")
-def revisions(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
+@router.get(
+    "/{study_instance_uid}/revisions",
+    summary="The revisions of a study, each with its reviews.",
+    responses=NOT_THERE,
+)
+def revisions(node: TheNode, study_instance_uid: StudyUid) -> dict[str, Any]:
     """Oldest first; 404 when nothing of it was received. ``reviews`` are numbers, the one that holds last."""
     with reading(node.engine) as connection:
         if store.study(connection, study_instance_uid) is None:
@@ -54,11 +59,16 @@ def revisions(node: TheNode, study_instance_uid: str) -> dict[str, Any]:
     return {"study_instance_uid": study_instance_uid, "revisions": found}
 
 
-@router.get("/{study_instance_uid}/findings", summary="findings.json of the newest revision, or of one that is named.")
+@router.get(
+    "/{study_instance_uid}/findings",
+    summary="findings.json of the newest revision, or of one that is named.",
+    response_class=Response,
+    responses=NOT_THERE | produces("application/json"),
+)
 def findings(
     node: TheNode,
-    study_instance_uid: str,
-    revision: int | None = None,
+    study_instance_uid: StudyUid,
+    revision: Revision = None,
     reviewed: bool = False,  # noqa: FBT001, FBT002
 ) -> Response:
     """The bytes as they were made; the header ``X-Spine-Revision`` says of which revision.
@@ -79,8 +89,9 @@ def findings(
     "/{study_instance_uid}/complete",
     status_code=202,
     summary="Read the study now, without waiting for its quiet period.",
+    responses=NOT_THERE | CONFLICT,
 )
-def complete_study(node: TheNode, client: TheClient, study_instance_uid: str) -> dict[str, Any]:
+def complete_study(node: TheNode, client: TheClient, study_instance_uid: StudyUid) -> dict[str, Any]:
     """``revision`` is the one that is read; nothing is read twice."""
     revision = complete(node, client, study_instance_uid)
     return {"study_instance_uid": study_instance_uid, "revision": revision}

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
+from server.http.openapi import produces
+
+NOT_MODIFIED = produces(status=HTTPStatus.NOT_MODIFIED, description="Nothing changed since the ETag in If-None-Match.")
+
 
 def headers_of(digest: str, revision: int) -> dict[str, str]:
     """ETag from a digest of the input; a client may keep the answer, but asks each time whether it still stands."""

@@ -29,7 +29,7 @@ from builders.receiving import RawPeer, data_set_bytes, pdata, store_command
 from dicom_node.spool import Spool
 from dicom_node.tables import deliveries, instances, results, studies
 from server.database import make_engine, reading
-from server.tables import executor_lease, runs
+from server.tables import executor_lease, runs, workitems
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -202,6 +202,14 @@ def assert_one_report_per_revision(engine: Engine, archived: Archive) -> None:
     assert all(len(contents) == 1 for contents in copies.values()), "one UID, two contents"
 
 
+def assert_every_run_is_a_workitem(engine: Engine) -> None:
+    with reading(engine) as connection:
+        revisions = [(row.study_instance_uid, row.revision) for row in connection.execute(select(runs))]
+        found = connection.execute(select(workitems)).all()
+    assert sorted((row.study_instance_uid, row.revision) for row in found) == sorted(revisions)
+    assert {row.state for row in found} == {"COMPLETED"}
+
+
 def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path, source: list[Path]) -> None:
     archive_port, dicom_port = free_tcp_port(), free_tcp_port()
     with (
@@ -217,3 +225,4 @@ def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path, source: list[Path])
         wait_until(lambda: is_settled(engine, KILLS), timeout_s=SETTLE_S, what="every study to end", poll_s=0.5)
         assert_every_instance_is_there(engine, Spool(tmp_path / "data"), sender.acknowledged)
         assert_one_report_per_revision(engine, archived)
+        assert_every_run_is_a_workitem(engine)

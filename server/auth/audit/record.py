@@ -45,6 +45,7 @@ def _codes(event: tuple[str, str], action: str, type_: tuple[str, str] | None = 
 
 _AUTHENTICATION = ("110114", "User Authentication")
 _ALERT = ("110113", "Security Alert")
+_PROCEDURE = ("110111", "Procedure Record")
 _ACCESSED = ("110103", "DICOM Instances Accessed")
 
 
@@ -58,6 +59,8 @@ class AuditKind(Enum):
     IMAGES_QUERIED = "images_queried"
     IMAGES_READ = "images_read"
     IMAGES_STORED = "images_stored"
+    WORKITEM_READ = "workitem_read"
+    WORKITEM_CHANGED = "workitem_changed"
     FINDINGS_READ = "findings_read"
     REVIEWED = "reviewed"
     CLAIM_READ = "claim_read"
@@ -80,6 +83,8 @@ CODES = {
     AuditKind.IMAGES_QUERIED: _codes(("110112", "Query"), "E"),
     AuditKind.IMAGES_READ: _codes(_ACCESSED, "R"),
     AuditKind.IMAGES_STORED: _codes(("110104", "DICOM Instances Transferred"), "C"),
+    AuditKind.WORKITEM_READ: _codes(_PROCEDURE, "R"),
+    AuditKind.WORKITEM_CHANGED: _codes(_PROCEDURE, "U"),
     AuditKind.FINDINGS_READ: _codes(_ACCESSED, "R"),
     AuditKind.REVIEWED: _codes(_ACCESSED, "U"),
     AuditKind.CLAIM_READ: _codes(("110110", "Patient Record"), "R"),

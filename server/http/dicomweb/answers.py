@@ -19,6 +19,8 @@ from dicom_node.dicomweb.media import JSON, MediaRange, accepted
 from dicom_node.dicomweb.multipart import Multipart, Part
 from dicom_node.dicomweb.part10 import file_chunks
 from dicom_node.dicomweb.refusals import not_acceptable
+from server.http.openapi import problems, produces
+from server.http.unchanged import NOT_MODIFIED
 
 JSON_TYPES = (JSON, "application/json")
 BOUNDED_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -42,12 +44,10 @@ TheInstance: TypeAlias = Annotated[Place, Depends(_instance)]
 """An instance that is named in the path."""
 
 
-def add(router: APIRouter, path: str, endpoint: Any, summary: str) -> None:
+def add(router: APIRouter, path: str, endpoint: Any, summary: str, *, media_types: Iterable[str]) -> None:
     """Answer GET and HEAD; only GET is in the OpenAPI document."""
-    responses: dict[int | str, dict[str, Any]] = {
-        status.value: {"description": status.phrase}
-        for status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_ACCEPTABLE)
-    }
+    errors = problems(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_ACCEPTABLE)
+    responses = errors | produces(*media_types) | NOT_MODIFIED
     router.add_api_route(path, endpoint, methods=["GET"], summary=summary, response_class=Response, responses=responses)
     router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False, response_class=Response)
 
@@ -55,6 +55,11 @@ def add(router: APIRouter, path: str, endpoint: Any, summary: str) -> None:
 def base_url(request: Request) -> str:
     """``http://HOST/dicom-web`` as the client sees it, so that the URLs in answers stay on its origin."""
     return f"{request.base_url}dicom-web"
+
+
+def warning_of(request: Request, text: str) -> dict[str, str]:
+    """The Warning header, as PS3.18 chapter 11 writes it."""
+    return {"Warning": f"299 {base_url(request)}: {text}"}
 
 
 def ranges_of(request: Request) -> list[MediaRange]:

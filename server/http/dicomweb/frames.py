@@ -25,6 +25,8 @@ from server.http.dicomweb.retrieve import INSTANCE
 
 router = APIRouter()
 PIXEL_DATA = "7FE00010"
+BULK_TYPES = (MULTIPART, OCTETS, "application/pdf")
+"""And whatever else an encapsulated document says that it is (PS3.3 C.24.2)."""
 
 
 def retrieve_frames(request: Request, archive: TheArchive, place: TheInstance, frames: str) -> Response:
@@ -117,5 +119,11 @@ def _pixel_data(request: Request, held: Held, validator: str) -> Response:
     return answers.multipart(request, OCTETS, [part], validator)
 
 
-add(router, f"{INSTANCE}/frames/{{frames}}", retrieve_frames, "WADO-RS: frames.")
-add(router, f"{INSTANCE}/bulkdata/{{value:path}}", retrieve_bulk_data, "WADO-RS: one large value.")
+add(router, f"{INSTANCE}/frames/{{frames}}", retrieve_frames, "WADO-RS: frames.", media_types=(MULTIPART,))
+add(
+    router,
+    f"{INSTANCE}/bulkdata/{{value:path}}",
+    retrieve_bulk_data,
+    "WADO-RS: one large value.",
+    media_types=BULK_TYPES,
+)

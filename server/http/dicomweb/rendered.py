@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from dicom_node.dicomweb.frame_choice import frame_numbers
 from dicom_node.dicomweb.held import Held, Place
+from dicom_node.dicomweb.media import MULTIPART
 from dicom_node.dicomweb.multipart import Part
 from dicom_node.dicomweb.pixels import open_header
-from dicom_node.dicomweb.refusals import not_acceptable, not_held
+from dicom_node.dicomweb.refusals import WebRefusal, not_acceptable, not_held
 from dicom_node.dicomweb.rendering import render, thumbnail_of
 from dicom_node.dicomweb.rendering_request import FORMATS, Rendering, parse_rendering
 from dicom_node.storage_classes import StorageKind, kind_of
@@ -56,12 +58,21 @@ def _several(request: Request, pictures: Sequence[tuple[Held, int]]) -> Response
     rendering = _rendering(request)
     validator = etag([held for held, _ in pictures], *(str(frame) for _, frame in pictures), repr(rendering))
     known = unchanged(request, validator)
-    return known or answers.multipart(request, rendering.media_type, _parts(pictures, rendering), validator)
+    if known is not None:
+        return known
+    parts = _parts(pictures, rendering)
+    first = next(parts, None)  # made before the answer begins, so that a refusal can still be said
+    if first is None:
+        raise not_acceptable("None of these images can be rendered.")
+    return answers.multipart(request, rendering.media_type, chain([first], parts), validator)
 
 
 def _parts(pictures: Sequence[tuple[Held, int]], rendering: Rendering) -> Iterator[Part]:
     for held, frame in pictures:
-        data = render(held, frame, rendering)
+        try:
+            data = render(held, frame, rendering)
+        except WebRefusal:
+            continue
         yield Part(media_type=rendering.media_type, body=(data,), length=len(data))
 
 
@@ -125,11 +136,31 @@ def frame_thumbnail(request: Request, archive: TheArchive, place: TheInstance, f
     return answers.stream(request, (data,), media_type, etag([held], "thumbnail", media_type, frames), len(data))
 
 
-add(router, f"{STUDY}/rendered", rendered_study, "WADO-RS: pictures of a study.")
-add(router, f"{SERIES}/rendered", rendered_series, "WADO-RS: pictures of a series.")
-add(router, f"{INSTANCE}/rendered", rendered_instance, "WADO-RS: a picture of an instance.")
-add(router, f"{INSTANCE}/frames/{{frames}}/rendered", rendered_frames, "WADO-RS: pictures of frames.")
-add(router, f"{STUDY}/thumbnail", study_thumbnail, "WADO-RS: a small picture of a study.")
-add(router, f"{SERIES}/thumbnail", series_thumbnail, "WADO-RS: a small picture of a series.")
-add(router, f"{INSTANCE}/thumbnail", instance_thumbnail, "WADO-RS: a small picture of an instance.")
-add(router, f"{INSTANCE}/frames/{{frames}}/thumbnail", frame_thumbnail, "WADO-RS: a small picture of a frame.")
+add(router, f"{STUDY}/rendered", rendered_study, "WADO-RS: pictures of a study.", media_types=(*FORMATS, MULTIPART))
+add(router, f"{SERIES}/rendered", rendered_series, "WADO-RS: pictures of a series.", media_types=(*FORMATS, MULTIPART))
+add(
+    router,
+    f"{INSTANCE}/rendered",
+    rendered_instance,
+    "WADO-RS: a picture of an instance.",
+    media_types=(*FORMATS, MULTIPART),
+)
+add(
+    router,
+    f"{INSTANCE}/frames/{{frames}}/rendered",
+    rendered_frames,
+    "WADO-RS: pictures of frames.",
+    media_types=(*FORMATS, MULTIPART),
+)
+add(router, f"{STUDY}/thumbnail", study_thumbnail, "WADO-RS: a small picture of a study.", media_types=FORMATS)
+add(router, f"{SERIES}/thumbnail", series_thumbnail, "WADO-RS: a small picture of a series.", media_types=FORMATS)
+add(
+    router, f"{INSTANCE}/thumbnail", instance_thumbnail, "WADO-RS: a small picture of an instance.", media_types=FORMATS
+)
+add(
+    router,
+    f"{INSTANCE}/frames/{{frames}}/thumbnail",
+    frame_thumbnail,
+    "WADO-RS: a small picture of a frame.",
+    media_types=FORMATS,
+)

@@ -9,13 +9,14 @@ from fastapi.responses import Response
 
 from dicom_node.dicomweb.archive import WebArchive
 from dicom_node.dicomweb.held import Held, Place
-from dicom_node.dicomweb.media import DICOM
+from dicom_node.dicomweb.media import DICOM, MULTIPART
 from dicom_node.dicomweb.metadata import metadata
 from dicom_node.dicomweb.multipart import Part
 from dicom_node.dicomweb.part10 import Choice, choose, open_part10, transfer_syntax_of
 from dicom_node.dicomweb.refusals import not_acceptable
 from server.http.dicomweb import answers
 from server.http.dicomweb.answers import (
+    JSON_TYPES,
     TheArchive,
     TheInstance,
     add,
@@ -126,9 +127,9 @@ STUDY = "/studies/{study}"
 SERIES = f"{STUDY}/series/{{series}}"
 INSTANCE = f"{SERIES}/instances/{{instance}}"
 
-add(router, STUDY, retrieve_study, "WADO-RS: the instances of a study.")
-add(router, SERIES, retrieve_series, "WADO-RS: the instances of a series.")
-add(router, INSTANCE, retrieve_instance, "WADO-RS: one instance.")
-add(router, f"{STUDY}/metadata", study_metadata, "WADO-RS: the headers of a study.")
-add(router, f"{SERIES}/metadata", series_metadata, "WADO-RS: the headers of a series.")
-add(router, f"{INSTANCE}/metadata", instance_metadata, "WADO-RS: the header of an instance.")
+add(router, STUDY, retrieve_study, "WADO-RS: the instances of a study.", media_types=(MULTIPART, DICOM))
+add(router, SERIES, retrieve_series, "WADO-RS: the instances of a series.", media_types=(MULTIPART, DICOM))
+add(router, INSTANCE, retrieve_instance, "WADO-RS: one instance.", media_types=(MULTIPART, DICOM))
+add(router, f"{STUDY}/metadata", study_metadata, "WADO-RS: the headers of a study.", media_types=JSON_TYPES)
+add(router, f"{SERIES}/metadata", series_metadata, "WADO-RS: the headers of a series.", media_types=JSON_TYPES)
+add(router, f"{INSTANCE}/metadata", instance_metadata, "WADO-RS: the header of an instance.", media_types=JSON_TYPES)

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from dicom_node.dicomweb.levels import SERIES_UID, STUDY_UID, Level
 from dicom_node.dicomweb.query import parse
-from server.http.dicomweb.answers import TheArchive, add, base_url, require_json
+from server.http.dicomweb.answers import JSON_TYPES, TheArchive, add, base_url, require_json
 
 router = APIRouter()
 
@@ -57,11 +57,17 @@ def search_series_instances(request: Request, archive: TheArchive, study: str, s
     return _search(request, archive, Level.INSTANCE, {STUDY_UID: study, SERIES_UID: series})
 
 
-add(router, "/studies", search_studies, "QIDO-RS: search for studies.")
-add(router, "/series", search_all_series, "QIDO-RS: search for series.")
-add(router, "/instances", search_all_instances, "QIDO-RS: search for instances.")
-add(router, "/studies/{study}/series", search_series, "QIDO-RS: the series of a study.")
-add(router, "/studies/{study}/instances", search_instances, "QIDO-RS: the instances of a study.")
+add(router, "/studies", search_studies, "QIDO-RS: search for studies.", media_types=JSON_TYPES)
+add(router, "/series", search_all_series, "QIDO-RS: search for series.", media_types=JSON_TYPES)
+add(router, "/instances", search_all_instances, "QIDO-RS: search for instances.", media_types=JSON_TYPES)
+add(router, "/studies/{study}/series", search_series, "QIDO-RS: the series of a study.", media_types=JSON_TYPES)
 add(
-    router, "/studies/{study}/series/{series}/instances", search_series_instances, "QIDO-RS: the instances of a series."
+    router, "/studies/{study}/instances", search_instances, "QIDO-RS: the instances of a study.", media_types=JSON_TYPES
+)
+add(
+    router,
+    "/studies/{study}/series/{series}/instances",
+    search_series_instances,
+    "QIDO-RS: the instances of a series.",
+    media_types=JSON_TYPES,
 )

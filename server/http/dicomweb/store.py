@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -15,7 +14,8 @@ from dicom_node.dicomweb.intake import Intake, boundary_of
 from dicom_node.dicomweb.refusals import WebRefusal, bad_request, too_large
 from dicom_node.dicomweb.store_response import response, status_of
 from server.events import event
-from server.http.dicomweb.answers import TheArchive, base_url, require_json
+from server.http.dicomweb.answers import JSON_TYPES, TheArchive, base_url, require_json
+from server.http.openapi import problems, produces
 
 router = APIRouter()
 SILENCE_S = 60.0
@@ -62,16 +62,9 @@ async def _receive(request: Request, intake: Intake) -> None:
         await run_in_threadpool(intake.feed, chunk)
 
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status.value: {"description": status.phrase}
-    for status in (
-        HTTPStatus.ACCEPTED,
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.CONFLICT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    )
-}
+_RESPONSES = problems(HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+for _status in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT):  # each with what became of every instance
+    _RESPONSES |= produces(*JSON_TYPES, status=_status)
 
 
 async def store_to_study(request: Request, archive: TheArchive, study: str) -> Response:

@@ -85,3 +85,11 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
         prepare(made)
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def database_node(engine: Engine, settings: Callable[..., Settings]) -> Node:
+    """A node with empty tables on SQLite, and then on PostgreSQL; nothing runs."""
+    made = settings()
+    made.data_dir.mkdir(exist_ok=True)
+    return Node(settings=made, engine=engine, spool=Spool(made.data_dir))
