@@ -42,6 +42,8 @@ LARGEST_INTEGER = 2**31 - 1
 UID = r"^[0-9]+(\.[0-9]+)*$"
 """PS3.5 9.1; leading zeros of a component are let through, because real devices send them."""
 StudyUid: TypeAlias = Annotated[str, Path(pattern=UID, max_length=64)]
+ClaimId: TypeAlias = Annotated[str, Path(pattern=r"^clm-[0-9a-f]{16}$", description="Our id of the claim.")]
+ControlNumber: TypeAlias = Annotated[str, Path(pattern=r"^[A-Z0-9-]{1,50}$")]
 Revision: TypeAlias = Annotated[int | None, Query(ge=1, le=LARGEST_INTEGER)]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
 Offset: TypeAlias = Annotated[int, Query(ge=0, le=10**9, description="Leave out so many at the beginning.")]

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from claims.encode import to_json
 from server.attachments import attachment_status, record_acknowledgement
@@ -29,24 +29,36 @@ from server.claims.rows import (
     reports_of,
 )
 from server.database import reading
-from server.http.access import Limit, Offset, TheClient, TheNode, ThePrincipal
+from server.http.access import ClaimId, ControlNumber, Limit, Offset, TheClient, TheNode, ThePrincipal
 from server.http.claim_bodies import AttachmentBody, CheckBody, DecisionBody, ReportBody, TheBody
+from server.http.openapi import CONFLICT, NOT_THERE, Responses, produces
 from server.http.reviews import Key
 
 router = APIRouter(prefix="/api/v1/claims", tags=["claims"])
 attachments_router = APIRouter(prefix="/api/v1/attachments", tags=["claims"])
 TYPES = {".png": "image/png", ".pdf": "application/pdf", ".dcm": "application/dicom", ".json": "application/json"}
+KEPT: Responses = {200: {"description": "It had been."}}
 ANY_CLAIM = {
     "requestBody": {
         "required": True,
         "description": "A claim as our own JSON (`spine-claim/1`), a FHIR R4 Claim, or an X12 837P.",
-        "content": {"application/json": {"schema": {"type": "object"}}, "application/EDI-X12": {}},
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/EDI-X12": {"schema": {"type": "string"}},
+        },
     }
 }
+FileName = Annotated[str, Path(pattern=r"^[A-Za-z0-9-]{1,60}\.(png|pdf|dcm|json)$", description="As in the manifest.")]
 WithPrompts = Annotated[bool, Query(description="Only claims for which something is still to be done.")]
 
 
-@router.post("", status_code=201, summary="Hand in claims; each is judged at once.", openapi_extra=ANY_CLAIM)
+@router.post(
+    "",
+    status_code=201,
+    summary="Hand in claims; each is judged at once.",
+    openapi_extra=ANY_CLAIM,
+    responses=CONFLICT | KEPT,
+)
 def post_claims(
     *, node: TheNode, principal: ThePrincipal, request: Request, response: Response, body: TheBody, key: Key
 ) -> dict[str, Any]:
@@ -87,8 +99,8 @@ def check(node: TheNode, body: CheckBody) -> dict[str, Any]:
     return {"evidence": to_json(check_once(tables_of(node), body))}
 
 
-@router.get("/{claim_id}", summary="One claim, with its reports.")
-def get_claim(node: TheNode, claim_id: str) -> dict[str, Any]:
+@router.get("/{claim_id}", summary="One claim, with its reports.", responses=NOT_THERE)
+def get_claim(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     """As it was handed in."""
     with reading(node.engine) as connection:
         row = claim_row(connection, claim_id)
@@ -97,8 +109,8 @@ def get_claim(node: TheNode, claim_id: str) -> dict[str, Any]:
     return {**line_json(row, newest), "claim": plain(claim_of(row)), "reports": reports}
 
 
-@router.get("/{claim_id}/evidence", summary="What the evidence for a claim comes to.")
-def get_evidence(node: TheNode, claim_id: str) -> dict[str, Any]:
+@router.get("/{claim_id}/evidence", summary="What the evidence for a claim comes to.", responses=NOT_THERE)
+def get_evidence(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     """A verdict for each body, an answer for each criterion, facts about the codes, and what is still to be done."""
     with reading(node.engine) as connection:
         row = claim_row(connection, claim_id)
@@ -106,9 +118,14 @@ def get_evidence(node: TheNode, claim_id: str) -> dict[str, Any]:
     return {"claim": row.id, "state": row.state, **({} if newest is None else evaluation_json(newest))}
 
 
-@router.post("/{claim_id}/reports", status_code=201, summary="Add a radiology report; the claim is judged again.")
+@router.post(
+    "/{claim_id}/reports",
+    status_code=201,
+    summary="Add a radiology report; the claim is judged again.",
+    responses=NOT_THERE | CONFLICT | KEPT,
+)
 def post_report(
-    node: TheNode, principal: ThePrincipal, response: Response, claim_id: str, body: ReportBody
+    node: TheNode, principal: ThePrincipal, response: Response, claim_id: ClaimId, body: ReportBody
 ) -> dict[str, Any]:
     """201 when it was added, 200 when the claim had it. A report that cannot be read is 422."""
     data = body.data()
@@ -117,44 +134,67 @@ def post_report(
     return {"claim": claim_id, **evaluation_json(newest)}
 
 
-@router.post("/{claim_id}/decisions", status_code=204, summary="Record what a person decides about a claim.")
-def post_decision(node: TheNode, principal: ThePrincipal, claim_id: str, body: DecisionBody) -> None:
+@router.post(
+    "/{claim_id}/decisions",
+    status_code=204,
+    summary="Record what a person decides about a claim.",
+    responses=NOT_THERE | CONFLICT,
+)
+def post_decision(node: TheNode, principal: ThePrincipal, claim_id: ClaimId, body: DecisionBody) -> None:
     """It changes no evidence: a prompt that is overridden stays, with who overrode it and why."""
     desk.decide(
         node, claim_id, body.action, principal, about=body.prompt or "", body=body.body or "", reason=body.reason
     )
 
 
-@router.get("/{claim_id}/history", summary="Everything that was done with a claim and that its evidence came to.")
-def get_history(node: TheNode, claim_id: str) -> dict[str, Any]:
+@router.get(
+    "/{claim_id}/history",
+    summary="Everything that was done with a claim and that its evidence came to.",
+    responses=NOT_THERE,
+)
+def get_history(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     """The whole record of one claim, for whoever has to answer for it."""
     with reading(node.engine) as connection:
         return history_json(connection, node, claim_id)
 
 
-@router.get("/{claim_id}/packet", summary="What the evidence packet of a claim holds; made now where it is not there.")
-def get_packet(node: TheNode, claim_id: str) -> dict[str, Any]:
+@router.get(
+    "/{claim_id}/packet",
+    summary="What the evidence packet of a claim holds; made now where it is not there.",
+    responses=NOT_THERE | CONFLICT,
+)
+def get_packet(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     """Its manifest: every file with its SHA-256."""
     packet = packet_of(node, claim_id)
     return {"claim": claim_id, "evaluation": packet.number, "manifest": json.loads(packet.manifest)}
 
 
-@router.get("/{claim_id}/packet/{name}", summary="One file of the packet.", response_class=Response)
-def get_packet_file(node: TheNode, claim_id: str, name: str) -> Response:
+@router.get(
+    "/{claim_id}/packet/{name}",
+    summary="One file of the packet.",
+    response_class=Response,
+    responses=NOT_THERE | CONFLICT | produces(*TYPES.values()),
+)
+def get_packet_file(node: TheNode, claim_id: ClaimId, name: FileName) -> Response:
     """Key image, summary, report excerpt, key object selection, or ``manifest.json``."""
     kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return Response(packet_file(node, claim_id, name), media_type=kind, headers=headers)
 
 
-@router.post("/{claim_id}/attachments", status_code=201, summary="Send the evidence to the payer.")
+@router.post(
+    "/{claim_id}/attachments",
+    status_code=201,
+    summary="Send the evidence to the payer.",
+    responses=NOT_THERE | CONFLICT | KEPT,
+)
 def post_attachment(
     *,
     node: TheNode,
     client: TheClient,
     principal: ThePrincipal,
     response: Response,
-    claim_id: str,
+    claim_id: ClaimId,
     body: AttachmentBody,
     key: Key,
 ) -> dict[str, Any]:
@@ -165,13 +205,15 @@ def post_attachment(
     return attachment_json(made.status) | {"pwk": made.pwk}
 
 
-@attachments_router.get("/{control_number}", summary="Where an attachment stands.")
-def get_attachment(node: TheNode, control_number: str) -> dict[str, Any]:
+@attachments_router.get("/{control_number}", summary="Where an attachment stands.", responses=NOT_THERE)
+def get_attachment(node: TheNode, control_number: ControlNumber) -> dict[str, Any]:
     """By its attachment control number, which is PWK06 of the claim."""
     return attachment_json(attachment_status(node.engine, control_number))
 
 
-@attachments_router.post("/acknowledgements", summary="Take a TA1, 999 or 277CA that came apart from a request.")
+@attachments_router.post(
+    "/acknowledgements", summary="Take a TA1, 999 or 277CA that came apart from a request.", responses=NOT_THERE
+)
 def post_acknowledgement(node: TheNode, body: TheBody) -> dict[str, Any]:
     """The attachment that it names, as it stands now."""
     return attachment_json(record_acknowledgement(node.engine, body))
