@@ -28,6 +28,7 @@ from server.http import (
     overlay,
     page,
     problems,
+    review_choices,
     reviews,
     statistics,
     studies,
@@ -37,6 +38,7 @@ from server.http import (
 from server.http.pages import add_pages
 from server.work_queue import make_client
 
+PARTS = (health, login, studies, reviews, review_choices, statistics, overlay, fhir, worklist, work, models, audit)
 BODY_LIMIT_BYTES = 1024**2
 """Of a request to these parts; none of them takes more than a form or a small document."""
 
@@ -66,9 +68,8 @@ def create(node: Node) -> FastAPI:
     application.state.drift = DriftWatch()
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
-    for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
+    for part in PARTS:
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
-    application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(dicomweb.router)  # STOW-RS has a limit of its own
 
     @application.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

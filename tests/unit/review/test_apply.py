@@ -153,6 +153,18 @@ def test_an_added_finding_is_present_and_marked_where_it_was_seen(findings, head
     assert after.evidence[0].geometry.points == ((4.0, 5.0),)
 
 
+def test_a_reviewer_may_add_that_something_is_absent_where_nobody_looked(findings):
+    seen = Addition(question=Q.COMPRESSION_FRACTURE, site=Site(level="T12"), assessment="absent")
+
+    after = reviewed(findings, Review(additions=(seen,), accept_rest=True))
+
+    added = only(after, Q.COMPRESSION_FRACTURE, "T12")
+    assert isinstance(added.assessment, Absent)
+    assert (added.review.status, added.review.reason) == (ReviewStatus.ADDED, None)
+    with pytest.raises(ReviewRefusal, match=r"present or absent, got 'maybe'"):
+        reviewed(findings, Review(additions=(replace(seen, assessment="maybe"),), accept_rest=True))
+
+
 def test_the_reviewed_document_is_valid_and_read_back(findings, headers):
     fracture = only(findings, Q.COMPRESSION_FRACTURE, "L1")
     addition = Addition(question=Q.MODIC, site=Site(level="L3"))
