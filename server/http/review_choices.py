@@ -28,6 +28,9 @@ PARTS: dict[Question, tuple[tuple[str, dict[str, str]], ...]] = {
 }
 """Where at its level an added finding can be, in words and as the rest of its site; others have their level alone."""
 
+OF_THE_STUDY = frozenset({Question.NEEDLE_PLACEMENT, Question.HARDWARE_LOOSENING})
+"""Questions of which a finding may stand for the study as a whole, without a level."""
+
 
 @router.get("/choices", summary="What a review may say: reasons, questions with their places, levels and grades.")
 def choices() -> dict[str, Any]:
@@ -55,5 +58,6 @@ def _question(question: Question) -> dict[str, Any]:
         "code": question.value,
         "name": NAMES[question],
         "levels": "disc" if question in AT_DISCS else "vertebra",
+        "needs_level": question not in OF_THE_STUDY,
         "parts": [{"words": words, "site": site} for words, site in PARTS.get(question, (("", {}),))],
     }
