@@ -165,11 +165,12 @@ def describe(finding: Finding) -> str:
     """
     review = finding.review
     if review is None or review.status is ReviewStatus.ACCEPTED:
-        return _described(finding)
-    return f"{_described(said(finding))} ({review.status.value} by {review.reviewer})"
+        return describe_answer(finding)
+    return f"{describe_answer(said(finding))} ({review.status.value} by {review.reviewer})"
 
 
-def _described(finding: Finding) -> str:
+def describe_answer(finding: Finding) -> str:
+    """As ``describe``, without what a reviewer made of it."""
     line = f"{_place(finding)}: {_what(finding)}"
     if isinstance(finding.assessment, NotAssessed):
         line += " (measured, not judged)" if finding.measurements else " (not assessed)"

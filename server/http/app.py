@@ -37,6 +37,7 @@ from server.http import (
 )
 from server.http.pages import add_pages
 from server.work_queue import make_client
+from server.worklist_index import WorklistIndex
 
 PARTS = (health, login, studies, reviews, review_choices, statistics, overlay, fhir, worklist, work, models, audit)
 BODY_LIMIT_BYTES = 1024**2
@@ -66,6 +67,7 @@ def create(node: Node) -> FastAPI:
     rules = oidc_rules(node.settings)
     application.state.provider = None if rules is None else Provider(rules)
     application.state.drift = DriftWatch()
+    application.state.worklist = WorklistIndex(node.engine, node.spool, version=__version__)
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
     for part in PARTS:

@@ -22,8 +22,8 @@ PAGES = Path(__file__).parent.parent / "pages"
 OURS_FOR_OHIF = PAGES / "ohif"
 """What replaces a file of OHIF's: its configuration, and an empty service worker."""
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Content security policy of our pages: everything from this node, no script or style inside a page."""
 
