@@ -87,6 +87,7 @@ def worklist(connection: Connection, wanted: Filter, *, limit: int, offset: int)
         "next_offset": offset + limit if len(rows) > limit else None,
         "counts": _counts(connection, chosen),
         "priorities": [{"code": p.code, "label": p.label, "alarm": p.alarm} for p in PRIORITIES],
+        "reasons": [reason.value for reason in ReasonCode],
         "questions": [{"code": question.value, "name": NAMES[question]} for question in Question],
         "usual_inference_s": usual_inference_s(connection),
     }

@@ -36,6 +36,7 @@ from server.http import (
     worklist,
 )
 from server.http.pages import add_pages
+from server.output_drift import OutputWatch
 from server.work_queue import make_client
 from server.worklist_index import WorklistIndex
 
@@ -67,6 +68,7 @@ def create(node: Node) -> FastAPI:
     rules = oidc_rules(node.settings)
     application.state.provider = None if rules is None else Provider(rules)
     application.state.drift = DriftWatch()
+    application.state.outputs = OutputWatch()
     application.state.worklist = WorklistIndex(node.engine, node.spool, version=__version__)
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)

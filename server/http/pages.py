@@ -47,6 +47,12 @@ def study_page() -> Response:
     return _page("study.html")
 
 
+@router.get("/statistics")
+def statistics_page() -> Response:
+    """What is watched over many studies."""
+    return _page("statistics.html")
+
+
 @router.get("/viewer")
 @router.get("/viewer/{path:path}")
 def viewer_page(node: TheNode, path: str = "") -> Response:
