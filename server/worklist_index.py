@@ -48,7 +48,7 @@ class WorklistIndex:
         self._seen: tuple[Any, ...] | None = None
 
     def refresh(self, *, budget_s: float) -> bool:
-        """Make rows that are missing for about so long; returns whether none is missing any more."""
+        """Make rows that are missing for about so long, at least BATCH of them; returns whether none is missing any more."""
         deadline = time.monotonic() + budget_s
         with reading(self._engine) as connection:
             marker = _marker(connection)
@@ -56,11 +56,11 @@ class WorklistIndex:
                 return True
             stale = connection.execute(_stale(self._version)).all()
         for first in range(0, len(stale), BATCH):
-            if time.monotonic() > deadline:
-                return False
             rows = [self._row(row) for row in stale[first : first + BATCH]]
             with self._engine.begin() as connection:
                 _write(connection, rows)
+            if time.monotonic() > deadline and first + BATCH < len(stale):
+                return False
         self._seen = marker
         return True
 
