@@ -48,7 +48,7 @@ class WorklistIndex:
         self._seen: tuple[Any, ...] | None = None
 
     def refresh(self, *, budget_s: float) -> bool:
-        """Make rows that are missing for about so long, at least BATCH of them; returns whether none is missing any more."""
+        """Make missing rows for about so long, at least BATCH of them; returns whether none is missing any more."""
         deadline = time.monotonic() + budget_s
         with reading(self._engine) as connection:
             marker = _marker(connection)
