@@ -163,10 +163,14 @@ def describe(finding: Finding) -> str:
 
     Where a reviewer changed, added or rejected it, by whom: a rejected one is described as the AI had said it.
     """
+    return f"{describe_answer(said(finding))}{_whose(finding)}"
+
+
+def _whose(finding: Finding) -> str:
     review = finding.review
     if review is None or review.status is ReviewStatus.ACCEPTED:
-        return describe_answer(finding)
-    return f"{describe_answer(said(finding))} ({review.status.value} by {review.reviewer})"
+        return ""
+    return f" ({review.status.value} by {review.reviewer})"
 
 
 def describe_answer(finding: Finding) -> str:
@@ -184,7 +188,7 @@ def describe_site(findings: Sequence[Finding]) -> str:
     if len(findings) == 1:
         return describe(findings[0])
     probabilities = ("" if f.probability is None else f" ({f.probability:.2f})" for f in findings)
-    words = (f"{_what(f)}{probability}" for f, probability in zip(findings, probabilities, strict=True))
+    words = (f"{_what(said(f))}{p}{_whose(f)}" for f, p in zip(findings, probabilities, strict=True))
     return f"{_place(findings[0])}: {'; '.join(words)}"
 
 
