@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import copysign, isfinite
 
-from inference.drawing import ANGLE_POINTS, LINE_POINTS, angle_deg, area_mm2, is_closed, length_mm
+from inference.drawing import ANGLE_POINTS, LINE_POINTS, angle_deg, is_closed, length_mm
 from inference.findings import Evidence, Finding, Geometry, GeometryType, Measurement
 from inference.review.images import ImageFrame, Images
 from inference.review.refusal import ReviewFault, ReviewRefusal
@@ -25,9 +25,9 @@ def redrawn(finding: Finding, shapes: tuple[Shape, ...], images: Images) -> Find
     """The finding with its shapes drawn anew.
 
     A mark replaces the marks, an outline the outlines. A line replaces that of its measurement, whose value follows
-    from the new points; numbers that are not drawn followed from the old lines and are left out.
+    from the new points; numbers that are not drawn followed from the old lines or outlines and are left out.
     """
-    evidence, measurements = list(finding.evidence), list(finding.measurements)
+    evidence, measurements, leaves_out = list(finding.evidence), list(finding.measurements), False
     for shape in shapes:
         frame = _frame(shape, images)
         if shape.measurement is None:
@@ -37,9 +37,10 @@ def redrawn(finding: Finding, shapes: tuple[Shape, ...], images: Images) -> Find
             new, value = _line(shape, frame, finding, old)
             measurements = [value if m.name == value.name else m for m in measurements]
         like = [e for e in evidence if e.measurement == new.measurement and e.geometry.type is new.geometry.type]
+        leaves_out = leaves_out or (bool(like) and new.geometry.type is GeometryType.POLYLINE)
         evidence = [e for e in evidence if e not in like]
         evidence.append(new)
-    if any(shape.measurement is not None for shape in shapes):
+    if leaves_out:
         drawn = {e.measurement for e in evidence}
         measurements = [m for m in measurements if m.name in drawn]
     return replace(finding, evidence=tuple(evidence), measurements=tuple(measurements))
@@ -72,22 +73,18 @@ def _mark(shape: Shape, frame: ImageFrame) -> Evidence:
 
 def _line(shape: Shape, frame: ImageFrame, finding: Finding, old: Measurement | None) -> tuple[Evidence, Measurement]:
     points = shape.geometry.points
-    drawn_before = {e.measurement: e.geometry.points for e in finding.evidence if e.measurement is not None}
+    drawn_before = {e.measurement: len(e.geometry.points) for e in finding.evidence if e.measurement is not None}
     if old is None or old.name not in drawn_before:
         lines = ", ".join(sorted(drawn_before)) or "none"
         raise _refused(f"The finding has no line for {shape.measurement!r}; it has {lines}.")
-    before = drawn_before[old.name]
-    is_outline = is_closed(before)
-    if is_outline and not is_closed(points):
-        raise _refused(f"The outline of {old.name} is closed: its last point is its first.")
-    if not is_outline and (len(points) not in _DRAWN or len(points) != len(before)):
-        raise _refused(f"The line of {old.name} has {len(before)} points, got {len(points)}.")
-    if len(set(points)) < len(points) - is_outline:
+    if len(points) not in _DRAWN or len(points) != drawn_before[old.name]:
+        raise _refused(f"The line of {old.name} has {drawn_before[old.name]} points, got {len(points)}.")
+    if len(set(points)) < len(points):
         raise _refused(f"The line of {old.name} has two points in one place.")
     if frame.spacing_mm is None:
         raise _refused(f"{old.name} cannot be measured on {shape.sop_instance_uid}: it states no pixel spacing.")
     geometry = _rounded(shape.geometry)
-    size = (area_mm2 if is_outline else _DRAWN[len(points)])(geometry.points, frame.spacing_mm)
+    size = _DRAWN[len(points)](geometry.points, frame.spacing_mm)
     value = replace(old, value=copysign(size, old.value), uncertainty=None, method=DRAWN_ANEW)
     return Evidence(source=frame.source, geometry=geometry, measurement=old.name), value
 

@@ -33,9 +33,9 @@ function cornersOf(shape) {
 
 const isClosed = ({ geometry: { points } }) => points.length > 3 && String(points[0]) === String(points.at(-1));
 
-// From now on shapes go to this draft, an object with the list `evidence`; of each kind it has only one if `single`.
-function drawInto(draft, single) {
-  if (drawing.draft !== draft) Object.assign(drawing, { draft, single, tool: null, points: [], handle: null });
+// From now on shapes go to this draft, an object with the list `evidence`; of each kind it has one.
+function drawInto(draft) {
+  if (drawing.draft !== draft) Object.assign(drawing, { draft, tool: null, points: [], handle: null });
 }
 
 function startTool(tool) {
@@ -98,10 +98,10 @@ function keepShape(type, points) {
 
 function putShape(shape) {
   const isLike = (other) => other.geometry.type === shape.geometry.type && other.measurement === shape.measurement;
-  const kept = (drawing.draft.evidence ?? []).filter((other) => !drawing.single || !isLike(other));
+  const kept = (drawing.draft.evidence ?? []).filter((other) => !isLike(other));
   drawing.draft.evidence = [...kept, shape];
   const corrected = view.overlay.findings.find((finding) => finding.id === view.chosen);
-  if (drawing.single && corrected) suggest(corrected, "R_GEOMETRY");
+  if (drawing.draft.question === undefined && corrected) suggest(corrected, "R_GEOMETRY");
 }
 
 function movePoint({ shape, index }, point) {

@@ -160,8 +160,7 @@ function decisionFor(action, finding) {
 // Shapes are drawn for the finding that is being corrected, or added.
 function draftOfChosen() {
   const made = review.decisions.get(view.chosen);
-  const adding = review.added.find((entry) => entry === review.open);
-  drawInto(adding ?? made?.correction ?? null, !adding);
+  drawInto(review.open ?? made?.correction ?? null);
   drawDraft();
 }
 
