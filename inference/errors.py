@@ -7,6 +7,7 @@
     │   ├── BundleRefusal      a model bundle cannot be loaded
     │   ├── SettingRefusal     a setting is unknown or out of range
     │   ├── ReviewRefusal      a review cannot be applied to the findings (inference.review.refusal)
+    │   ├── ClaimRefusal, ReportRefusal, AttachmentRefusal (claims)
     │   └── UsageRefusal       a command was called with something that it cannot use
     └── Failure            ours, or a peer's, and possibly passing; may be retried
         ├── StorageFailure     bytes could not be made durable
