@@ -17,7 +17,7 @@ KNOWN = ("Unrecognized defined term = <99SPINEAI>", "DeviceUID(0018,1002)> - Att
 def verified(archived: StoreScp) -> list[Dataset]:
     """The verified reports that an archive has received."""
     reports = [dataset for dataset in map(dcmread, archived.received()) if dataset.Modality == "SR"]
-    return [report for report in reports if report.VerificationFlag == "VERIFIED"]
+    return [report for report in reports if report.get("VerificationFlag") == "VERIFIED"]  # one may be half written
 
 
 def _output(name: str, *words: object) -> str:

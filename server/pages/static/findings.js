@@ -23,9 +23,8 @@ function openQuestions(shown) {
   const groups = new Map();
   for (const entry of shown.not_assessed.filter((one) => one.reason !== REJECTED)) {
     const key = `${entry.name}|${entry.reason}`;
-    const group = groups.get(key) ?? { ...entry, levels: [], ids: [] };
+    const group = groups.get(key) ?? { ...entry, levels: [] };
     if (entry.site.level) group.levels.push(entry.site.level);
-    group.ids.push(entry.finding);
     groups.set(key, group);
   }
   return [...groups.values()].map((entry) => {

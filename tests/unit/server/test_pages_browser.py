@@ -111,7 +111,7 @@ def test_the_worklist_is_read_by_keyboard_and_stays_up_to_date(node: Node, serve
     page.keyboard.press("Enter")
     page.wait_for_url(f"{url}/viewer?StudyInstanceUIDs={chosen}")
     assert "OHIF is not installed" in page.locator("#hint").inner_text()
-    page.get_by_text("Findings", exact=True).wait_for()
+    page.get_by_text("Findings of the AI", exact=True).wait_for()
     watched.assert_clean(url)
 
 
@@ -209,7 +209,7 @@ def test_pages_have_no_serious_barrier(served, watched: Watched, violations) -> 
     assert not violations(page)
     page.keyboard.press("Escape")
     page.keyboard.press("n")
-    page.get_by_label("Level", exact=True).select_option("L3")
+    page.locator("#Level-added").select_option("L3")
     assert not violations(page)
     page.locator("#verify").click()
     assert not violations(page)
