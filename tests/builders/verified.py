@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from builders.peers import StoreScp, program
 from dicom_node.sr.checklist import violations
@@ -15,9 +16,15 @@ KNOWN = ("Unrecognized defined term = <99SPINEAI>", "DeviceUID(0018,1002)> - Att
 
 
 def verified(archived: StoreScp) -> list[Dataset]:
-    """The verified reports that an archive has received."""
-    reports = [dataset for dataset in map(dcmread, archived.received()) if dataset.Modality == "SR"]
-    return [report for report in reports if report.get("VerificationFlag") == "VERIFIED"]  # one may be half written
+    """The verified reports that an archive has received; what it is still writing is none yet."""
+    return [report for report in map(_read, archived.received()) if report.get("VerificationFlag") == "VERIFIED"]
+
+
+def _read(path: Path) -> Dataset:
+    try:
+        return dcmread(path)
+    except (InvalidDicomError, EOFError):
+        return Dataset()
 
 
 def _output(name: str, *words: object) -> str:

@@ -34,6 +34,7 @@ PAGES = (
     "/api/openapi.json",
     "/api/v1/me",
     "/pages",
+    "/statistics",
     "/study",
     "/viewer",
     "/viewer/1.2.3",
