@@ -174,6 +174,13 @@ def list_studies(connection: Connection, *, state: StudyState | None = None, lim
     return [_as_study(row) for row in connection.execute(query).mappings()]
 
 
+def studies_of(connection: Connection, study_instance_uids: Sequence[str]) -> dict[str, Study]:
+    """The studies of these UIDs that were received."""
+    query = _studies().where(studies.c.study_instance_uid.in_(study_instance_uids))
+    found = (_as_study(row) for row in connection.execute(query).mappings())
+    return {one.study_instance_uid: one for one in found}
+
+
 def instances_of(connection: Connection, study_instance_uid: str, revision: int | None = None) -> list[Instance]:
     """The instances of a study, by series and SOP Instance UID; with a revision only those that it was made from.
 

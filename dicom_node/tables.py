@@ -37,6 +37,7 @@ studies = Table(
     Column("reason", Text),  # one sentence when failed or refused, or a note about how the study was completed
 )
 Index("ix_studies_state", studies.c.state, studies.c.last_received_at)
+Index("ix_studies_arrival", studies.c.last_received_at, studies.c.study_instance_uid)
 
 instances = Table(
     "instances",

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, Table, func, select
 from dicom_node.tables import deliveries, instances, quarantine, studies
 from server.agreement import DriftWatch, decision_counts
 from server.database import reading
+from server.output_drift import OutputWatch, Watched
 from server.processes import list_processes
 from server.runs import UNFINISHED
 from server.tables import claim_attachments, review_runs, runs
@@ -24,19 +25,20 @@ from server.tables import claim_attachments, review_runs, runs
 SECONDS_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
-def render(engine: Engine, watch: DriftWatch) -> bytes:
+def render(engine: Engine, watch: DriftWatch, outputs: OutputWatch) -> bytes:
     """The metrics in the text format."""
     registry = CollectorRegistry()
-    registry.register(_Rows(engine, watch))
+    registry.register(_Rows(engine, watch, outputs))
     return generate_latest(registry)
 
 
 class _Rows:
     """A collector over the database."""
 
-    def __init__(self, engine: Engine, watch: DriftWatch) -> None:
+    def __init__(self, engine: Engine, watch: DriftWatch, outputs: OutputWatch) -> None:
         self._engine = engine
         self._watch = watch
+        self._outputs = outputs
 
     def describe(self) -> Iterable[Metric]:
         """Nothing ahead of time: the registry would otherwise collect once to find out."""
@@ -58,6 +60,7 @@ class _Rows:
             yield _queue_depth(connection)
             yield _run_seconds(connection)
             yield from _of_reviews(connection, self._watch)
+            yield _of_outputs(connection, self._outputs)
             yield from _of_processes(connection)
 
 
@@ -112,6 +115,18 @@ def _of_reviews(connection: Connection, watch: DriftWatch) -> Iterator[Metric]:
         value = 1.0 if chart.is_alarm else 0.0
         alarms.add_metric([model, version, question, signal.value, chart.direction.value], value)
     yield alarms
+
+
+def _of_outputs(connection: Connection, watch: OutputWatch) -> Metric:
+    alarms = GaugeMetricFamily(
+        "spine_output_shift_alarm",
+        "1 where what a model gives has shifted from the first studies of a source.",
+        labels=[*Watched._fields, "direction"],
+    )
+    for one in watch(connection):
+        labels = [*one.watched, one.shift.direction.value if one.shift.direction else ""]
+        alarms.add_metric(labels, 1.0 if one.shift.is_alarm else 0.0)
+    return alarms
 
 
 def _of_processes(connection: Connection) -> Iterator[Metric]:

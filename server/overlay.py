@@ -23,15 +23,17 @@ from inference.findings import (
     Finding,
     GeometryType,
     Grade,
+    Measurement,
     NotAssessed,
     Present,
     Question,
+    ReviewStatus,
     StudyFindings,
 )
 from inference.findings.words import describe_measurement
 from inference.geometry import MaskArray, Volume
 from inference.segmentation import Segment, Segmentation, Structure
-from server.overlay_canvas import INK, WARNING, Colour, SliceCanvas
+from server.overlay_canvas import FOOTER, INK, WARNING, Colour, SliceCanvas
 
 COLOURS: dict[Structure, Colour] = {
     Structure.VERTEBRA: (240, 200, 90),
@@ -40,6 +42,8 @@ COLOURS: dict[Structure, Colour] = {
     Structure.SPINAL_CANAL: (90, 165, 255),
 }
 ABNORMAL: Colour = (255, 90, 80)
+REJECTED: Colour = (150, 155, 165)
+"""Of what a reviewer rejected; it is dashed too, so that nobody needs to see the colour."""
 WINDOW_PERCENTILES = (0.5, 98.5)
 """Grey values between these are spread over black to white; fat beside a surface coil may saturate."""
 NAMES: dict[Question, str] = {
@@ -110,17 +114,19 @@ def _render_stack(
     """Its middle slice, and every slice with something abnormal."""
     low, high = grey_range(volume)
     abnormal = [f for f in findings.findings if isinstance(f.assessment, Present)]
-    drawn = [*abnormal, *(f for f in findings.findings if f.site.region and f.evidence and f not in abnormal)]
+    overruled = [f for f in findings.findings if is_rejected(f) and isinstance(said(f).assessment, Present)]
+    measured = [f for f in findings.findings if f.site.region and f.evidence and f not in abnormal]
+    drawn = [*abnormal, *overruled, *measured]
     middle = midsagittal_slice(volume, segmentation)
     for index in sorted({middle, *_slices_of(volume, drawn)}):
         grey = grey_levels(volume.voxels[index], low, high)
         canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
-        shown = [f for f in drawn if index in _slices_of(volume, [f]) or (index == middle and not f.evidence)]
+        shown = [f for f in drawn if index in _slices_of(volume, [f]) or (index == middle and not said(f).evidence)]
         segments = segmentation.segments if segmentation else ()
         draw_structures(canvas, segments, index, {f.site.level for f in abnormal if f.site.endplate is None})
         draw_findings(canvas, volume, index, shown)
         _write_panel(canvas, volume, findings, index, shown)
-        yield canvas.save(out / f"{name}-{index + 1:03d}.png")
+        yield canvas.save(out / f"{name}-{index + 1:03d}.png", footer=_footer(findings))
 
 
 def grey_range(volume: Volume) -> tuple[float, float]:
@@ -137,8 +143,40 @@ def midsagittal_slice(volume: Volume, segmentation: Segmentation | None) -> int:
     return volume.shape[0] // 2
 
 
+def _footer(findings: StudyFindings) -> str:
+    if findings.review is None:
+        return FOOTER
+    return f"AI - research use only - reviewed by {findings.review.reviewer.display_name}"
+
+
+def is_rejected(finding: Finding) -> bool:
+    """Whether a reviewer rejected it."""
+    return finding.review is not None and finding.review.status is ReviewStatus.REJECTED
+
+
+def said(finding: Finding) -> Finding:
+    """What is drawn of a finding: itself, or what the AI had said where a reviewer rejected that."""
+    original = finding.review.original if finding.review else None
+    return original if original is not None and is_rejected(finding) else finding
+
+
 def describe(finding: Finding) -> str:
-    """One line for a finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``."""
+    """One line for a finding: ``L1: compression fracture, Genant 2, shape crush (probability 0.93, ...)``.
+
+    Where a reviewer changed, added or rejected it, by whom: a rejected one is described as the AI had said it.
+    """
+    return f"{describe_answer(said(finding))}{_whose(finding)}"
+
+
+def _whose(finding: Finding) -> str:
+    review = finding.review
+    if review is None or review.status is ReviewStatus.ACCEPTED:
+        return ""
+    return f" ({review.status.value} by {review.reviewer})"
+
+
+def describe_answer(finding: Finding) -> str:
+    """As ``describe``, without what a reviewer made of it."""
     line = f"{_place(finding)}: {_what(finding)}"
     if isinstance(finding.assessment, NotAssessed):
         line += " (measured, not judged)" if finding.measurements else " (not assessed)"
@@ -152,12 +190,14 @@ def describe_site(findings: Sequence[Finding]) -> str:
     if len(findings) == 1:
         return describe(findings[0])
     probabilities = ("" if f.probability is None else f" ({f.probability:.2f})" for f in findings)
-    words = (f"{_what(f)}{probability}" for f, probability in zip(findings, probabilities, strict=True))
+    words = (f"{_what(said(f))}{p}{_whose(f)}" for f, p in zip(findings, probabilities, strict=True))
     return f"{_place(findings[0])}: {'; '.join(words)}"
 
 
 def colour_of(finding: Finding, evidence: Evidence) -> Colour:
     """In which colour a piece of evidence is drawn: measurements alike, the mark of what is present in its own."""
+    if is_rejected(finding):
+        return REJECTED
     if evidence.measurement is not None:
         return WARNING
     return ABNORMAL if isinstance(finding.assessment, Present) else INK
@@ -165,8 +205,13 @@ def colour_of(finding: Finding, evidence: Evidence) -> Colour:
 
 def is_angle(finding: Finding, evidence: Evidence) -> bool:
     """Whether the points are two lines of two points each, with an angle between them."""
-    measured = finding.measurement(evidence.measurement) if evidence.measurement else None
+    measured = measured_by(finding, evidence)
     return measured is not None and measured.unit == "deg"
+
+
+def measured_by(finding: Finding, evidence: Evidence) -> Measurement | None:
+    """The measurement that a piece of evidence is of; of a rejected finding, the AI's."""
+    return said(finding).measurement(evidence.measurement) if evidence.measurement else None
 
 
 def _place(finding: Finding) -> str:
@@ -210,7 +255,7 @@ def _slice_of(volume: Volume, evidence: Evidence) -> int | None:
 
 
 def _slices_of(volume: Volume, findings: Iterable[Finding]) -> set[int]:
-    places = (_slice_of(volume, e) for f in findings for e in f.evidence)
+    places = (_slice_of(volume, e) for f in findings for e in said(f).evidence)
     return {i for i in places if i is not None}
 
 
@@ -250,23 +295,23 @@ def front_of(mask: MaskArray) -> tuple[float, float] | None:
 def draw_findings(canvas: SliceCanvas, volume: Volume, index: int, findings: Iterable[Finding]) -> None:
     """Draw the marks and measured lines that findings have on a slice."""
     for finding in findings:
-        for evidence in finding.evidence:
+        for evidence in said(finding).evidence:
             if _slice_of(volume, evidence) == index:
                 _draw_evidence(canvas, finding, evidence)
 
 
 def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) -> None:
-    points = evidence.geometry.points
-    measured = finding.measurement(evidence.measurement) if evidence.measurement else None
+    points, colour, is_dashed = evidence.geometry.points, colour_of(finding, evidence), is_rejected(finding)
+    measured = measured_by(finding, evidence)
     if is_angle(finding, evidence) and measured is not None:
         for line in (points[:2], points[2:]):
-            canvas.line(line, WARNING)
-        canvas.label(points[1], f"{measured.value:.0f}°", WARNING, size=14, anchor="lm")
+            canvas.line(line, colour, is_dashed=is_dashed)
+        canvas.label(points[1], f"{measured.value:.0f}°", colour, size=14, anchor="lm")
         return
-    canvas.line(points, colour_of(finding, evidence))
+    canvas.line(points, colour, is_dashed=is_dashed)
     if measured is not None and measured.unit == "mm" and evidence.geometry.type is GeometryType.POLYLINE:
         top = min(points, key=lambda p: p[1])
-        canvas.label(top, f"{measured.value:.1f}", WARNING, size=14, anchor="mb")
+        canvas.label(top, f"{measured.value:.1f}", colour, size=14, anchor="mb")
 
 
 def _write_panel(

@@ -7,8 +7,10 @@ Everything is drawn from numbers with Pillow's built-in font, so that the same i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
+from itertools import pairwise
+from math import ceil, hypot
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,14 @@ from scipy.ndimage import binary_erosion
 from inference.geometry import MaskArray
 
 Colour = tuple[int, int, int]
+Point = tuple[float, float]
 
 IMAGE_HEIGHT_PX = 960
 PANEL_WIDTH_PX = 430
 FOOTER_HEIGHT_PX = 34
 MARGIN_PX = 14
 OUTLINE_PX = 2
+DASH_PX = 8
 SCALE_BAR_MM = 50.0
 FOOTER = "AI - research use only - not reviewed by a physician"
 INK: Colour = (235, 235, 235)
@@ -83,10 +87,13 @@ class SliceCanvas:
         mixed = below * (1 - opacity) + np.array(colour, dtype=np.float64) * opacity
         self._image.paste(Image.fromarray(np.rint(mixed).astype(np.uint8)), (0, 0))
 
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour) -> None:
+    def line(self, points: Sequence[tuple[float, float]], colour: Colour, *, is_dashed: bool = False) -> None:
         """Draw a polyline through image points."""
         path = [self._screen(p) for p in points]
-        if len(path) > 1:
+        if is_dashed:
+            for dash in _dashes(path):
+                self._draw.line(dash, fill=colour, width=2)
+        elif len(path) > 1:
             self._draw.line(path, fill=colour, width=2)
         for x, y in (path[0], path[-1]):
             self._draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
@@ -119,9 +126,9 @@ class SliceCanvas:
             place = (MARGIN_PX, MARGIN_PX + 22 * number + (6 if number else 0))
             self._draw.text(place, line, fill=INK, font=font, stroke_width=2, stroke_fill=(0, 0, 0))
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: Path, *, footer: str = FOOTER) -> Path:
         """Write the finished picture as a PNG."""
-        path.write_bytes(self.png())
+        path.write_bytes(self.png(footer))
         return path
 
     def png(self, footer: str = FOOTER) -> bytes:
@@ -151,6 +158,16 @@ class SliceCanvas:
     def _screen(self, point: tuple[float, float]) -> tuple[float, float]:
         row, column = self._origin
         return (point[0] - column) * self._per_column, (point[1] - row) * self._per_row
+
+
+def _dashes(path: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """The pieces of a dashed line; each stretch begins with one."""
+    for (x0, y0), (x1, y1) in pairwise(path):
+        length = hypot(x1 - x0, y1 - y0)
+        for start in range(0, ceil(length), 2 * DASH_PX):
+            ends = (start / length, min(start + DASH_PX, length) / length)
+            first, last = ((x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in ends)
+            yield first, last
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> list[str]:

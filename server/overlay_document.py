@@ -22,7 +22,7 @@ from inference.findings.words import describe_measurement
 from inference.geometry import FrameReference
 from inference.plane import ImagePlane
 from inference.segmentation import Structure
-from server.overlay import ABNORMAL, colour_of, describe, is_angle, name_of
+from server.overlay import ABNORMAL, colour_of, describe, is_angle, is_rejected, measured_by, name_of, said
 from server.overlay_canvas import INK, Colour
 
 SCHEMA = "spine-overlay/1"
@@ -83,10 +83,10 @@ def overlay_json(document: StudyFindings, revision: int, images: Iterable[Overla
     """The overlay as JSON values."""
     shown = tuple(images)
     sources = {image.source for image in shown}
-    drawn = [f for f in document.findings if not f.evidence or any(e.source in sources for e in f.evidence)]
+    drawn = [f for f in document.findings if not said(f).evidence or any(e.source in sources for e in said(f).evidence)]
     whole = to_json(document)
     as_json = {values["id"]: values for values in whole["findings"]}
-    return {
+    values = {
         "schema": SCHEMA,
         "study_instance_uid": document.study_instance_uid,
         "revision": revision,
@@ -98,6 +98,7 @@ def overlay_json(document: StudyFindings, revision: int, images: Iterable[Overla
         "software": whole["software"],
         "notice": whole["notice"],
     }
+    return values | ({"review": whole["review"]} if "review" in whole else {})
 
 
 def _finding(finding: Finding, values: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def _not_assessed(finding: Finding, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image(image: OverlayImage, findings: Iterable[Finding]) -> dict[str, Any]:
-    on_it = [(f, e) for f in findings for e in f.evidence if e.source == image.source]
+    on_it = [(f, e) for f in findings for e in said(f).evidence if e.source == image.source]
     return {
         "series_instance_uid": image.series_instance_uid,
         "sop_class_uid": image.source.sop_class_uid,
@@ -147,8 +148,8 @@ def _reason(reason: tuple[ReasonCode, str]) -> dict[str, str]:
 
 
 def _mark(plane: ImagePlane | None, finding: Finding, evidence: Evidence) -> dict[str, Any]:
-    measured = finding.measurement(evidence.measurement) if evidence.measurement else None
-    return {
+    measured = measured_by(finding, evidence)
+    values = {
         "finding": finding.id,
         "question": finding.question.value,
         "measurement": evidence.measurement,
@@ -157,6 +158,8 @@ def _mark(plane: ImagePlane | None, finding: Finding, evidence: Evidence) -> dic
         "colour": list(colour_of(finding, evidence)),
         **_points(plane, evidence.geometry.points),
     }
+    review = finding.review
+    return values if review is None else values | {"review": review.status.value, "is_dashed": is_rejected(finding)}
 
 
 def _structure(plane: ImagePlane | None, outline: Outline) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from inference.geometry import FrameReference
 from inference.plane import ImagePlane
 from server import __version__
 from server.operations import NotThere, require_finished_run
+from server.overlay import said
 from server.overlay_document import SCHEMA, Outline, OverlayImage, encode_overlay
 from server.shown import shown_findings
 
@@ -85,7 +86,9 @@ class OverlaySource:
         """Read and encode it."""
         document = decode(self.spool.path(self.findings_path).read_bytes())
         outlines = self._outlines()
-        sources = {(s.sop_instance_uid, s.frame) for f in document.findings for s in (e.source for e in f.evidence)}
+        sources = {
+            (s.sop_instance_uid, s.frame) for f in document.findings for s in (e.source for e in said(f).evidence)
+        }
         keys = {key for key in sources | set(outlines) if key[0] in self.instances}
         ordered = sorted(keys, key=lambda key: (self.instances[key[0]].series_instance_uid, key[0], key[1] or 0))
         headers = {uid: _header(self.spool.path(self.instances[uid].path)) for uid in {uid for uid, _ in keys}}

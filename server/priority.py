@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dicom_node.store import StudyState
-from inference.findings import FIVE_QUESTIONS, Finding, NotAssessed, Present, Question, StudyFindings
+from inference.findings import (
+    FIVE_QUESTIONS,
+    Finding,
+    NotAssessed,
+    Present,
+    Question,
+    ReviewReason,
+    ReviewStatus,
+    StudyFindings,
+)
 from inference.marrow_findings import ACUTE, CHRONIC
-from server.overlay import NAMES, describe, summarise
+from server.overlay import NAMES, describe, describe_answer, is_rejected, said, summarise
 
+NOT_READ = frozenset({StudyState.FAILED, StudyState.REFUSED})
 SEVERE = frozenset({("canal_narrowing", "absolute"), ("sac_narrowing", "absolute")})
 """Grades (scale, value) that are called severe: narrower than the cut-off of absolute stenosis (inference.stenosis)."""
 
@@ -43,6 +53,18 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a reviewer changed, rejected or added."""
+
+    id: str
+    status: ReviewStatus
+    ai: str | None
+    """What the AI had said; None where it said nothing."""
+    reviewed: str | None
+    """What the reviewer said; None where it was rejected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What a worklist says of one findings document."""
 
@@ -53,6 +75,8 @@ class Summary:
     nothing_assessed: bool
     numbering_note: str | None
     """Why the level names are uncertain; None where they are not."""
+    changes: tuple[Change, ...] = ()
+    """Empty where nobody reviewed it, and where everything was accepted."""
 
 
 class Alarm(StrEnum):
@@ -118,7 +142,7 @@ PRIORITIES: tuple[Priority, ...] = (
         code="not_read",
         label="Not read",
         alarm=Alarm.ATTENTION,
-        fits=lambda seen: seen.state in {StudyState.FAILED, StudyState.REFUSED},
+        fits=lambda seen: seen.state in NOT_READ or (seen.state is StudyState.DONE and seen.summary is None),
     ),
     Priority(
         code="chronic_fracture",
@@ -154,7 +178,23 @@ def summary_of(document: StudyFindings) -> Summary:
         not_assessed=_not_assessed(document),
         nothing_assessed=all(isinstance(finding.assessment, NotAssessed) for finding in document.findings),
         numbering_note=document.numbering.note if document.numbering.ambiguous else None,
+        changes=tuple(_changes(document)),
     )
+
+
+def _changes(document: StudyFindings) -> Iterator[Change]:
+    """What was accepted is no change, and neither is what another finding of the reviewer's stands for."""
+    for finding in document.findings:
+        review = finding.review
+        if review is None or review.status is ReviewStatus.ACCEPTED or review.reason is ReviewReason.REPLACED:
+            continue
+        is_added = review.status is ReviewStatus.ADDED
+        yield Change(
+            id=finding.id,
+            status=review.status,
+            ai=None if is_added else describe_answer(review.original or said(finding)),
+            reviewed=None if is_rejected(finding) else describe_answer(finding),
+        )
 
 
 def _called(finding: Finding) -> Called:
@@ -171,7 +211,7 @@ def _not_assessed(document: StudyFindings) -> tuple[Unanswered, ...]:
     """Each question with each reason once; foramina, which are never judged, are left out."""
     groups: dict[tuple[Question, str], list[Finding]] = {}
     for finding in document.findings:
-        if isinstance(finding.assessment, NotAssessed) and finding.site.region is None:
+        if isinstance(finding.assessment, NotAssessed) and finding.site.region is None and not is_rejected(finding):
             groups.setdefault((finding.question, finding.assessment.reason.value), []).append(finding)
     return tuple(
         Unanswered(

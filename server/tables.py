@@ -229,4 +229,20 @@ workitems = Table(
 Index("ix_workitems_run", workitems.c.study_instance_uid, workitems.c.revision)
 Index("ix_workitems_created", workitems.c.created_at, workitems.c.workitem_uid)
 
+worklist_entries = Table(  # follows from findings alone: rows may all be deleted, and are made again
+    "worklist_entries",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("source", String(160), nullable=False),  # digest of the findings and version of what is said of them
+    Column("findings_revision", Integer, nullable=False),
+    Column("review", Integer),  # number of the review that left these findings; NULL as the AI gave them
+    Column("rank_done", Integer, nullable=False),  # place in the order of priorities, by the state of the study:
+    Column("rank_not_read", Integer, nullable=False),  # failed or refused
+    Column("rank_open", Integer, nullable=False),  # any other
+    Column("called", Text, nullable=False),  # questions that were called present, each between commas
+    Column("not_assessed", Text, nullable=False),  # reasons of what was not assessed, each between commas
+    Column("said", Text, nullable=False),  # what the page shows, JSON
+    Column("outputs", Text, nullable=False),  # what each model gave, JSON (server.outputs)
+)
+
 ALL_METADATA = (dicom_tables.metadata, metadata, auth_tables.metadata)

@@ -48,7 +48,7 @@ def run(settings: Settings) -> None:
     thread.start()
     presence = Presence(node.engine, Role.WEB, port=port)
     presence.start()
-    indexer = Indexer(application.state.dicomweb.index)
+    indexer = Indexer(application.state.dicomweb.index, application.state.worklist)
     indexer.start()
     watch = ClaimWatch(node, application.state.dicomweb.index, webhook)
     watch.start()

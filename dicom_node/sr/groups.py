@@ -94,9 +94,7 @@ class _GroupMaker:
         drawn = {e.measurement for e in finding.evidence}
         numbers = [m for m in finding.measurements if m.name not in drawn]
         coded = [codes.grade_codes(grade) for grade in finding.grades]
-        if finding.review is not None:
-            coded.append(codes.review_codes(finding.review.status))
-        evaluations = [QualitativeEvaluation(name=name, value=value) for name, value in coded]
+        evaluations = [QualitativeEvaluation(name=name, value=value) for name, value in coded] + self._review()
         if not numbers:
             return _labelled(self._bare_point(tracking, mark, evaluations), label(finding))
         shape = _coordinates(mark, GraphicTypeValues.POINT)
@@ -136,7 +134,15 @@ class _GroupMaker:
             algorithm_id=self.arithmetic,
             referenced_coordinates=[_coordinates(outline, GraphicTypeValues.POLYLINE)],
         )
-        yield _labelled(self._group(tracking, [area], []), f"{what}, area in the plane of the slice")
+        whose = self._review() if self.by_a_person else []
+        yield _labelled(self._group(tracking, [area], whose), f"{what}, area in the plane of the slice")
+
+    def _review(self) -> list[QualitativeEvaluation]:
+        """What a person made of the finding: what no algorithm gave says so in every group."""
+        if self.finding.review is None:
+            return []
+        name, value = codes.review_codes(self.finding.review.status)
+        return [QualitativeEvaluation(name=name, value=value)]
 
     def _number(
         self, measurement: Measurement, value: float, shape: CoordinatesForMeasurement | None

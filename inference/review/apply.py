@@ -168,18 +168,11 @@ def _with_level(finding: Finding, level: str | None) -> Finding:
 
 def _with_answer(finding: Finding, answer: str | None) -> Finding:
     """With another answer the AI's grades, probability and operating point do not hold any more."""
-    if answer is None:
-        return finding
-    if answer not in ANSWERS:
-        raise ReviewRefusal(
-            f"A corrected assessment is present or absent, got {answer!r}; who wants to say neither rejects.",
-            fault=ReviewFault.ASSESSMENT,
-        )
-    if finding.assessment == ANSWERS[answer]:
+    if answer is None or finding.assessment == _answer(answer):
         return finding
     return replace(
         finding,
-        assessment=ANSWERS[answer],
+        assessment=_answer(answer),
         grades=(),
         probability=None,
         calibration=Calibration.NONE,
@@ -188,19 +181,30 @@ def _with_answer(finding: Finding, answer: str | None) -> Finding:
     )
 
 
+def _answer(word: str) -> Assessment:
+    if word not in ANSWERS:
+        raise ReviewRefusal(
+            f"A reviewer's assessment is present or absent, got {word!r}; who wants to say neither rejects.",
+            fault=ReviewFault.ASSESSMENT,
+        )
+    return ANSWERS[word]
+
+
 def _added(addition: Addition, study_instance_uid: str, name: str, images: Images) -> Finding:
     site = addition.site
     if site.level is not None:
         check_level(site.level, addition.question)
     check_grades(addition.question, addition.grades)
+    answer = _answer(addition.assessment)
+    reason = ReviewReason.MISSED if isinstance(answer, Present) else None
     return Finding(
         id=tracking_uid(study_instance_uid, "added", addition.question, *map(str, site.order)),
         question=addition.question,
         site=site,
-        assessment=Present(),
+        assessment=answer,
         grades=addition.grades,
         evidence=marks(addition.shapes, images),
-        review=FindingReview(status=ReviewStatus.ADDED, reviewer=name, reason=ReviewReason.MISSED, note=addition.note),
+        review=FindingReview(status=ReviewStatus.ADDED, reviewer=name, reason=reason, note=addition.note),
     )
 
 

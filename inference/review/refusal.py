@@ -25,7 +25,7 @@ class ReviewFault(StrEnum):
     GRADE = "E_REVIEW_GRADE"
     """A grade is not on a scale of its question."""
     ASSESSMENT = "E_REVIEW_ASSESSMENT"
-    """A correction says neither present nor absent."""
+    """A correction or an added finding says neither present nor absent."""
     GEOMETRY = "E_REVIEW_GEOMETRY"
     """A shape is not on an image of the study, or is not one that the finding can have."""
     CONTRADICTION = "E_REVIEW_CONTRADICTION"

@@ -65,6 +65,8 @@ class Addition:
 
     question: Question
     site: Site
+    assessment: str = "present"
+    """``present`` or ``absent``: the AI did not look there, and the reviewer did."""
     grades: tuple[Grade, ...] = ()
     shapes: tuple[Shape, ...] = ()
     note: str | None = None

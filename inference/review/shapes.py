@@ -25,9 +25,9 @@ def redrawn(finding: Finding, shapes: tuple[Shape, ...], images: Images) -> Find
     """The finding with its shapes drawn anew.
 
     A mark replaces the marks, an outline the outlines. A line replaces that of its measurement, whose value follows
-    from the new points; numbers that are not drawn followed from the old lines and are left out.
+    from the new points; numbers that are not drawn followed from the old lines or outlines and are left out.
     """
-    evidence, measurements = list(finding.evidence), list(finding.measurements)
+    evidence, measurements, leaves_out = list(finding.evidence), list(finding.measurements), False
     for shape in shapes:
         frame = _frame(shape, images)
         if shape.measurement is None:
@@ -37,9 +37,10 @@ def redrawn(finding: Finding, shapes: tuple[Shape, ...], images: Images) -> Find
             new, value = _line(shape, frame, finding, old)
             measurements = [value if m.name == value.name else m for m in measurements]
         like = [e for e in evidence if e.measurement == new.measurement and e.geometry.type is new.geometry.type]
+        leaves_out = leaves_out or (bool(like) and new.geometry.type is GeometryType.POLYLINE)
         evidence = [e for e in evidence if e not in like]
         evidence.append(new)
-    if any(shape.measurement is not None for shape in shapes):
+    if leaves_out:
         drawn = {e.measurement for e in evidence}
         measurements = [m for m in measurements if m.name in drawn]
     return replace(finding, evidence=tuple(evidence), measurements=tuple(measurements))

@@ -50,7 +50,7 @@ RULES: tuple[Rule, ...] = (
     _rule(READ, "/api/v1/models/**", Permission.READ_WORKLIST),
     _rule(READ, "/api/v1/deliveries", Permission.READ_WORKLIST),
     _rule(READ, "/api/v1/quarantine", Permission.READ_WORKLIST),
-    _rule(READ, "/api/v1/worklist/**", Permission.READ_FINDINGS),
+    _rule((*READ, "POST"), "/api/v1/worklist/**", Permission.READ_FINDINGS),
     _rule(READ, "/api/v1/events", Permission.READ_WORKLIST),
     _rule(POST, "/api/v1/retry/*", Permission.OPERATE),
     _rule(READ, "/api/v1/studies", Permission.READ_WORKLIST),

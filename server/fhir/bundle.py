@@ -118,6 +118,11 @@ def _report(study: FhirStudy, frame: Frame, results: Sequence[Json], notice: str
         "imagingStudy": [reference(frame.study)],
         "conclusion": "\n".join(sentences),
     }
+    if document.review is not None:
+        person = document.review.reviewer
+        made["resultsInterpreter"] = [
+            {"type": "Practitioner", "identifier": {"value": person.identifier}, "display": person.display_name}
+        ]
     if ordered := accession(study.header):
         made["basedOn"] = [{"type": "ServiceRequest", "identifier": ordered[0]}]
     return made if frame.effective is None else made | {"effectiveDateTime": frame.effective}

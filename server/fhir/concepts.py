@@ -43,6 +43,17 @@ SECURITY_LABELS: tuple[Json, ...] = (
     },
 )
 """On everything that is asserted: made by AI, for research (HL7 AI transparency; v3 purpose of use)."""
+PERSONS_LABELS: tuple[Json, ...] = (
+    {
+        "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+        "code": "CLINAST",
+        "display": "clinician asserted",
+    },
+    SECURITY_LABELS[1],
+)
+"""On what a reviewer added (HL7 v3 SecurityIntegrityObservationValue)."""
+AI_CONFIDENCE = "http://hl7.org/fhir/uv/aitransparency/StructureDefinition/AIconfidence"
+"""Extension of HL7's AI Transparency on FHIR (R4, 1.0.0): how sure AI is of the element, here in words."""
 
 
 def coding(code: Code) -> Json:

@@ -11,9 +11,20 @@ from dicom_node.sr.words import place_words, question_words, statement
 from dicom_node.uids import measurement_tracking_uid
 from inference.anatomy import Site
 from inference.errors import ReasonCode
-from inference.findings import Calibration, Finding, Measurement, NotAssessed, StudyFindings
+from inference.findings import (
+    Calibration,
+    Finding,
+    FindingReview,
+    Grade,
+    Measurement,
+    NotAssessed,
+    ReviewStatus,
+    StudyFindings,
+)
 from server.fhir.concepts import (
+    AI_CONFIDENCE,
     LATERALITY,
+    PERSONS_LABELS,
     SECURITY_LABELS,
     TOPOGRAPHICAL_MODIFIER,
     Json,
@@ -24,6 +35,7 @@ from server.fhir.concepts import (
     resource_id,
     uid_identifier,
 )
+from server.overlay import CALIBRATIONS
 
 ABSENT_REASONS = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 ABSENT_REASON_OF: Mapping[str, str] = {
@@ -79,6 +91,7 @@ def observations_of(finding: Finding, frame: Frame, notice: str) -> Iterator[Jso
         "bodySite": _body_site(finding),
         "note": [{"text": statement(finding)}, {"text": notice}],
         **_answer(finding),
+        **_by_a_person(finding.review),
     }
     components = [*_grades(finding), *_site_parts(finding.site), *_certainty(finding)]
     made |= {"component": components} if components else {}
@@ -135,9 +148,36 @@ def _body_site(finding: Finding) -> Json:
     return concept(codes.level_code(finding.site.level), text=place_words(finding))
 
 
+def _by_a_person(review: FindingReview | None) -> Json:
+    """Who answers for it; what a person added was never asserted by AI."""
+    if review is None:
+        return {}
+    made: Json = {"performer": [{"type": "Practitioner", "display": review.reviewer}]}
+    return made | ({"meta": {"security": list(PERSONS_LABELS)}} if review.status is ReviewStatus.ADDED else {})
+
+
 def _grades(finding: Finding) -> Iterator[Json]:
-    for name, value in map(codes.grade_codes, finding.grades):
-        yield {"code": concept(name), "valueCodeableConcept": concept(value)}
+    for grade in finding.grades:
+        name, value = codes.grade_codes(grade)
+        yield {
+            "code": concept(name),
+            "valueCodeableConcept": concept(value),
+            **_calibrated(_calibration(grade, finding)),
+        }
+
+
+def _calibration(grade: Grade, finding: Finding) -> Calibration | None:
+    """Of a grade, which is its finding's where it has none of its own; None where a person gave the grade."""
+    review = finding.review
+    by_a_person = review is not None and (review.status is ReviewStatus.ADDED or "grades" in review.changed)
+    return grade.calibration if grade.calibration or by_a_person else finding.calibration
+
+
+def _calibrated(calibration: Calibration | None) -> Json:
+    """What the confidence of AI in an element was calibrated on, in words (HL7 AI Transparency, AIconfidence)."""
+    if calibration is None:
+        return {}
+    return {"extension": [{"url": AI_CONFIDENCE, "valueCodeableConcept": {"text": CALIBRATIONS[calibration.value]}}]}
 
 
 def _site_parts(site: Site) -> Iterator[Json]:
@@ -153,6 +193,7 @@ def _certainty(finding: Finding) -> Iterator[Json]:
     if finding.probability is not None:
         calibrated = finding.calibration is Calibration.REAL
         name = DCM["122157"] if calibrated else OWN_MEASUREMENTS["SCORE"]
-        yield {"code": concept(name.code), "valueQuantity": quantity(finding.probability, "1")}
+        value = quantity(finding.probability, "1")
+        yield {"code": concept(name.code), "valueQuantity": value, **_calibrated(finding.calibration)}
     if finding.operating_point is not None:
         yield {"code": concept(OWN_EVALUATIONS["OPERATING_POINT"].code), "valueString": finding.operating_point}

@@ -30,6 +30,7 @@ from server.http import (
     overlay,
     page,
     problems,
+    review_choices,
     reviews,
     statistics,
     studies,
@@ -38,8 +39,11 @@ from server.http import (
 )
 from server.http.dicomweb import workitems
 from server.http.pages import add_pages
+from server.output_drift import OutputWatch
 from server.work_queue import make_client
+from server.worklist_index import WorklistIndex
 
+PARTS = (health, login, studies, reviews, review_choices, statistics, overlay, fhir, worklist, work, models, audit)
 BODY_LIMIT_BYTES = 1024**2
 """Of a request to these parts; none of them takes more than a form or a small document."""
 
@@ -71,15 +75,16 @@ def create(node: Node) -> FastAPI:
     rules = oidc_rules(node.settings)
     application.state.provider = None if rules is None else Provider(rules)
     application.state.drift = DriftWatch()
+    application.state.outputs = OutputWatch()
+    application.state.worklist = WorklistIndex(node.engine, node.spool, version=__version__)
     application.add_middleware(Gate, guard=application.state.guard)
     problems.add_handlers(application)
     openapi.add_problem_schema(application)
     # First: frames are asked for most, and workitems stand below the same prefix. STOW-RS has a limit of its own.
     application.include_router(workitems.router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(dicomweb.router)
-    for part in (health, login, studies, reviews, statistics, overlay, fhir, worklist, work, models, audit):
+    for part in PARTS:
         application.include_router(part.router, max_body_size=BODY_LIMIT_BYTES)
-    application.include_router(reviews.choices_router, max_body_size=BODY_LIMIT_BYTES)
     application.include_router(claims.router, max_body_size=CLAIM_LIMIT_BYTES)
     application.include_router(claims.attachments_router, max_body_size=CLAIM_LIMIT_BYTES)
 

@@ -39,5 +39,6 @@ def readyz(node: TheNode) -> JSONResponse:
 def prometheus(node: TheNode, request: Request) -> Response:
     """Counts and times; no identifier of a patient or a study."""
     return Response(
-        metrics.render(node.engine, request.app.state.drift), media_type="text/plain; version=0.0.4; charset=utf-8"
+        metrics.render(node.engine, request.app.state.drift, request.app.state.outputs),
+        media_type="text/plain; version=0.0.4; charset=utf-8",
     )

@@ -23,7 +23,7 @@ OURS_FOR_OHIF = PAGES / "ohif"
 """What replaces a file of OHIF's: its configuration, and an empty service worker."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Content security policy of our pages: everything from this node, no script or style inside a page."""
 
@@ -51,6 +51,12 @@ def study_page() -> Response:
 def claims_page() -> Response:
     """The coders' page."""
     return _page("claims.html")
+
+
+@router.get("/statistics")
+def statistics_page() -> Response:
+    """What is watched over many studies."""
+    return _page("statistics.html")
 
 
 @router.get("/viewer")

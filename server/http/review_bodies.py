@@ -117,6 +117,7 @@ class AdditionBody(_Body):
 
     question: Question
     site: SiteBody
+    assessment: Literal["present", "absent"] = "present"
     grades: list[GradeBody] = Field(default=[], max_length=10)
     evidence: list[ShapeBody] = Field(default=[], max_length=100)
     note: Note | None = None
@@ -131,6 +132,7 @@ class AdditionBody(_Body):
         return Addition(
             question=self.question,
             site=where,
+            assessment=self.assessment,
             grades=tuple(_grade(grade) for grade in self.grades),
             shapes=tuple(shape.value() for shape in self.evidence),
             note=self.note,

@@ -10,12 +10,8 @@ from fastapi import APIRouter, Header, Response
 from sqlalchemy import Row
 
 from dicom_node import store
-from inference.anatomy import REGULAR_VERTEBRAE, Disc
-from inference.findings import Reviewer, ReviewReason
+from inference.findings import Reviewer
 from inference.review import ReviewFault, ReviewRefusal
-from inference.review.apply import REASON_WORDS
-from inference.review.review import REASONS
-from inference.review.scales import SCALES, SCALES_OF
 from server import reviews
 from server.auth.roles import Method, Principal
 from server.database import reading
@@ -26,7 +22,6 @@ from server.operations import NotThere
 from server.review_rows import reviews_of
 
 router = APIRouter(prefix="/api/v1/studies", tags=["reviews"])
-choices_router = APIRouter(prefix="/api/v1/reviews", tags=["reviews"])
 Key = Annotated[
     str,
     Header(
@@ -77,26 +72,6 @@ def list_reviews(node: TheNode, study_instance_uid: StudyUid) -> dict[str, Any]:
             raise NotThere(f"No instance of study {study_instance_uid} was received.")
         found = [_review(row) for row in reviews_of(connection, study_instance_uid)]
     return {"study_instance_uid": study_instance_uid, "reviews": found}
-
-
-@choices_router.get("/choices", summary="What a review may say: reasons, levels and grades.")
-def choices() -> dict[str, Any]:
-    """For forms: the reasons of each decision with their words, the levels, and the grades on each scale."""
-    return {
-        "reasons": {
-            action.value: [
-                {"code": reason.value, "words": REASON_WORDS[reason]} for reason in ReviewReason if reason in reasons
-            ]
-            for action, reasons in REASONS.items()
-        },
-        "levels": {
-            "vertebra": [vertebra.name for vertebra in REGULAR_VERTEBRAE],
-            "disc": [Disc.under(vertebra).name for vertebra in REGULAR_VERTEBRAE[1:-1]],
-        },
-        "scales": {
-            question.value: {scale: SCALES[scale] for scale in sorted(scales)} for question, scales in SCALES_OF.items()
-        },
-    }
 
 
 def reviewer(principal: Principal, body: ReviewBody, organisation: str) -> Reviewer:

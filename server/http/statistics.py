@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from server.agreement import By, DriftWatch, agreement
 from server.database import reading
 from server.http.access import TheNode
+from server.output_drift import WHAT_IT_TELLS, OutputWatch
 
 router = APIRouter(prefix="/api/v1/statistics", tags=["statistics"])
 Grouping = Annotated[list[By], Query(description="What to tell apart; repeat it.", max_length=len(By))]
@@ -41,4 +42,16 @@ def drift_of_reviews(node: TheNode, request: Request) -> dict[str, Any]:
             }
             for model, version, question, signal, chart in found
         ]
+    }
+
+
+@router.get("/outputs", summary="What the models give, watched for shifts by model version, question and source.")
+def drift_of_outputs(node: TheNode, request: Request) -> dict[str, Any]:
+    """Of every study that was read; a value that reaches its limit is an alarm. See ``note`` for what it can tell."""
+    watch: OutputWatch = request.app.state.outputs
+    with reading(node.engine) as connection:
+        found = watch(connection)
+    return {
+        "note": WHAT_IT_TELLS,
+        "shifts": [{**one.watched._asdict(), **asdict(one.shift), "alarm": one.shift.is_alarm} for one in found],
     }

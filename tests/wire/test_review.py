@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from pydicom import dcmread
-from pydicom.dataset import Dataset
 
 from builders.node import Node
-from builders.peers import StoreScp, program, store_with_storescu, wait_until
+from builders.peers import StoreScp, store_with_storescu, wait_until
 from builders.phantom import phantom_study
-from dicom_node.sr.checklist import children, groups_of, violations
+from builders.verified import assert_it_is_right, verified
+from dicom_node.sr.checklist import children, groups_of
 from server.demo_study import PATIENT
 
 pytestmark = [
@@ -27,19 +25,6 @@ pytestmark = [
 
 WITHIN_S = 240.0
 PERSON = {"name": "Doe^Jane", "identifier": "jdoe", "organisation": "General Hospital"}
-KNOWN = ("Unrecognized defined term = <99SPINEAI>", "DeviceUID(0018,1002)> - Attribute is not present in standard")
-
-
-def verified(archived: StoreScp) -> list[Dataset]:
-    reports = [dataset for dataset in map(dcmread, archived.received()) if dataset.Modality == "SR"]
-    return [report for report in reports if report.VerificationFlag == "VERIFIED"]
-
-
-def output(name: str, *words: object) -> str:
-    executable = program(name)
-    assert executable is not None
-    done = subprocess.run([executable, *map(str, words)], capture_output=True, text=True, check=False, timeout=120)
-    return done.stdout + done.stderr
 
 
 def post(node: Node, study: str, key: str, **body: Any) -> httpx.Response:
@@ -95,21 +80,3 @@ def test_a_review_comes_back_as_one_verified_report(tmp_path: Path, storescp: Ca
 
 def _all_delivered(node: Node, count: int) -> bool:
     return [row["state"] for row in node.get("/api/v1/deliveries")["deliveries"]] == ["delivered"] * count
-
-
-def assert_it_is_right(report: Dataset, archived: StoreScp, paths: list[Path]) -> None:
-    (path,) = (p for p in archived.received() if dcmread(p).SOPInstanceUID == report.SOPInstanceUID)
-    (ai_report,) = (
-        d for d in map(dcmread, archived.received()) if d.Modality == "SR" and d.VerificationFlag == "UNVERIFIED"
-    )
-    lines = [line for line in output("dciodvfy", "-new", path).splitlines() if line.startswith(("Error", "Warning"))]
-    assert [line for line in lines if not any(words in line for words in KNOWN)] == []
-    text = output("dsrdump", "+Pl", path)
-    assert "VERIFIED" in text
-    assert "Corrected by Jane Doe" in text
-    assert "Rejected by Jane Doe" in text
-    sources = {str(header.SOPInstanceUID): header for header in map(dcmread, paths)}
-    assert violations(report, sources, verified=True) == ()
-    named = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
-    assert named.ReferencedSOPInstanceUID == ai_report.SOPInstanceUID
-    assert report.SeriesDescription == "Spine: verified by Jane Doe"

@@ -6,6 +6,16 @@ window.config = {
   modes: [],
   // What a model drew is a result: a reader looks at it and answers by a review, never by moving it by accident.
   customizationService: [{ "panelMeasurement.disableEditing": { $set: true } }],
+  // In place of the logo: the review beside OHIF, of the study that is open. In that page's frame there is no second way.
+  whiteLabeling: {
+    createLogoComponentFn: (React) => {
+      const study = new URLSearchParams(window.location.search).get("StudyInstanceUIDs")?.split(",")[0];
+      if (!study || window.parent !== window) return null;
+      const address = `/study?beside=ohif&StudyInstanceUIDs=${encodeURIComponent(study)}`;
+      const open = (event) => event.stopPropagation(); // around it, OHIF goes back to its list
+      return React.createElement("a", { href: address, onClick: open, className: "text-foreground underline" }, "Review findings");
+    },
+  },
   showStudyList: true,
   investigationalUseDialog: { option: "always" },
   maxNumberOfWebWorkers: 2,

@@ -1,59 +1,73 @@
-// The worklist: asks the node every few seconds, and draws what changed. Nothing is loaded from elsewhere.
+// The worklist: asks the node every few seconds, and draws what changed. The node filters, sorts and pages.
 "use strict";
 
 const EVERY_MS = 3000;
 const NAMES_AT_ONCE = 50;
 const IN_WORK = new Set(["receiving", "complete", "running"]);
-const OPEN_DELIVERIES = new Set(["pending", "retrying"]);
+const PAGE = 100;
+const SOON_MS = 200; // after the last key of a filter
+const FILTERS = ["priority", "state", "question", "not_assessed", "reviewed", "delivery", "received"];
 
-const view = { studies: [], shown: [], usual_s: null, selected: null, said: "", now_s: 0, failed: false };
+const view = { studies: [], counts: null, usual_s: null, selected: null, etag: null, quarantine: null, now_s: 0, failed: false,
+  offset: 0, next: null, asked: 0 };
 const patients = new Map(); // Study Instance UID -> what DICOMweb says of the patient; kept in this page only
-const at = (id) => document.getElementById(id);
 
-function make(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined) element.setAttribute(key, value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
+// The filter goes in a body: what is looked for may be a patient's name, and addresses are written down.
+function wanted() {
+  const body = { words: at("find").value.trim(), limit: PAGE, offset: view.offset };
+  for (const name of FILTERS.filter((one) => at(one).value && one !== "received")) body[name] = at(name).value;
+  if (body.reviewed) body.reviewed = body.reviewed === "yes";
+  if (at("received").value) body.received_after = Math.floor(view.now_s / 60) * 60 - Number(at("received").value) * 3600;
+  return body;
 }
 
-async function read(path) {
-  const answer = await fetch(path, { headers: { Accept: "application/json" }, credentials: "same-origin" });
+async function search() {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  if (view.etag) headers["If-None-Match"] = view.etag;
+  const options = { method: "POST", headers, body: JSON.stringify(wanted()), credentials: "same-origin", cache: "no-store" };
+  const answer = await fetch("/api/v1/worklist", options);
   if (answer.status === 401) location.assign("/login?next=/");
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  const text = await answer.text();
-  return { text, date: Date.parse(answer.headers.get("Date")) / 1000 };
+  if (!answer.ok && answer.status !== 304) throw new Error(`worklist: ${answer.status}`);
+  return answer;
 }
 
 async function update() {
+  const mine = ++view.asked;
+  view.now_s ||= Date.now() / 1000;
   try {
-    const [studies, quarantine] = await Promise.all([read("/api/v1/worklist"), read("/api/v1/quarantine?limit=1000")]);
-    view.failed = false;
-    view.now_s = studies.date || Date.now() / 1000;
-    if (studies.text + quarantine.text !== view.said) {
-      view.said = studies.text + quarantine.text;
-      take(JSON.parse(studies.text), JSON.parse(quarantine.text).quarantine);
-    } else if (view.studies.some((study) => IN_WORK.has(study.state))) {
-      draw(); // the time runs on
-    }
-  } catch (error) {
+    const [answer, quarantine] = await Promise.all([search(), read("/api/v1/quarantine?limit=1000")]);
+    const worklist = answer.status === 304 ? null : await answer.json();
+    if (mine !== view.asked) return; // the filter was changed meanwhile
+    Object.assign(view, { failed: false, etag: answer.headers.get("ETag") });
+    view.now_s = Date.parse(answer.headers.get("Date")) / 1000 || Date.now() / 1000;
+    drawQuarantine(quarantine.quarantine);
+    if (worklist) take(worklist);
+    else if (view.studies.some((study) => IN_WORK.has(study.state))) draw(); // the time runs on
+  } catch {
     view.failed = true;
     drawCounts();
   }
 }
 
-function take(worklist, quarantine) {
-  view.studies = worklist.studies;
-  view.usual_s = worklist.usual_inference_s;
-  const choice = at("priority");
-  if (choice.options.length === 1) {
-    for (const line of worklist.priorities) choice.append(make("option", { value: line.code }, line.label));
-  }
-  drawQuarantine(quarantine);
+// Another filter, or another page: asked for at once, the old answer is for another question.
+function again(offset = 0) {
+  Object.assign(view, { offset, etag: null });
+  update();
+}
+
+function take(worklist) {
+  Object.assign(view, { studies: worklist.studies, counts: worklist.counts, usual_s: worklist.usual_inference_s,
+    next: worklist.next_offset, is_complete: worklist.is_complete });
+  offer("priority", worklist.priorities.map((line) => [line.code, line.label]));
+  offer("question", worklist.questions.map((question) => [question.code, question.name]));
+  offer("not_assessed", worklist.reasons.map((reason) => [reason, reason]));
   draw();
   learnPatients();
+}
+
+function offer(id, options) {
+  if (at(id).options.length > 1) return;
+  at(id).append(...options.map(([value, text]) => make("option", { value }, text)));
 }
 
 // Names come from DICOMweb and only for those who may read images; without them the UID stands alone.
@@ -85,38 +99,30 @@ function patientOf(study) {
   };
 }
 
-function isShown(study) {
-  const words = at("find").value.trim().toLowerCase();
-  const patient = patientOf(study);
-  const text = [study.study_instance_uid, study.reason, patient?.name, patient?.about, study.source_ae_title]
-    .concat(study.findings.map((finding) => finding.text)).join(" ").toLowerCase();
-  const sent = at("delivery").value;
-  return words.split(/\s+/).every((word) => text.includes(word))
-    && (!at("priority").value || study.priority.code === at("priority").value)
-    && (!at("state").value || study.state === at("state").value)
-    && (!sent || study.deliveries.some((d) => (sent === "dead" ? d.state === "dead" : OPEN_DELIVERIES.has(d.state))));
-}
-
 function draw() {
   const focused = document.activeElement?.dataset?.uid;
-  view.shown = view.studies.filter(isShown);
-  if (!view.shown.some((study) => study.study_instance_uid === view.selected)) {
-    view.selected = view.shown[0]?.study_instance_uid ?? null;
+  if (!view.studies.some((study) => study.study_instance_uid === view.selected)) {
+    view.selected = view.studies[0]?.study_instance_uid ?? null;
   }
-  at("studies").replaceChildren(...view.shown.map(row));
-  at("empty").hidden = view.shown.length > 0;
-  at("empty").textContent = view.studies.length ? "No study fits the filter." : "No study was received yet.";
+  at("studies").replaceChildren(...view.studies.map(row));
+  at("empty").hidden = view.studies.length > 0;
+  at("empty").textContent = isFiltered() ? "No study fits the filter." : "No study was received yet.";
   if (focused) linkOf(focused)?.focus();
+  at("earlier").disabled = view.offset === 0;
+  at("later").disabled = view.next === null;
   drawCounts();
   drawDetails();
 }
 
+const isFiltered = () => at("find").value.trim() !== "" || FILTERS.some((name) => at(name).value);
+
 function drawCounts() {
-  const urgent = view.studies.filter((study) => study.priority.alarm === "urgent").length;
-  const working = view.studies.filter((study) => IN_WORK.has(study.state)).length;
+  const { studies = 0, urgent = 0, in_work = 0, reviewed = 0 } = view.counts ?? {};
+  const range = view.studies.length ? `${view.offset + 1} to ${view.offset + view.studies.length} of ` : "";
   const text = view.failed
     ? "The node does not answer; what is shown may be old."
-    : `${view.shown.length} of ${view.studies.length} studies, ${urgent} urgent, ${working} in work`;
+    : `${range}${studies} studies, ${urgent} urgent, ${in_work} in work, ${reviewed} reviewed`
+      + (view.is_complete === false ? "; more are being listed" : "");
   if (at("counts").textContent !== text) at("counts").textContent = text;
   at("counts").className = view.failed ? "attention" : "";
 }
@@ -135,6 +141,7 @@ function row(study) {
     make("td", {}, make("span", { class: `badge ${study.priority.alarm}` }, study.priority.label)),
     make("th", { scope: "row", class: "uid" }, link, about),
     make("td", {}, ...found(study)),
+    make("td", {}, ...reviewOf(study)),
     make("td", {}, ...stateOf(study)),
     make("td", {}, ...sentOf(study)));
   made.addEventListener("click", (event) => { if (!event.target.closest("a")) select(uid); });
@@ -142,12 +149,30 @@ function row(study) {
   return made;
 }
 
+const changed = (study, id) => study.changes.find((change) => change.id === id);
+
+// What stands, and what the AI had said where a reviewer changed it.
 function found(study) {
-  const lines = study.findings.slice(0, 3).map((finding) => make("div", {}, finding.text));
+  const lines = study.findings.slice(0, 3).map((finding) => {
+    const before = changed(study, finding.id);
+    return make("div", {}, before?.ai ? make("del", {}, before.ai) : "", before?.ai ? " → " : "", before?.reviewed ?? finding.text,
+      before && !before.ai ? make("span", { class: "good" }, " added") : "");
+  });
   if (study.findings.length > 3) lines.push(make("div", { class: "quiet" }, `and ${study.findings.length - 3} more`));
+  const rejected = study.changes.filter((change) => change.status === "rejected");
+  if (rejected.length) lines.push(make("div", { class: "quiet" }, "rejected: ", make("del", {}, rejected.map((change) => change.ai).join("; "))));
   const open = new Set(study.not_assessed.map((entry) => entry.name));
   if (open.size) lines.push(make("div", { class: "quiet" }, `not assessed: ${[...open].join(", ")}`));
   return lines;
+}
+
+function reviewOf(study) {
+  if (!study.review) return study.findings_revision ? [make("div", { class: "quiet" }, "not reviewed")] : [];
+  const { reviewer, reviewed_at, revision, holds } = study.review;
+  if (!holds) return [make("div", { class: "attention" }, `revision ${revision} was reviewed, this one was not`)];
+  const count = study.changes.length;
+  return [make("div", { class: "good" }, count ? `reviewed, ${count} changed` : "reviewed, all accepted"),
+    make("div", { class: "quiet" }, `${reviewer.replaceAll("^", " ")}, ${clock(reviewed_at)}`)];
 }
 
 function stateOf(study) {
@@ -205,10 +230,12 @@ function drawDetails() {
     make("h2", {}, patientOf(study)?.name ?? "Study"),
     make("p", { class: "quiet" }, uid),
     make("p", { class: "open" }, make("a", { href: viewerOf(uid) }, "Open the viewer"),
-      make("a", { href: builtInOf(uid) }, "Built-in viewer"),
+      make("a", { href: builtInOf(uid) }, "Built-in viewer"), make("a", { href: `${builtInOf(uid)}&beside=ohif` }, "Beside OHIF"),
       study.findings_revision ? make("a", { href: `${api}/findings` }, "findings.json") : null),
     study.numbering_note ? make("p", { class: "attention" }, `Level names are uncertain: ${study.numbering_note}`) : "",
-    ...listOf("Findings", study.findings.map((finding) => finding.text)),
+    ...listOf(study.review?.holds ? "Findings as reviewed" : "Findings", study.findings.map((finding) => finding.text)),
+    ...listOf("What the reviewer changed", study.changes.map((change) =>
+      `${change.ai ?? "nothing"} → ${change.reviewed ?? "rejected"}`)),
     ...listOf("The five questions", study.answers.map((answer) => answer.text)),
     ...listOf("Not assessed, which is not normal", study.not_assessed.map((entry) =>
       `${entry.name}${entry.levels.length ? ` (${entry.levels.join(", ")})` : ""}: ${entry.sentence} (${entry.reason})`)),
@@ -221,6 +248,9 @@ function drawDetails() {
 }
 
 function drawQuarantine(entries) {
+  const text = JSON.stringify(entries);
+  if (text === view.quarantine) return;
+  view.quarantine = text;
   at("quarantine-count").textContent = String(entries.length);
   at("quarantined").replaceChildren(...entries.slice().reverse().map((entry) => make("tr", {},
     make("td", {}, clock(entry.received_at)), make("td", {}, entry.source_ae_title), make("td", {}, entry.reason),
@@ -228,23 +258,31 @@ function drawQuarantine(entries) {
 }
 
 function move(step) {
-  if (!view.shown.length) return;
-  const now = view.shown.findIndex((study) => study.study_instance_uid === view.selected);
-  const next = view.shown[Math.min(view.shown.length - 1, Math.max(0, now + step))];
+  if (!view.studies.length) return;
+  const now = view.studies.findIndex((study) => study.study_instance_uid === view.selected);
+  const next = view.studies[Math.min(view.studies.length - 1, Math.max(0, now + step))];
   linkOf(next.study_instance_uid).focus();
 }
 
 function clear() {
   at("filters").reset();
   document.activeElement?.blur();
-  draw();
+  again();
+}
+
+function turn(offset) {
+  if (offset === null || offset < 0) return;
+  again(offset);
+  scrollTo(0, 0);
 }
 
 const KEYS = {
+  o: () => view.selected && location.assign(`${builtInOf(view.selected)}&beside=ohif`),
   j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
   b: () => view.selected && location.assign(builtInOf(view.selected)),
   Enter: () => view.selected && location.assign(viewerOf(view.selected)),
-  "/": () => at("find").focus(),
+  "/": () => at("find").focus(), f: () => at("priority").focus(),
+  "[": () => turn(view.offset - PAGE), "]": () => turn(view.next),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -255,7 +293,10 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   KEYS[event.key]();
 });
-at("filters").addEventListener("input", draw);
+let soon = null;
+at("filters").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(() => again(), SOON_MS); });
+at("earlier").addEventListener("click", () => turn(view.offset - PAGE));
+at("later").addEventListener("click", () => turn(view.next));
 at("filters").addEventListener("submit", (event) => { event.preventDefault(); move(0); });
 setInterval(() => { if (!document.hidden) update(); }, EVERY_MS);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });

@@ -153,6 +153,42 @@ def test_an_added_finding_is_present_and_marked_where_it_was_seen(findings, head
     assert after.evidence[0].geometry.points == ((4.0, 5.0),)
 
 
+def test_what_was_measured_inside_an_outline_goes_with_the_outline(findings, headers):
+    """An area used to stay that was of the outline before."""
+    fracture = only(findings, Q.COMPRESSION_FRACTURE, "L1")
+    square = ((2.0, 2.0), (6.0, 2.0), (6.0, 6.0), (2.0, 6.0), (2.0, 2.0))
+    outline = replace(fracture.evidence[0], geometry=Geometry(type=GeometryType.POLYLINE, points=square))
+    area = replace(fracture.measurements[0], name="dural_sac_area", unit="mm2")
+    drawn = replace(fracture, measurements=(*fracture.measurements, area), evidence=(*fracture.evidence, outline))
+    document = replace(findings, findings=(drawn, *findings.findings[1:]))
+    larger = Geometry(type=outline.geometry.type, points=tuple((x * 2, y * 2) for x, y in square))
+    shape = Shape(sop_instance_uid=headers[2].SOPInstanceUID, frame=None, geometry=larger)
+    correction = Correction(shapes=(shape,))
+    decision = Decision(finding_id=drawn.id, action=Action.CORRECT, reason=ReviewReason.GEOMETRY, correction=correction)
+
+    after = only(
+        reviewed(document, Review(decisions=(decision,), accept_rest=True), headers), Q.COMPRESSION_FRACTURE, "L1"
+    )
+
+    assert [e.geometry for e in after.evidence if e.geometry.type is GeometryType.POLYLINE and not e.measurement] == [
+        larger
+    ]
+    assert after.measurement("dural_sac_area") is None
+    assert after.measurement("anterior_height") is not None
+
+
+def test_a_reviewer_may_add_that_something_is_absent_where_nobody_looked(findings):
+    seen = Addition(question=Q.COMPRESSION_FRACTURE, site=Site(level="T12"), assessment="absent")
+
+    after = reviewed(findings, Review(additions=(seen,), accept_rest=True))
+
+    added = only(after, Q.COMPRESSION_FRACTURE, "T12")
+    assert isinstance(added.assessment, Absent)
+    assert (added.review.status, added.review.reason) == (ReviewStatus.ADDED, None)
+    with pytest.raises(ReviewRefusal, match=r"present or absent, got 'maybe'"):
+        reviewed(findings, Review(additions=(replace(seen, assessment="maybe"),), accept_rest=True))
+
+
 def test_the_reviewed_document_is_valid_and_read_back(findings, headers):
     fracture = only(findings, Q.COMPRESSION_FRACTURE, "L1")
     addition = Addition(question=Q.MODIC, site=Site(level="L3"))

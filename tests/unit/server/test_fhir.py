@@ -15,17 +15,29 @@ from builders.dicom import SeriesPlan, small_voxels
 from builders.dumps import dump_json
 from builders.findings import CREATED, reference, spine_findings
 from builders.read_study import headers_of, keep_read_study
+from builders.reviews import reviewed
 from builders.web import web_client
 from dicom_node import codes
 from inference.anatomy import EndplateSide, Laterality, Site
 from inference.errors import ReasonCode
-from inference.findings import Absent, NotAssessed, Present, SeriesUse
+from inference.findings import (
+    Absent,
+    Calibration,
+    Grade,
+    NotAssessed,
+    Present,
+    Question,
+    ReviewReason,
+    SeriesUse,
+)
 from inference.provenance import RESEARCH_USE
+from inference.review import Action, Addition, Correction, Decision, Review
 from server.compose import Node
 from server.fhir.bundle import FhirStudy, bundle_json, encode_bundle
 from server.fhir.observations import absent_reason
 from server.fhir.study import SeriesCount
 
+NONE = Calibration.NONE
 PLAN = SeriesPlan(voxels=small_voxels(2))
 STUDY = PLAN.study_instance_uid
 PATH = f"/api/v1/studies/{STUDY}/fhir"
@@ -226,3 +238,46 @@ def test_an_ideographic_name_keeps_its_groups():
 def test_a_time_is_written_only_with_its_zone(values, expected):
     (images,) = resources(json.loads(encode_bundle(study(header_with(**values)))), "ImagingStudy")
     assert images.get("started") == expected
+
+
+def test_a_reviewed_report_is_final_and_says_who_answers_for_what():
+    document, header = findings(), headers_of([PLAN])[PLAN.series_instance_uid][0]
+    fracture = document.findings[0]
+    seen = Addition(question=Question.MODIC, site=Site(level="L4", endplate=EndplateSide.INFERIOR))
+    corrected = Correction(grades=(Grade(scale="genant", value="1"),))
+    decision = Decision(finding_id=fracture.id, action=Action.CORRECT, reason=ReviewReason.GRADE, correction=corrected)
+    after = reviewed(document, Review(decisions=(decision,), additions=(seen,), accept_rest=True), [header])
+
+    draft, final = bundle_json(study()), bundle_json(study(findings=after, is_reviewed=True))
+
+    Bundle.model_validate(final)
+    assert {one["status"] for one in observations(draft).values()} == {"preliminary"}
+    assert {one["status"] for one in observations(final).values()} == {"final"}
+    (report,) = resources(final, "DiagnosticReport")
+    assert (report["status"], report["resultsInterpreter"][0]["display"]) == ("final", "Jane Doe")
+    grade, *_ = observations(final)[fracture.id]["component"]
+    assert "extension" not in grade, "a person's grade has no calibration"
+    added = observations(final)[after.findings[-1].id]
+    assert [label["code"] for label in added["meta"]["security"]] == ["CLINAST", "HRESCH"]
+    assert added["performer"] == [{"type": "Practitioner", "display": "Jane Doe"}]
+
+
+def test_probability_and_grades_say_what_they_were_calibrated_on():
+    document = findings()
+    graded = replace(
+        document.findings[0],
+        calibration=Calibration.REAL,
+        grades=(Grade(scale="genant", value="2"), Grade(scale="acuity", value="acute-appearing", calibration=NONE)),
+    )
+    values = bundle_json(study(findings=replace(document, findings=(graded, *document.findings[1:]))))
+    Bundle.model_validate(values)
+    said = {
+        part["code"]["text"]: part["extension"][0]["valueCodeableConcept"]["text"]
+        for part in observations(values)[graded.id]["component"]
+        if "extension" in part
+    }
+    assert said == {
+        "Genant semiquantitative grade": "calibrated on patients",
+        "Imaging-apparent acuity of vertebral fracture": "not calibrated",
+        "Probability": "calibrated on patients",
+    }

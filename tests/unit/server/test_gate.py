@@ -33,6 +33,7 @@ PAGES = (
     "/api/v1/me",
     "/pages",
     "/claims",
+    "/statistics",
     "/study",
     "/viewer",
     "/viewer/1.2.3",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builders.reviews import reviewed
 from inference.anatomy import EndplateSide, Laterality, Numbering, Region, Site
 from inference.errors import ReasonCode
 from inference.findings import (
@@ -23,13 +24,16 @@ from inference.findings import (
     NotAssessed,
     Present,
     Question,
+    ReviewReason,
     StudyFindings,
 )
 from inference.geometry import FrameReference, Volume
 from inference.provenance import ModelIdentity
+from inference.review import Action, Decision, Review
 from inference.segmentation import Segment, Segmentation, Structure
 from server.overlay import (
     ABNORMAL,
+    REJECTED,
     OverlayError,
     describe,
     describe_site,
@@ -37,7 +41,7 @@ from server.overlay import (
     render_overlays,
     summarise,
 )
-from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX, SliceCanvas
+from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX, WARNING, SliceCanvas
 from training.phantom import LabelMap, PhantomParameters, generate_spine
 
 MODEL = ModelIdentity(name="phantom", version="1", sha256="0" * 64, training_data="none")
@@ -300,3 +304,20 @@ def test_many_findings_push_neither_the_study_nor_its_warning_out_of_the_picture
     shown = sum(text.startswith(tuple(levels)) for text in texts)
     assert 0 < shown < len(many)
     assert texts[-1] == f"... and {len(many) - shown} more in findings.json"
+
+
+def test_what_was_rejected_is_drawn_dashed_and_grey_and_says_by_whom(volume, phantom, tmp_path: Path) -> None:
+    document = _document(_fracture(volume, phantom, 3))
+    rejected = Decision(finding_id="2.25.3", action=Action.REJECT, reason=ReviewReason.NOT_THERE)
+    after = reviewed(document, Review(decisions=(rejected,)))
+
+    (before,) = (p for p in render_overlays(volume, None, document, tmp_path / "a") if p.name.endswith("004.png"))
+    (now,) = (p for p in render_overlays(volume, None, after, tmp_path / "b") if p.name.endswith("004.png"))
+
+    assert describe(after.findings[0]).endswith("shape crush (probability 0.97, not calibrated) (rejected by Jane Doe)")
+    drawn, dashed = (np.asarray(Image.open(path))[:IMAGE_HEIGHT_PX, :-PANEL_WIDTH_PX] for path in (before, now))
+    assert (drawn == WARNING).all(axis=2).sum() > 0
+    assert (dashed == WARNING).all(axis=2).sum() == 0
+    line = (dashed == REJECTED).all(axis=2).any(axis=1)
+    changes = np.flatnonzero(np.diff(line.astype(int)))
+    assert len(changes) > 6, "a broken line"

@@ -17,11 +17,15 @@ from builders.dicom import SeriesPlan, small_voxels
 from builders.dumps import dump_json
 from builders.findings import reference, refused_findings, spine_findings, spine_segmentation
 from builders.read_study import ReadStudy, headers_of, keep_read_study
+from builders.reviews import reviewed
 from builders.web import web_client
-from inference.findings import StudyFindings
+from inference.errors import ReasonCode
+from inference.findings import Question, ReviewReason, StudyFindings
 from inference.plane import ImagePlane
+from inference.review import Action, Correction, Decision, Review
 from server.compose import Node
-from server.overlay_document import schema
+from server.overlay import REJECTED
+from server.overlay_document import OverlayImage, encode_overlay, schema
 
 TURN = Rotation.from_euler("xyz", (12, -7, 21), degrees=True).as_matrix()
 OBLIQUE = SeriesPlan(
@@ -32,6 +36,7 @@ OBLIQUE = SeriesPlan(
 )
 OTHER = SeriesPlan(voxels=small_voxels(2), series="other", number=2)
 STUDY = OBLIQUE.study_instance_uid
+FRACTURE, SLIP = Question.COMPRESSION_FRACTURE, Question.SPONDYLOLISTHESIS
 PATH = f"/api/v1/studies/{STUDY}/overlay"
 
 
@@ -274,3 +279,42 @@ def test_no_identity_is_in_it(client, node):
         json.loads(text)["notice"]
         == "AI-generated. Not reviewed by a physician. For research use only; not for use in diagnostic procedures."
     )
+
+
+def test_what_a_reviewer_made_of_a_finding_is_on_its_marks():
+    """Rejected findings used to lose their marks, as though nothing had been drawn there."""
+    headers = headers_of([OBLIQUE, OTHER])[OBLIQUE.series_instance_uid]
+    document = findings_of({OBLIQUE.series_instance_uid: headers})
+    fracture, slip = (next(f for f in document.findings if f.question is q) for q in (FRACTURE, SLIP))
+    decisions = (
+        Decision(finding_id=fracture.id, action=Action.REJECT, reason=ReviewReason.NOT_THERE),
+        Decision(
+            finding_id=slip.id, action=Action.CORRECT, reason=ReviewReason.LEVEL, correction=Correction(level="L3-L4")
+        ),
+    )
+    after = reviewed(document, Review(decisions=decisions, accept_rest=True), headers)
+    sources = {evidence.source for finding in document.findings for evidence in finding.evidence}
+    images = [
+        OverlayImage(
+            source=source,
+            series_instance_uid=OBLIQUE.series_instance_uid,
+            frame_of_reference_uid=None,
+            size=(32, 24),
+            plane=None,
+            no_plane=(ReasonCode.GEOMETRY, "Not needed here."),
+        )
+        for source in sorted(sources, key=lambda source: source.sop_instance_uid)
+    ]
+
+    values = json.loads(encode_overlay(after, 1, images))
+
+    jsonschema.validate(values, schema())
+    assert values["review"]["reviewer"]["name"] == "Doe^Jane"
+    marks = [mark for image in values["images"] for mark in image["marks"]]
+    assert len(marks) == sum(len(finding.evidence) for finding in document.findings)
+    rejected = [mark for mark in marks if mark["finding"] == fracture.id]
+    assert len(rejected) == len(fracture.evidence)
+    assert {(m["review"], m["is_dashed"], tuple(m["colour"])) for m in rejected} == {("rejected", True, REJECTED)}
+    moved = {(m["review"], m["is_dashed"]) for m in marks if m["finding"] == slip.id}
+    assert moved == {("corrected", False)}
+    assert any("rejected by Jane Doe" in mark["text"] for mark in rejected)

@@ -91,9 +91,15 @@ def test_the_worklist_is_read_by_keyboard_and_stays_up_to_date(node: Node, serve
 
     page.keyboard.press("/")
     page.keyboard.type("doe second")
-    assert rows.count() == 1
+    page.wait_for_function("() => document.querySelectorAll('#studies tr').length === 1")
     page.keyboard.press("Escape")
-    assert rows.count() == 2
+    page.wait_for_function("() => document.querySelectorAll('#studies tr').length === 2")
+    page.locator("#reviewed").select_option("yes")
+    page.get_by_text("No study fits the filter.").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#not_assessed").select_option("E_TRUNCATION")
+    page.wait_for_function("() => document.querySelectorAll('#studies tr').length === 2")
+    page.keyboard.press("Escape")
 
     with node.engine.begin() as connection:
         failed = update(studies).where(studies.c.study_instance_uid == uids[1])
@@ -105,7 +111,7 @@ def test_the_worklist_is_read_by_keyboard_and_stays_up_to_date(node: Node, serve
     page.keyboard.press("Enter")
     page.wait_for_url(f"{url}/viewer?StudyInstanceUIDs={chosen}")
     assert "OHIF is not installed" in page.locator("#hint").inner_text()
-    page.get_by_text("Findings", exact=True).wait_for()
+    page.get_by_text("Findings of the AI", exact=True).wait_for()
     watched.assert_clean(url)
 
 
@@ -113,26 +119,26 @@ def test_the_built_in_viewer_draws_findings_on_their_slice(served, watched: Watc
     url, uids = served
     page = watched.page
     page.goto(f"{url}/study?StudyInstanceUIDs={uids[0]}")
-    page.locator("#marks circle").first.wait_for()
+    page.locator("#marks ellipse").first.wait_for()
     assert page.locator("#place").inner_text() == "3 of 5"
     page.wait_for_function("() => document.getElementById('picture').naturalWidth === 24")
     page.wait_for_function("() => document.getElementById('message').textContent === ''")
     assert page.locator("#marks polygon").count() >= 5
-    circles, lines = page.locator("#marks circle").count(), page.locator("#marks polyline").count()
+    circles, lines = page.locator("#marks ellipse").count(), page.locator("#marks polyline").count()
     assert circles == 2
     assert lines > 3
-    box, mark = page.locator("#picture").bounding_box(), page.locator("#marks circle").first.bounding_box()
+    box, mark = page.locator("#picture").bounding_box(), page.locator("#marks ellipse").first.bounding_box()
     assert box["x"] <= mark["x"] <= box["x"] + box["width"]
 
     page.keyboard.press("ArrowDown")
     assert page.locator("#place").inner_text() == "4 of 5"
-    assert page.locator("#marks circle").count() == 0
+    assert page.locator("#marks ellipse").count() == 0
     page.get_by_role("button", name="L1: compression fracture").click()
     assert page.locator("#place").inner_text() == "3 of 5"
     page.keyboard.press("o")
     assert page.locator("#marks polygon").count() == 0
     page.keyboard.press("m")
-    assert page.locator("#marks circle").count() == 0
+    assert page.locator("#marks ellipse").count() == 0
     assert "E_TRUNCATION" in page.locator("#findings").inner_text()
     watched.assert_clean(url)
 
@@ -170,6 +176,10 @@ def test_a_study_is_reviewed_by_keyboard(served, watched: Watched) -> None:
 
     page.goto(f"{url}/")
     page.get_by_text("Doe second").first.wait_for()
+    row = page.locator("#studies tr", has_text="Doe first")
+    assert "reviewed, 2 changed" in row.inner_text()
+    assert "L1: compression fracture" in row.locator("del").first.inner_text()
+    assert "T12: compression fracture" in row.inner_text()
     page.locator(f'#studies a[data-uid="{uids[1]}"]').focus()
     page.keyboard.press("Enter")
     page.get_by_text("Not reviewed by a physician.", exact=True).wait_for()
@@ -193,11 +203,18 @@ def test_pages_have_no_serious_barrier(served, watched: Watched, violations) -> 
     page.get_by_text("Doe first").first.wait_for()
     assert not violations(page)
     page.goto(f"{url}/study?StudyInstanceUIDs={uids[0]}")
-    page.locator("#marks circle").first.wait_for()
+    page.locator("#marks ellipse").first.wait_for()
     page.get_by_text("Not reviewed by a physician.", exact=True).wait_for()
     page.keyboard.press("c")
     assert not violations(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.locator("#Level-added").select_option("L3")
+    assert not violations(page)
     page.locator("#verify").click()
+    assert not violations(page)
+    page.goto(f"{url}/statistics")
+    page.get_by_text("0 alarms").wait_for()
     assert not violations(page)
 
 
