@@ -27,6 +27,7 @@ OUTLINE_PX = 2
 SCALE_BAR_MM = 50.0
 FOOTER = "AI - research use only - not reviewed by a physician"
 INK: Colour = (235, 235, 235)
+FAINT: Colour = (150, 155, 165)
 PANEL: Colour = (18, 22, 28)
 WARNING: Colour = (255, 205, 90)
 
@@ -98,13 +99,17 @@ class SliceCanvas:
         return self._cursor + len(lines) * (size + 4) + below <= IMAGE_HEIGHT_PX
 
     def save(self, path: Path) -> Path:
-        """Add scale bar and footer, and write the PNG."""
+        """Write the finished picture as a PNG."""
+        Image.fromarray(self.finish()).save(path, format="PNG", compress_level=6)
+        return path
+
+    def finish(self) -> NDArray[np.uint8]:
+        """Add scale bar and footer; returns the picture, shape (row, column, 3)."""
         self._scale_bar()
         middle = (self.width + PANEL_WIDTH_PX) // 2
         place = (middle, IMAGE_HEIGHT_PX + FOOTER_HEIGHT_PX // 2)
         self._draw.text(place, FOOTER, fill=WARNING, font=ImageFont.load_default(18), anchor="mm")
-        self._image.save(path, format="PNG", compress_level=6)
-        return path
+        return np.asarray(self._image)
 
     def _scale_bar(self) -> None:
         length = SCALE_BAR_MM * self._px_per_mm

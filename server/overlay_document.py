@@ -18,10 +18,11 @@ from inference.contour import Polygon
 from inference.errors import ReasonCode
 from inference.findings import Evidence, Finding, NotAssessed, Present, StudyFindings
 from inference.findings.encode import to_json
+from inference.findings.summary import describe_measurement
 from inference.geometry import FrameReference
 from inference.plane import ImagePlane
 from inference.segmentation import Structure
-from server.overlay import ABNORMAL, colour_of, describe, describe_measurement, is_angle, name_of
+from server.overlay import ABNORMAL, colour_of, describe, is_angle, name_of
 from server.overlay_canvas import INK, Colour
 
 SCHEMA = "spine-overlay/1"

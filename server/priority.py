@@ -11,8 +11,9 @@ from enum import StrEnum
 
 from dicom_node.store import StudyState
 from inference.findings import FIVE_QUESTIONS, Finding, NotAssessed, Present, Question, StudyFindings
+from inference.findings.summary import NAMES, summarise
 from inference.marrow_findings import ACUTE, CHRONIC
-from server.overlay import NAMES, describe, summarise
+from server.overlay import describe
 
 SEVERE = frozenset({("canal_narrowing", "absolute"), ("sac_narrowing", "absolute")})
 """Grades (scale, value) that are called severe: narrower than the cut-off of absolute stenosis (inference.stenosis)."""

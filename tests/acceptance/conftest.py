@@ -49,13 +49,13 @@ def ohif(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def reading_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, Path], ReadNode]]:
+def reading_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ReadNode]]:
     """Start a node with a viewer's folder, send it a folder, and wait until it was read."""
     with ExitStack() as stack:
 
-        def start(study: Path, viewer: Path) -> ReadNode:
+        def start(study: Path, viewer: Path, **settings: str) -> ReadNode:
             folder = tmp_path_factory.mktemp("reading") / "node"
-            options = {"quiet-period": QUIET_PERIOD_S, "viewer-dir": viewer}
+            options = {"quiet-period": QUIET_PERIOD_S, "viewer-dir": viewer, **settings}
             node = stack.enter_context(Node.started(folder, options=options))
             peer = f"{node.ae_title}@{LOOPBACK}:{node.dicom_port}"
             words = [sys.executable, "-m", "server.cli", "send", str(study), peer]

@@ -25,6 +25,7 @@ from inference.findings import (
     Question,
     StudyFindings,
 )
+from inference.findings.summary import summarise
 from inference.geometry import FrameReference, Volume
 from inference.provenance import ModelIdentity
 from inference.segmentation import Segment, Segmentation, Structure
@@ -35,7 +36,6 @@ from server.overlay import (
     describe_site,
     midsagittal_slice,
     render_overlays,
-    summarise,
 )
 from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX, SliceCanvas
 from training.phantom import LabelMap, PhantomParameters, generate_spine
