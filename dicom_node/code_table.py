@@ -64,10 +64,12 @@ DCM = _standard(
     121006 Person
     121007 Device
     121058 Procedure reported
+    121065 Procedure Description
     121071 Finding
     121094 Performing
     121106 Comment
     121139 Modality
+    121322 Source image for image processing operation
     122157 Probability
     123110 Artificial Intelligence
     125007 Measurement Group
@@ -159,7 +161,16 @@ SCT = _standard(
 UCUM = _standard("UCUM", "1 no units\n% Percent\nmm mm\nmm2 square millimeter\ndeg Degree")
 
 LN_STANDARD = _standard(
-    "LN", "25056-3 MRI unspecified body region\n25045-6 CT unspecified body region\n43468-8 XR unspecified body region"
+    "LN",
+    """
+    25056-3 MRI unspecified body region
+    25045-6 CT unspecified body region
+    43468-8 XR unspecified body region
+    18748-4 Diagnostic Imaging Report
+    55112-7 Summary
+    59776-5 Findings
+    55111-9 Current Procedure Descriptions
+    """,
 )
 
 OTHERS: dict[str, Concept] = {
@@ -281,6 +292,7 @@ OWN_EVALUATIONS = _own(
         "MEYER3": "Meyerding grade III",
         "MEYER4": "Meyerding grade IV",
         "MEYER5": "Meyerding grade V (spondyloptosis)",
+        "NOT_ASSESSED": "Not assessed, and why",
         "NOT_ASSESSED_WHY": "Reason for not assessing",
         "OPERATING_POINT": "Operating point of the decision",
         "METHOD": "Measurement method, in words",

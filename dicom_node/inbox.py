@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pydicom.uid import SecondaryCaptureImageStorage
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -321,5 +322,6 @@ def fault_of(request: StoreRequest, header: InstanceHeader) -> tuple[Verdict, st
 
 def is_marked_ours(header: InstanceHeader) -> bool:
     """Whether the instance says that this software made it: here before its rows were lost, or on another node."""
-    is_made = kind_of(header.sop_class_uid) in (StorageKind.RESULT, StorageKind.DOCUMENT)
+    kinds = (StorageKind.RESULT, StorageKind.DOCUMENT)
+    is_made = kind_of(header.sop_class_uid) in kinds or header.sop_class_uid == SecondaryCaptureImageStorage
     return is_made and header.manufacturer == MANUFACTURER

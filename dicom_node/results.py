@@ -6,7 +6,7 @@ twice leaves the same rows. Times are seconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,7 +33,16 @@ class DeliveryState(StrEnum):
 OPEN_STATES: tuple[DeliveryState, ...] = (DeliveryState.PENDING, DeliveryState.RETRYING)
 
 
-SENDING_ORDER: tuple[str, ...] = ("seg", "sr", "pr", "verified_sr", "rejection_note")
+SENDING_ORDER: tuple[str, ...] = (
+    "seg",
+    "sr",
+    "pr",
+    "text_sr",
+    "key_image",
+    "verified_sr",
+    "verified_text",
+    "rejection_note",
+)
 """Roles (uids.ObjectRole, which the receiver cannot afford to import): what is referred to goes first."""
 _SENDING_ORDER = case({role: place for place, role in enumerate(SENDING_ORDER)}, value=results.c.role)
 
@@ -113,12 +122,21 @@ def is_ours(connection: Connection, sop_instance_uid: str) -> bool:
 
 
 def queue_deliveries(
-    connection: Connection, study_instance_uid: str, revision: int, destinations: Iterable[str], now: float
+    connection: Connection,
+    study_instance_uid: str,
+    revision: int,
+    destinations: Iterable[str],
+    now: float,
+    *,
+    kept_roles: Collection[str] = (),
 ) -> int:
-    """Make a pending delivery of every object of the revision to every destination; returns how many are new."""
+    """Make a pending delivery of every object of the revision to every destination; returns how many are new.
+
+    Objects of ``kept_roles`` are for viewers that ask this node, and for no destination.
+    """
     new = 0
     for record in results_of(connection, study_instance_uid, revision):
-        for destination in sorted(set(destinations)):
+        for destination in () if record.role in kept_roles else sorted(set(destinations)):
             query = select(deliveries.c.id).where(
                 deliveries.c.destination == destination,
                 deliveries.c.sop_instance_uid == record.sop_instance_uid,

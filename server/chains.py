@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from dbos import DBOSClient
 from sqlalchemy import Connection, insert, update
@@ -20,10 +20,14 @@ def start_deliveries(
     *,
     destinations: Iterable[str],
     now: float,
+    kept_roles: Collection[str] = (),
 ) -> None:
-    """Queue what is new of a revision for every destination, and the try that sends it, in the caller's transaction."""
+    """Queue what is new of a revision for every destination, and the try that sends it, in the caller's transaction.
+
+    Objects of ``kept_roles`` (uids.ObjectRole) stay here.
+    """
     names = sorted(set(destinations))
-    queue_deliveries(connection, study_instance_uid, revision, names, now)
+    queue_deliveries(connection, study_instance_uid, revision, names, now, kept_roles=kept_roles)
     for destination in names:
         generation = next_generation(connection, study_instance_uid, revision, destination)
         delivery = Delivery(

@@ -26,14 +26,13 @@ from inference.findings import (
     Measurement,
     NotAssessed,
     Present,
-    Question,
     ReviewStatus,
     StudyFindings,
 )
-from inference.findings.words import describe_measurement
+from inference.findings.summary import CALIBRATIONS, NAMES, describe_measurement, summarise
 from inference.geometry import MaskArray, Volume
 from inference.segmentation import Segment, Segmentation, Structure
-from server.overlay_canvas import FOOTER, INK, WARNING, Colour, SliceCanvas
+from server.overlay_canvas import FAINT, FOOTER, INK, WARNING, Colour, SliceCanvas
 
 COLOURS: dict[Structure, Colour] = {
     Structure.VERTEBRA: (240, 200, 90),
@@ -46,19 +45,6 @@ REJECTED: Colour = (150, 155, 165)
 """Of what a reviewer rejected; it is dashed too, so that nobody needs to see the colour."""
 WINDOW_PERCENTILES = (0.5, 98.5)
 """Grey values between these are spread over black to white; fat beside a surface coil may saturate."""
-NAMES: dict[Question, str] = {
-    Question.COMPRESSION_FRACTURE: "compression fracture",
-    Question.MODIC: "Modic change",
-    Question.STENOSIS: "canal stenosis",
-    Question.NEEDLE_PLACEMENT: "needle placement",
-    Question.HARDWARE_LOOSENING: "hardware loosening",
-    Question.DISC_DEGENERATION: "disc degeneration",
-    Question.SPONDYLOLISTHESIS: "spondylolisthesis",
-    Question.DISC_NARROWING: "disc narrowing",
-    Question.DISC_BULGING: "disc bulging",
-    Question.DISC_HERNIATION: "disc herniation",
-    Question.ENDPLATE_CHANGE: "endplate change",
-}
 FORAMINAL = "foraminal narrowing"
 """What stenosis is called at a foramen."""
 SCALES: dict[str, str] = {
@@ -70,11 +56,6 @@ SCALES: dict[str, str] = {
     "canal_narrowing": "narrowing",
     "acuity": "",
     "sac_narrowing": "narrowing",
-}
-CALIBRATIONS = {
-    "real": "calibrated on patients",
-    "synthetic": "calibrated on generated cases",
-    "none": "not calibrated",
 }
 
 
@@ -112,21 +93,54 @@ def _render_stack(
     volume: Volume, segmentation: Segmentation | None, findings: StudyFindings, out: Path, name: str
 ) -> Iterator[Path]:
     """Its middle slice, and every slice with something abnormal."""
-    low, high = grey_range(volume)
-    abnormal = [f for f in findings.findings if isinstance(f.assessment, Present)]
+    window = grey_range(volume)
+    for index in sorted({midsagittal_slice(volume, segmentation), *slices_of(volume, _drawn(findings))}):
+        canvas = draw_slice(volume, segmentation, findings, index, window)
+        yield canvas.save(out / f"{name}-{index + 1:03d}.png", footer=_footer(findings))
+
+
+def draw_slice(
+    volume: Volume,
+    segmentation: Segmentation | None,
+    findings: StudyFindings,
+    index: int,
+    window: tuple[float, float],
+) -> SliceCanvas:
+    """One slice of a stack with what was found on it, and the study's answers beside it.
+
+    Args:
+        volume: the stack; its own voxels are drawn, as they are stored.
+        segmentation: outlines on its grid, or None.
+        findings: of the whole study.
+        index: of the slice.
+        window: the values that are shown black and white.
+    """
+    low, high = window
+    abnormal = {f.site.level for f in present_findings(findings) if f.site.endplate is None}
+    is_middle = index == midsagittal_slice(volume, segmentation)
+    drawn = _drawn(findings)
+    shown = [f for f in drawn if index in slices_of(volume, [f]) or (is_middle and not said(f).evidence)]
+    grey = grey_levels(volume.voxels[index], low, high)
+    canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
+    draw_structures(canvas, segmentation.segments if segmentation else (), index, abnormal)
+    draw_findings(canvas, volume, index, shown)
+    canvas.write(f"Slice {index + 1} of {volume.shape[0]}", size=20, gap=2)
+    canvas.write(f"Window: {low:.4g} black to {high:.4g} white", FAINT, size=13, gap=8)
+    _write_panel(canvas, findings, shown)
+    return canvas
+
+
+def present_findings(findings: StudyFindings) -> list[Finding]:
+    """What is present, in document order."""
+    return [finding for finding in findings.findings if isinstance(finding.assessment, Present)]
+
+
+def _drawn(findings: StudyFindings) -> list[Finding]:
+    """What is present, what a reviewer rejected of it, and what was measured at foramina."""
+    abnormal = present_findings(findings)
     overruled = [f for f in findings.findings if is_rejected(f) and isinstance(said(f).assessment, Present)]
     measured = [f for f in findings.findings if f.site.region and f.evidence and f not in abnormal]
-    drawn = [*abnormal, *overruled, *measured]
-    middle = midsagittal_slice(volume, segmentation)
-    for index in sorted({middle, *_slices_of(volume, drawn)}):
-        grey = grey_levels(volume.voxels[index], low, high)
-        canvas = SliceCanvas(grey, row_mm=volume.spacing_mm[1], column_mm=volume.spacing_mm[2])
-        shown = [f for f in drawn if index in _slices_of(volume, [f]) or (index == middle and not said(f).evidence)]
-        segments = segmentation.segments if segmentation else ()
-        draw_structures(canvas, segments, index, {f.site.level for f in abnormal if f.site.endplate is None})
-        draw_findings(canvas, volume, index, shown)
-        _write_panel(canvas, volume, findings, index, shown)
-        yield canvas.save(out / f"{name}-{index + 1:03d}.png", footer=_footer(findings))
+    return [*abnormal, *overruled, *measured]
 
 
 def grey_range(volume: Volume) -> tuple[float, float]:
@@ -181,7 +195,7 @@ def describe_answer(finding: Finding) -> str:
     if isinstance(finding.assessment, NotAssessed):
         line += " (measured, not judged)" if finding.measurements else " (not assessed)"
     if finding.probability is not None:
-        line += f" (probability {finding.probability:.2f}, {CALIBRATIONS[finding.calibration.value]})"
+        line += f" (probability {finding.probability:.2f}, {CALIBRATIONS[finding.calibration]})"
     return line
 
 
@@ -225,7 +239,7 @@ def _what(finding: Finding) -> str:
 
 def _grade(grade: Grade) -> str:
     words = f"{SCALES.get(grade.scale, grade.scale)} {grade.value}".strip()
-    return words if grade.calibration is None else f"{words} ({CALIBRATIONS[grade.calibration.value]})"
+    return words if grade.calibration is None else f"{words} ({CALIBRATIONS[grade.calibration]})"
 
 
 def name_of(finding: Finding) -> str:
@@ -254,7 +268,8 @@ def _slice_of(volume: Volume, evidence: Evidence) -> int | None:
     return next((i for i, source in enumerate(sources) if source == wanted), None)
 
 
-def _slices_of(volume: Volume, findings: Iterable[Finding]) -> set[int]:
+def slices_of(volume: Volume, findings: Iterable[Finding]) -> set[int]:
+    """The slices of a stack that carry evidence of findings."""
     places = (_slice_of(volume, e) for f in findings for e in said(f).evidence)
     return {i for i in places if i is not None}
 
@@ -314,18 +329,15 @@ def _draw_evidence(canvas: SliceCanvas, finding: Finding, evidence: Evidence) ->
         canvas.label(top, f"{measured.value:.1f}", colour, size=14, anchor="mb")
 
 
-def _write_panel(
-    canvas: SliceCanvas, volume: Volume, findings: StudyFindings, index: int, shown: list[Finding]
-) -> None:
+def _write_panel(canvas: SliceCanvas, findings: StudyFindings, shown: list[Finding]) -> None:
     """The study and its warnings first, so that many findings cannot push them out; what has no room is counted."""
-    canvas.write(f"Slice {index + 1} of {volume.shape[0]}", size=20, gap=8)
     canvas.write("Study", INK, size=17)
     for question in FIVE_QUESTIONS:
         canvas.write(summarise(question, findings), INK, size=14)
     if findings.numbering.ambiguous:
         canvas.write(f"Level numbering uncertain: {findings.numbering.note}", WARNING, size=14)
     if any(m.training_data for m in findings.models):
-        canvas.write("; ".join(f"{m.name} {m.version}" for m in findings.models), (150, 155, 165), size=13, gap=10)
+        canvas.write("; ".join(f"{m.name} {m.version}" for m in findings.models), FAINT, size=13, gap=10)
     groups = [list(group) for _, group in groupby(sorted(shown, key=lambda f: f.site.order), lambda f: f.site.order)]
     for number, group in enumerate(groups):
         line, numbers = describe_site(group), "; ".join(filter(None, map(_measured, group)))
@@ -341,17 +353,3 @@ def _write_panel(
 
 def _measured(finding: Finding) -> str:
     return "; ".join(map(describe_measurement, finding.measurements))
-
-
-def summarise(question: Question, findings: StudyFindings) -> str:
-    """One line for a question: where it is present, where absent, or why it was not assessed; without foramina."""
-    answers = [finding for finding in findings.of(question) if finding.site.region is None]
-    present = [f.site.level or "study" for f in answers if isinstance(f.assessment, Present)]
-    absent = [f for f in answers if isinstance(f.assessment, Absent)]
-    refused = [f.assessment for f in answers if isinstance(f.assessment, NotAssessed)]
-    parts = [f"present at {', '.join(present)}"] if present else []
-    parts += [f"absent at {len(absent)} level{'s' if len(absent) != 1 else ''}"] if absent else []
-    if refused:
-        where = f" at {len(refused)} of {len(answers)}" if len(answers) > 1 else ""
-        parts.append(f"not assessed{where}: {refused[0].sentence}")
-    return f"{NAMES[question].capitalize()}: {'; '.join(parts) or 'no answer'}"

@@ -18,7 +18,7 @@ from inference.contour import Polygon
 from inference.errors import ReasonCode
 from inference.findings import Evidence, Finding, NotAssessed, Present, StudyFindings
 from inference.findings.encode import to_json
-from inference.findings.words import describe_measurement
+from inference.findings.summary import describe_measurement
 from inference.geometry import FrameReference
 from inference.plane import ImagePlane
 from inference.segmentation import Structure

@@ -20,8 +20,9 @@ from inference.findings import (
     ReviewStatus,
     StudyFindings,
 )
+from inference.findings.summary import NAMES, summarise
 from inference.marrow_findings import ACUTE, CHRONIC
-from server.overlay import NAMES, describe, describe_answer, is_rejected, said, summarise
+from server.overlay import describe, describe_answer, is_rejected, said
 
 NOT_READ = frozenset({StudyState.FAILED, StudyState.REFUSED})
 SEVERE = frozenset({("canal_narrowing", "absolute"), ("sac_narrowing", "absolute")})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -11,12 +11,12 @@ from pydicom import Dataset, dcmread
 from dicom_node.derived import ReportContext
 from dicom_node.reader import index_study
 from dicom_node.rejection import encode_rejection
-from dicom_node.sr import encode_report
+from dicom_node.sr import encode_report, encode_text_report
 from dicom_node.uids import ObjectRole, server_device_uid
 from inference.findings import DocumentReview, NotAssessed, ReviewStatus, StudyFindings
 from inference.findings.encode import decode
 from server import __version__
-from server.study_run import MadeObject, headers_of, keep
+from server.study_run import MadeObject, headers_of, keep, read_object
 
 NO_NOTE = "none"
 """Value of the setting ``rejection_note`` of a site whose archive is not told what was rejected."""
@@ -33,11 +33,26 @@ class ReviewInput:
     report: Path
     """The SR of the findings as the AI gave them."""
     companions: tuple[Path, ...]
-    """SEG and presentation states of the same revision."""
+    """Everything else that was made of the same revision."""
+    text: Path | None
+    """The report in words of the findings as the AI gave them, where there is one."""
     earlier_verified: Path | None
     """The verified SR of the review that this one supersedes."""
+    earlier_text: Path | None
+    """The verified report in words of that review."""
     folder: str
     """Where the objects are kept, relative to the spool's root."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewSettings:
+    """What a site has chosen about the objects of reviews."""
+
+    ae_title: str
+    config_digest: str
+    rejection_note: str
+    text_report: bool
+    """Whether to make a report in words."""
 
 
 def verified_name(number: int) -> str:
@@ -45,13 +60,13 @@ def verified_name(number: int) -> str:
     return f"verified-{number}.dcm"
 
 
+def verified_text_name(number: int) -> str:
+    """File name of the verified report in words of a review."""
+    return f"verified-{number}-text.dcm"
+
+
 def make_objects(
-    request: ReviewInput,
-    write: Callable[[str, bytes], None],
-    *,
-    ae_title: str,
-    config_digest: str,
-    rejection_note: str,
+    request: ReviewInput, write: Callable[[str, bytes], None], settings: ReviewSettings
 ) -> tuple[MadeObject, ...]:
     """Write the objects of a review; the same review gives the same bytes.
 
@@ -67,18 +82,23 @@ def make_objects(
         revision=review.revision,
         software_version=__version__,
         created=review.reviewed_at,
-        server_uid=server_device_uid(ae_title),
-        device_name=ae_title,
+        server_uid=server_device_uid(settings.ae_title),
+        device_name=settings.ae_title,
         predecessor=predecessor,
-        config_digest=config_digest,
-        earlier_verified=None if request.earlier_verified is None else dcmread(request.earlier_verified),
+        config_digest=settings.config_digest,
+        earlier_verified=read_object(request.earlier_verified),
     )
     report = encode_report(findings, sources=sources, context=context)
     made = [keep(report, ObjectRole.VERIFIED_REPORT, verified_name(review.number), write)]
-    if rejection_note != NO_NOTE and is_rejected(findings):
+    if settings.text_report:
+        earlier = read_object(request.earlier_text)
+        text_context = replace(context, predecessor=read_object(request.text), earlier_verified=earlier)
+        text = encode_text_report(findings, sources=sources, context=text_context)
+        made.append(keep(text, ObjectRole.VERIFIED_TEXT, verified_text_name(review.number), write))
+    if settings.rejection_note != NO_NOTE and is_rejected(findings):
         rejected = [predecessor, *(dcmread(path, stop_before_pixels=True) for path in request.companions)]
         source = _first(sources)
-        note = encode_rejection(rejected, why=rejection_note, review=review, source=source, context=context)
+        note = encode_rejection(rejected, why=settings.rejection_note, review=review, source=source, context=context)
         made.append(keep(note, ObjectRole.REJECTION_NOTE, f"rejection-{review.number}.dcm", write))
     return tuple(made)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dbos import DBOSClient
@@ -21,13 +22,15 @@ from server.chains import start_deliveries
 from server.compose import Node
 from server.events import event, fault, frames_of
 from server.kernel import Value
-from server.review_objects import ReviewInput, make_objects, verified_name
+from server.review_objects import ReviewInput, ReviewSettings, make_objects, verified_name, verified_text_name
 from server.review_rows import finish_review_run, review_of
 from server.runs import UNFINISHED, RunState
+from server.settings import OFF
 from server.study_kernel import config_digest, result_values, results_folder
 from server.work_queue import enqueue_review
 
-_COMPANIONS = (ObjectRole.SEGMENTATION, ObjectRole.PRESENTATION)
+_COMPANIONS = (ObjectRole.SEGMENTATION, ObjectRole.PRESENTATION, ObjectRole.TEXT_REPORT, ObjectRole.KEY_IMAGE)
+_VERIFIED = (verified_name, verified_text_name)
 WAIT_S = 1.0
 """How long a report waits before it looks again whether that of the earlier review, its predecessor, is made."""
 
@@ -82,18 +85,21 @@ class ReviewSteps:
     def _input(self, connection: Connection, row: Row[Any]) -> ReviewInput:
         study, revision, path = row.study_instance_uid, row.revision, self.node.spool.path
         made = results_of(connection, study, revision)
-        earlier = None
+        kept = self.node.settings.kept_roles()  # an archive is told nothing of what it never got
+        earlier: dict[str, Path] = {}
         if row.supersedes is not None:
             older = review_of(connection, study, row.supersedes)
-            wanted = f"{results_folder(study, older.revision)}/{verified_name(older.number)}"
-            known = {record.path for record in results_of(connection, study, older.revision)}
-            earlier = path(wanted) if wanted in known else None
+            names = {f"{results_folder(study, older.revision)}/{name(older.number)}" for name in _VERIFIED}
+            known = results_of(connection, study, older.revision)
+            earlier = {record.role: path(record.path) for record in known if record.path in names}
         return ReviewInput(
             findings=path(row.findings_path),
             sources=tuple(path(instance.path) for instance in instances_of(connection, study, revision)),
             report=next(path(record.path) for record in made if record.role == ObjectRole.REPORT),
-            companions=tuple(path(record.path) for record in made if record.role in _COMPANIONS),
-            earlier_verified=earlier,
+            companions=tuple(path(r.path) for r in made if r.role in _COMPANIONS and r.role not in kept),
+            text=next((path(record.path) for record in made if record.role == ObjectRole.TEXT_REPORT), None),
+            earlier_verified=earlier.get(ObjectRole.VERIFIED_REPORT),
+            earlier_text=earlier.get(ObjectRole.VERIFIED_TEXT),
             folder=results_folder(study, revision),
         )
 
@@ -102,9 +108,12 @@ class ReviewSteps:
         made = make_objects(
             request,
             lambda name, data: spool.write_result(f"{request.folder}/{name}", data),
-            ae_title=settings.ae_title,
-            config_digest=config_digest(settings),
-            rejection_note=settings.rejection_note,
+            ReviewSettings(
+                ae_title=settings.ae_title,
+                config_digest=config_digest(settings),
+                rejection_note=settings.rejection_note,
+                text_report=settings.text_report != OFF,
+            ),
         )
         return {"state": RunState.DONE.value, "results": result_values(made, request.folder)}
 
@@ -119,7 +128,13 @@ class ReviewSteps:
         finish_review_run(connection, study_instance_uid, number, state, outcome.get("reason"))
         if made:
             start_deliveries(
-                connection, self.client, study_instance_uid, row.revision, destinations=self.destinations, now=now
+                connection,
+                self.client,
+                study_instance_uid,
+                row.revision,
+                destinations=self.destinations,
+                now=now,
+                kept_roles=self.node.settings.kept_roles(),
             )
         event("review_finished", study_instance_uid=study_instance_uid, review=number, state=state.value)
         return {"state": state.value}

@@ -93,12 +93,15 @@ def has_unfinished_before(connection: Connection, study_instance_uid: str, revis
     return bool(connection.execute(query).scalar_one())
 
 
-def predecessor_path(connection: Connection, study_instance_uid: str, revision: int) -> str | None:
-    """Path of the newest SR of an earlier revision, relative to the results folder."""
+def predecessor_path(connection: Connection, study_instance_uid: str, revision: int, role: str = "sr") -> str | None:
+    """Path of the newest SR, or object of another role, of an earlier revision, relative to the results folder.
+
+    The role is one of uids.ObjectRole, which the receiver cannot afford to import.
+    """
     query = (
         select(results.c.path)
         .where(
-            results.c.study_instance_uid == study_instance_uid, results.c.revision < revision, results.c.role == "sr"
+            results.c.study_instance_uid == study_instance_uid, results.c.revision < revision, results.c.role == role
         )
         .order_by(desc(results.c.revision))
         .limit(1)

@@ -29,6 +29,9 @@ ENVIRONMENT_PREFIX = "SPINE_"
 NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS", "SPINE_SUPERVISOR_PID"})
 """``SPINE_`` variables that other programs of this project read."""
 
+OFF, KEEP, SEND = "off", "keep", "send"
+"""What becomes of an object that archives do not expect: not made, for viewers of this node, for destinations too."""
+
 Listed = Annotated[tuple[str, ...], NoDecode]
 _LISTS = (
     "destinations",
@@ -104,6 +107,15 @@ class Settings(BaseSettings):
         default=False,
         description="Also make a Grayscale Softcopy Presentation State for each series with something present on it, "
         "for viewers that draw neither SR nor SEG.",
+    )
+    text_report: str = Field(
+        KEEP,
+        description="A report in words (Enhanced SR) of each study: off, keep (for whoever opens the study from this "
+        "node) or send (to the destinations too).",
+    )
+    key_images: str = Field(
+        OFF,
+        description="Pictures of what is present (Secondary Capture) of each study: off, keep or send, as text_report.",
     )
     workers: int = Field(
         1, ge=1, le=64, description="Studies read at the same time; each is one process with its own model."
@@ -231,6 +243,13 @@ class Settings(BaseSettings):
             raise SettingRefusal(f"rejection_note is none, quality or patient_safety, got {value!r}.")
         return value
 
+    @field_validator("text_report", "key_images")
+    @classmethod
+    def _extra(cls, value: str) -> str:
+        if value not in {OFF, KEEP, SEND}:
+            raise SettingRefusal(f"text_report and key_images are off, keep or send, got {value!r}.")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _url(cls, value: str) -> str:
@@ -255,6 +274,11 @@ class Settings(BaseSettings):
     def destination_peers(self) -> tuple[DestinationPeer, ...]:
         """Where results go."""
         return tuple(parse_destination(text) for text in self.destinations)
+
+    def kept_roles(self) -> frozenset[str]:
+        """Roles of objects (uids.ObjectRole) that viewers find here and that no destination gets."""
+        choices = {"text_sr": self.text_report, "verified_text": self.text_report, "key_image": self.key_images}
+        return frozenset(role for role, choice in choices.items() if choice != SEND)
 
     def source_peers(self) -> Mapping[str, DicomPeer]:
         """Who can be asked how many instances a study has, by AE title."""

@@ -29,7 +29,7 @@ from server.compose import threads_per_worker
 from server.events import configure, fault, frames_of
 from server.kernel import Value, Work
 from server.memory import keep_freed_memory, spare_lasting_objects
-from server.settings import Settings
+from server.settings import OFF, Settings
 from server.study_run import FINDINGS_NAME, MadeObject, RunContext, StudyRun, run_study, write_overlays
 
 
@@ -139,6 +139,9 @@ class StudyReader:
             config_digest=config_digest(self._settings),
             earlier_review=request.get("earlier_review"),
             presentation_states=self._settings.presentation_states,
+            text_report=self._settings.text_report != OFF,
+            earlier_text=self._path(request.get("earlier_text")),
+            key_images=self._settings.key_images != OFF,
         )
         run = run_study(
             [self._spool.path(path) for path in request["paths"]],

@@ -1,4 +1,4 @@
-"""One study, from its files to findings.json, one SR, a SEG per used series, presentation states and pictures.
+"""One study, from its files to findings.json, one SR, a SEG per used series, what else is asked for, and pictures.
 
 The same files, software and models give the same bytes; the only time inside is the one that the caller gives.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +18,9 @@ from pydicom import Dataset, dcmread
 from dicom_node.derived import ReportContext, to_bytes
 from dicom_node.pr import encode_presentation_state
 from dicom_node.reader import IndexedSeries, RejectedFile, StudyIndex, index_study, read_volume, source_headers
+from dicom_node.sc import encode_key_image
 from dicom_node.seg import encode_segmentation
-from dicom_node.sr import encode_report
+from dicom_node.sr import encode_report, encode_text_report
 from dicom_node.uids import ObjectRole, server_device_uid
 from inference.errors import SeriesRefusal
 from inference.findings import StudyFindings
@@ -28,10 +29,12 @@ from inference.geometry import Volume
 from inference.pipeline import Detector, Progress, StudyInput, StudyResult, read_study
 from inference.segmentation import Segmentation
 from server import __version__
+from server.key_images import key_images
 from server.overlay import grey_range, render_overlays
 
 FINDINGS_NAME = "findings.json"
 SR_NAME = "sr.dcm"
+TEXT_NAME = "text-sr.dcm"
 
 
 class Write(Protocol):
@@ -58,6 +61,12 @@ class RunContext:
     """A sentence about the review of an earlier revision."""
     presentation_states: bool = False
     """Whether to make a presentation state for each series on which something is present."""
+    text_report: bool = False
+    """Whether to make a report in words."""
+    earlier_text: Path | None = None
+    """The report in words of the revision before this one, where there is one."""
+    key_images: bool = False
+    """Whether to make pictures of what is present."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +91,7 @@ class StudyRun:
     findings: StudyFindings
     findings_sha256: str
     objects: tuple[MadeObject, ...]
-    """The SR, then one SEG per segmented series, then the presentation states."""
+    """The SR, then one SEG per segmented series, the report in words, the key images, the presentation states."""
     not_encoded: tuple[str, ...]
     """One sentence for each series whose outlines cannot be a SEG, or that cannot have a presentation state."""
     rejected: tuple[RejectedFile, ...]
@@ -112,6 +121,11 @@ def run_study(
     sources = headers_of(index.series)
     report_context = _report_context(index, context)
     objects, not_encoded = _write_objects(result, sources, write, report_context)
+    if context.text_report:
+        text_context = replace(report_context, predecessor=read_object(context.earlier_text))
+        objects += (_write_text(result.findings, sources, write, text_context),)
+    if context.key_images:
+        objects += _write_key_images(result, volumes, sources, write, report_context)
     if context.presentation_states:
         states, not_shown = _write_presentation_states(result.findings, sources, volumes, write, report_context)
         objects, not_encoded = objects + states, not_encoded + not_shown
@@ -129,12 +143,16 @@ def run_study(
 
 def write_overlays(run: StudyRun, folder: Path) -> tuple[Path, ...]:
     """Pictures of every series that was read, with outlines and measurements; returns the files."""
-    outlines = {segmentation.series_instance_uid: segmentation for segmentation in run.segmentations}
+    outlines = _by_series(run.segmentations)
     return tuple(
         path
         for uid, volume in sorted(run.volumes.items())
         for path in render_overlays(volume, outlines.get(uid), run.findings, folder / f"overlay-{uid}")
     )
+
+
+def _by_series(segmentations: Iterable[Segmentation]) -> dict[str, Segmentation]:
+    return {segmentation.series_instance_uid: segmentation for segmentation in segmentations}
 
 
 def _answer(
@@ -164,10 +182,15 @@ def _report_context(index: StudyIndex, context: RunContext) -> ReportContext:
         created=context.created,
         server_uid=server_device_uid(context.ae_title),
         device_name=context.ae_title,
-        predecessor=dcmread(context.predecessor) if context.predecessor is not None else None,
+        predecessor=read_object(context.predecessor),
         config_digest=context.config_digest,
         earlier_review=context.earlier_review,
     )
+
+
+def read_object(path: Path | None) -> Dataset | None:
+    """An object that was made before; None where there is none."""
+    return None if path is None else dcmread(path)
 
 
 def _write_objects(
@@ -185,6 +208,27 @@ def _write_objects(
             continue
         made.append(keep(dataset, ObjectRole.SEGMENTATION, f"seg-{number}.dcm", write))
     return tuple(made), tuple(not_segmented)
+
+
+def _write_text(
+    findings: StudyFindings, sources: Mapping[str, Sequence[Dataset]], write: Write, context: ReportContext
+) -> MadeObject:
+    report = encode_text_report(findings, sources=sources, context=context)
+    return keep(report, ObjectRole.TEXT_REPORT, TEXT_NAME, write)
+
+
+def _write_key_images(
+    result: StudyResult,
+    volumes: Mapping[str, Volume],
+    sources: Mapping[str, Sequence[Dataset]],
+    write: Write,
+    context: ReportContext,
+) -> tuple[MadeObject, ...]:
+    made: list[MadeObject] = []
+    for number, image in enumerate(key_images(volumes, _by_series(result.segmentations), result.findings), start=1):
+        dataset = encode_key_image(image, number, result.findings, sources=sources, context=context)
+        made.append(keep(dataset, ObjectRole.KEY_IMAGE, f"key-{number}.dcm", write))
+    return tuple(made)
 
 
 def _write_presentation_states(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from dicom_node.results import ResultRecord, record_results
 from dicom_node.store import instances_of
+from dicom_node.uids import ObjectRole
 from inference.errors import StorageFailure
 from server.chains import start_deliveries
 from server.database import reading
@@ -43,6 +44,8 @@ class StudySteps:
     attempts: int
     leave_if_lost: Callable[[], None]
     """Ends this process if its lease is not good for a while: another may have its studies."""
+    kept_roles: frozenset[str] = frozenset()
+    """Roles of objects that no destination gets."""
 
     def begin(self, study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
         """Start the run, or wait for the earlier revision, whose SR is this one's predecessor."""
@@ -67,6 +70,7 @@ class StudySteps:
                 "state": "ready",
                 "content_at": content_at,
                 "predecessor": predecessor_path(connection, study_instance_uid, revision),
+                "earlier_text": predecessor_path(connection, study_instance_uid, revision, ObjectRole.TEXT_REPORT),
                 "earlier_review": earlier_review(connection, study_instance_uid, revision),
                 "attempts": self.attempts,
             }
@@ -83,6 +87,7 @@ class StudySteps:
                 "paths": paths,
                 "content_at": begun["content_at"],
                 "predecessor": begun["predecessor"],
+                "earlier_text": begun.get("earlier_text"),
                 "earlier_review": begun.get("earlier_review"),
             }
         )
@@ -124,7 +129,13 @@ class StudySteps:
         )
         if made:
             start_deliveries(
-                connection, self.client, study_instance_uid, revision, destinations=self.destinations, now=now
+                connection,
+                self.client,
+                study_instance_uid,
+                revision,
+                destinations=self.destinations,
+                now=now,
+                kept_roles=self.kept_roles,
             )
         event(
             "study_finished",

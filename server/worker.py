@@ -63,6 +63,7 @@ def run(settings: Settings) -> None:
             destinations=tuple(targets),
             attempts=settings.study_attempts,
             leave_if_lost=leave_if_lost,
+            kept_roles=settings.kept_roles(),
         ),
         DeliverySteps(
             engine=node.engine,

@@ -21,7 +21,7 @@ from dicom_node.store import StudyState
 from dicom_node.tables import deliveries, studies
 from inference.errors import ReasonCode
 from inference.findings import Question
-from server.overlay import NAMES
+from inference.findings.summary import NAMES
 from server.patients import studies_of_patients
 from server.priority import NOT_READ, PRIORITIES, Alarm
 from server.tables import reviews, runs, worklist_entries

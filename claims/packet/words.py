@@ -14,7 +14,7 @@ from claims.evidence import CriterionState, Verdict
 from claims.report import Polarity, ReadReport, Report, SignedState, Statement, Topic
 from inference.anatomy import Vertebra
 from inference.findings import Absent, Finding, FindingReview, NotAssessed, Present, ReviewStatus, StudyFindings
-from inference.findings.words import describe_measurement
+from inference.findings.summary import describe_measurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,20 +16,33 @@ VIEWER_SCRIPTS = (
 )
 """Of the two inline scripts in the index page of OHIF 3.13.2; another one does not run."""
 
-VIEWER_POLICY = (
-    "default-src 'self'; "
-    # OHIF's codecs are WebAssembly, its workers come from blobs, and loading a SEG compiles array code from strings.
-    f"script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval' {' '.join(repr(digest) for digest in VIEWER_SCRIPTS)}; "
-    "worker-src 'self' blob:; "
-    "connect-src 'self' blob: data:; "
-    "img-src 'self' blob: data:; "
-    "style-src 'self' 'unsafe-inline'; "
-    "font-src 'self' data:; "
-    "object-src 'self' blob:; "
-    "frame-src 'self' blob:; "
-    "frame-ancestors 'self'; base-uri 'self'; form-action 'self'"
-)
-"""What OHIF 3.13.2 runs under; everything from this node, and nothing from anywhere else."""
+
+def _viewer_policy(script: str) -> str:
+    return (
+        "default-src 'self'; "
+        f"script-src 'self' {script}; "
+        "worker-src 'self' blob:; "
+        "connect-src 'self' blob: data:; "
+        "img-src 'self' blob: data:; "
+        "style-src 'self' 'unsafe-inline'; "
+        "font-src 'self' data:; "
+        "object-src 'self' blob:; "
+        "frame-src 'self' blob:; "
+        "frame-ancestors 'self'; base-uri 'self'; form-action 'self'"
+    )
+
+
+VIEWER_POLICY = _viewer_policy(f"'wasm-unsafe-eval' {' '.join(repr(digest) for digest in VIEWER_SCRIPTS)}")
+"""What OHIF 3.13.2 runs under; everything from this node, and nothing from anywhere else. Its codecs are WebAssembly.
+
+Text is never compiled in the page: where OHIF would, our app-config.js has a class ready (server/pages/ohif).
+"""
+
+WORKER_POLICY = _viewer_policy("'unsafe-eval' 'wasm-unsafe-eval'")
+"""Of scripts, where workers run them: the glue of OHIF's image codecs compiles text there, far from page and login.
+
+A script that a page runs is under the page's policy.
+"""
 
 _ALWAYS = {
     "x-content-type-options": "nosniff",
@@ -54,7 +67,9 @@ def add_headers(headers: MutableHeaders, *, is_page: bool, is_https: bool) -> No
     """Add them to one answer; a policy that the route has set stays."""
     for name, value in _ALWAYS.items():
         headers.setdefault(name, value)
-    headers.setdefault("content-security-policy", VIEWER_POLICY if is_page else DATA_POLICY)
+    is_script = "javascript" in headers.get("content-type", "")
+    viewer_policy = WORKER_POLICY if is_script else VIEWER_POLICY
+    headers.setdefault("content-security-policy", viewer_policy if is_page else DATA_POLICY)
     if not is_page:
         headers.setdefault("cache-control", "no-store")
     if is_https:

@@ -16,7 +16,7 @@ from inference.errors import UsageRefusal
 from inference.findings import Absent, Finding, NotAssessed, StudyFindings
 from server.options import with_settings
 from server.output import wide_console, write_into
-from server.settings import Settings
+from server.settings import OFF, Settings
 from server.study_kernel import config_digest, load
 from server.study_run import RunContext, StudyRun, run_study, write_overlays
 
@@ -36,6 +36,8 @@ def command(
         ae_title=settings.ae_title,
         config_digest=config_digest(settings),
         presentation_states=settings.presentation_states,
+        text_report=settings.text_report != OFF,
+        key_images=settings.key_images != OFF,
     )
     with Progress(
         TextColumn("{task.description}"),

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from dicom_node.uids import server_device_uid
 from inference.findings import FIVE_QUESTIONS, StudyFindings
 from inference.findings.encode import to_json
+from inference.findings.summary import summarise
 from server.fhir.concepts import (
     IMAGING_STUDY_REPORT,
     SECURITY_LABELS,
@@ -31,7 +32,6 @@ from server.fhir.study import (
     server_device,
     study_start,
 )
-from server.overlay import summarise
 
 MEDIA_TYPE = "application/fhir+json"
 RADIOLOGY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD"}]}

@@ -21,6 +21,7 @@ from inference.findings import (
     ReviewStatus,
     StudyFindings,
 )
+from inference.findings.summary import CALIBRATIONS
 from server.fhir.concepts import (
     AI_CONFIDENCE,
     LATERALITY,
@@ -35,7 +36,6 @@ from server.fhir.concepts import (
     resource_id,
     uid_identifier,
 )
-from server.overlay import CALIBRATIONS
 
 ABSENT_REASONS = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 ABSENT_REASON_OF: Mapping[str, str] = {
@@ -177,7 +177,7 @@ def _calibrated(calibration: Calibration | None) -> Json:
     """What the confidence of AI in an element was calibrated on, in words (HL7 AI Transparency, AIconfidence)."""
     if calibration is None:
         return {}
-    return {"extension": [{"url": AI_CONFIDENCE, "valueCodeableConcept": {"text": CALIBRATIONS[calibration.value]}}]}
+    return {"extension": [{"url": AI_CONFIDENCE, "valueCodeableConcept": {"text": CALIBRATIONS[calibration]}}]}
 
 
 def _site_parts(site: Site) -> Iterator[Json]:

@@ -8,10 +8,10 @@ from fastapi import APIRouter
 
 from inference.anatomy import REGULAR_VERTEBRAE, Disc, EndplateSide, Laterality, Region
 from inference.findings import Question, ReviewReason
+from inference.findings.summary import NAMES
 from inference.review.apply import REASON_WORDS
 from inference.review.review import REASONS
 from inference.review.scales import AT_DISCS, SCALES, SCALES_OF
-from server.overlay import NAMES
 
 router = APIRouter(prefix="/api/v1/reviews", tags=["reviews"])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,8 +11,8 @@ from typing import Any
 import pytest
 
 from builders.browser import ohif_folder
-from builders.node import Node
-from builders.peers import LOOPBACK, peer_environment, wait_until
+from builders.node import Node, send
+from builders.peers import LOOPBACK, wait_until
 
 READ_WITHIN_S = 240.0
 QUIET_PERIOD_S = 2
@@ -49,18 +47,16 @@ def ohif(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def reading_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, Path], ReadNode]]:
+def reading_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ReadNode]]:
     """Start a node with a viewer's folder, send it a folder, and wait until it was read."""
     with ExitStack() as stack:
 
-        def start(study: Path, viewer: Path) -> ReadNode:
+        def start(study: Path, viewer: Path, **settings: str) -> ReadNode:
             folder = tmp_path_factory.mktemp("reading") / "node"
-            options = {"quiet-period": QUIET_PERIOD_S, "viewer-dir": viewer}
+            options = {"quiet-period": QUIET_PERIOD_S, "viewer-dir": viewer, **settings}
             node = stack.enter_context(Node.started(folder, options=options))
             peer = f"{node.ae_title}@{LOOPBACK}:{node.dicom_port}"
-            words = [sys.executable, "-m", "server.cli", "send", str(study), peer]
-            sent = subprocess.run(words, env=peer_environment(), capture_output=True, text=True, check=False)
-            assert sent.returncode == 0, sent.stderr
+            send(study, peer)
             wait_until(lambda: _is_read(node), timeout_s=READ_WITHIN_S, what=f"findings ({node.log})", poll_s=0.5)
             return ReadNode(
                 node=node, study_instance_uid=node.get("/api/v1/studies")["studies"][0]["study_instance_uid"]

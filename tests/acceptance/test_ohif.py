@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builders.browser import Watched, browsing
-from builders.ohif import Ohif, bright_share, coloured_share
+from builders.node import send
+from builders.ohif import Ohif, bright_share, coloured_share, keep_picture
+from builders.origin import ohif_origin
 from builders.spider import spider_study
 from server.demo_study import write_demo_study
 
@@ -43,13 +43,6 @@ def watched() -> Iterator[Watched]:
         yield made
 
 
-def picture(page, name: str) -> None:
-    """Keep a screenshot in the folder that OHIF_PICTURES names, to be looked at."""
-    folder = os.environ.get("OHIF_PICTURES")
-    if folder:
-        page.screenshot(path=str(Path(folder) / name))
-
-
 def drawn_marks(overlay) -> list[dict]:
     """Every mark of the overlay document, with its image."""
     return [mark | {"image": image} for image in overlay["images"] for mark in image["marks"]]
@@ -71,8 +64,29 @@ def mark_of(measured, marks, levels) -> dict:
 
 
 def test_image_outlines_and_measurements_are_on_the_screen(request, read, watched):
-    overlay = read.get("overlay")
-    ohif = Ohif.opened(watched, read.viewer)
+    assert_results_are_shown(watched, read.viewer, read.get("overlay"), f"ohif-{request.node.callspec.params['read']}")
+    watched.assert_clean(read.node.url)
+
+
+@pytest.mark.peer("orthanc")
+@pytest.mark.parametrize("read", ["generated"], indirect=True)
+def test_the_same_results_are_shown_from_an_orthanc(read, ohif, repository, orthanc, watched):
+    """Stored there by C-STORE, and opened through OHIF before Orthanc's own DICOMweb."""
+    server = orthanc()
+    folder = read.node.data_dir
+    made = [path for name in ("sr.dcm", "seg-1.dcm") for path in (folder / "results").rglob(name)]
+    for path in (folder / "received", *made):
+        send(path, server.destination)
+    assert set(server.series_of(read.study_instance_uid)) == {"MR", "SR", "SEG"}
+    with ohif_origin((repository / "server" / "pages" / "ohif", ohif), server.url) as origin:
+        viewer = f"{origin}/viewer?StudyInstanceUIDs={read.study_instance_uid}"
+        assert_results_are_shown(watched, viewer, read.get("overlay"), "ohif-orthanc")
+        watched.assert_clean(origin)
+
+
+def assert_results_are_shown(watched, viewer: str, overlay, name: str) -> None:
+    """The image, the SEG, and the SR as measurements on the right slice and vertebra."""
+    ohif = Ohif.opened(watched, viewer)
     grey = ohif.pixels()
     assert bright_share(grey) > 0.05
     assert coloured_share(grey) < 0.01
@@ -100,8 +114,7 @@ def test_image_outlines_and_measurements_are_on_the_screen(request, read, watche
     first = next(m for m in measured if m["tool"] == "ArrowAnnotate" and at[m["uid"]]["finding"] in fractured)
     ohif.click_row(first["label"])
     assert ohif.shown() == first["sop_instance_uid"]
-    picture(ohif.page, f"ohif-{request.node.callspec.params['read']}.png")
-    watched.assert_clean(read.node.url)
+    keep_picture(ohif.page, f"{name}.png")
 
 
 def is_called(finding) -> bool:

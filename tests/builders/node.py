@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from builders.peers import LOOPBACK, free_tcp_port, running, wait_until
+from builders.peers import LOOPBACK, free_tcp_port, peer_environment, running, wait_until
 
 NODE_START_TIMEOUT_S = 90.0
 
@@ -82,3 +83,10 @@ class Node:
     def get(self, path: str) -> Any:
         """JSON of a GET."""
         return httpx.get(f"{self.url}{path}", timeout=30).raise_for_status().json()
+
+
+def send(path: Path, peer: str) -> None:
+    """Send a file or folder with ``spine-node send`` to ``AET@HOST:PORT``."""
+    words = [sys.executable, "-m", "server.cli", "send", str(path), peer]
+    sent = subprocess.run(words, env=peer_environment(), capture_output=True, text=True, check=False)
+    assert sent.returncode == 0, sent.stderr

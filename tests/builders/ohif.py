@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from builders.browser import Watched
 FIRST_IMAGE_MS = 240_000
 PROMPT_MS = 20_000
 DOUBLE_CLICKS = 5
+DRAWN = "AI findings"
+"""Description of our series that are drawn; the report in words, an SR too, has another."""
 _MEASUREMENTS = """() => window.services.measurementService.getMeasurements().map(measured => ({
     label: measured.label, tool: measured.toolName, sop_instance_uid: measured.SOPInstanceUID, uid: measured.uid,
     points: window.cornerstoneTools.annotation.state.getAnnotation(measured.uid).data.handles.points
@@ -51,9 +55,11 @@ class Ohif:
     def hydrate(self, modality: str) -> None:
         """Double-click the row of the SR or SEG, and answer Yes."""
         row = self.page.locator('[data-cy="study-browser-thumbnail-no-image"]').filter(has_text=modality)
+        row = row.filter(has_text=DRAWN)
         yes = self.page.locator('[data-cy="yes-hydrate-btn"]')
         for _ in range(DOUBLE_CLICKS):  # the list is drawn anew as series arrive, and a click may fall between
-            row.first.dblclick()
+            if not yes.is_visible():
+                row.first.dblclick()
             try:
                 yes.wait_for(timeout=PROMPT_MS)
             except PlaywrightTimeoutError:
@@ -61,6 +67,19 @@ class Ohif:
             break
         yes.click()
         self.page.wait_for_timeout(4000)
+
+    def read_text(self, description: str) -> str:
+        """Double-click the row of a report in words; the page of text that the viewport then is."""
+        row = self.page.locator('[data-cy^="study-browser-thumbnail"]').filter(has_text=description)
+        text = self.page.locator('[data-cy="viewport-pane"]').first
+        for _ in range(DOUBLE_CLICKS):
+            row.first.dblclick()
+            try:
+                text.get_by_text("Not assessed, and why").wait_for(timeout=PROMPT_MS)
+            except PlaywrightTimeoutError:
+                continue
+            break
+        return text.inner_text()
 
     def measurements(self) -> list[dict[str, Any]]:
         """What was hydrated: label, tool, instance, points in LPS mm, and whether it is locked."""
@@ -90,6 +109,13 @@ class Ohif:
         """The viewport as it is on the screen, shape (row, column, 3), 8 bit."""
         data = self.page.locator('[data-cy="viewport-pane"]').first.screenshot()
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """Keep a screenshot in the folder that OHIF_PICTURES names, to be looked at."""
+    folder = os.environ.get("OHIF_PICTURES")
+    if folder:
+        page.screenshot(path=str(Path(folder) / name))
 
 
 def coloured_share(pixels: np.ndarray) -> float:

@@ -79,6 +79,13 @@ def test_queueing_twice_queues_once(connection):
     assert {d.path for d in waiting} == {REPORT.path, SEGMENTATION.path}
 
 
+def test_what_is_kept_here_is_queued_for_no_destination(connection):
+    record_results(connection, BOTH, 10.0)
+    assert queue_deliveries(connection, "1.2.3", 1, ["PACS"], 11.0, kept_roles={"seg"}) == 1
+    assert [d.role for d in pending_deliveries(connection, "1.2.3", 1, "PACS")] == ["sr"]
+    assert queue_deliveries(connection, "1.2.3", 1, ["PACS"], 12.0) == 1, "a site may change its mind"
+
+
 def test_each_verdict_has_its_state(connection):
     record_results(connection, BOTH, 10.0)
     queue_deliveries(connection, "1.2.3", 1, ["PACS"], 11.0)

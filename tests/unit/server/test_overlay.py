@@ -27,6 +27,7 @@ from inference.findings import (
     ReviewReason,
     StudyFindings,
 )
+from inference.findings.summary import summarise
 from inference.geometry import FrameReference, Volume
 from inference.provenance import ModelIdentity
 from inference.review import Action, Decision, Review
@@ -39,7 +40,6 @@ from server.overlay import (
     describe_site,
     midsagittal_slice,
     render_overlays,
-    summarise,
 )
 from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX, WARNING, SliceCanvas
 from training.phantom import LabelMap, PhantomParameters, generate_spine

@@ -6,7 +6,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,33 @@ def test_the_verified_report_is_made_once_and_queued_for_delivery(desk: Desk) ->
     assert waiting == ["sr", "verified_sr"]
     assert f"{STUDY}/r1/deliver/PACS/g2/try1" in desk.queued()
     assert desk.get(f"studies/{STUDY}/reviews")["reviews"][0]["report"]["state"] == "done"
+
+
+def test_a_review_is_told_in_words_too_and_a_second_one_names_the_first(desk: Desk) -> None:
+    """Kept for viewers of this node unless the site wants it sent, and made only where the site wants it."""
+    desk.post()
+    desk.post(findings=[reject(desk.finding("spondylolisthesis", "L2-L3"))])
+    assert [desk.make(number) for number in (1, 2)] == ["done", "done"]
+
+    first, second = sorted(desk.objects("verified_text"), key=lambda report: report.SeriesNumber)
+    assert (first.SeriesNumber, second.SeriesNumber) == (9601, 9602)
+    (named,) = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+    with desk.node.engine.connect() as connection:
+        waiting = {parcel.role for parcel in pending_deliveries(connection, STUDY, 1, "PACS")}
+    assert waiting == {"sr", "verified_sr"}
+
+    desk.post()
+    outcomes = {}
+    for choice in ("off", "send"):
+        settings = desk.node.settings.model_copy(update={"text_report": choice})
+        steps = review_steps(replace(desk.node, settings=settings), desk.queue)
+        outcomes[choice] = steps.make(STUDY, 3, 1, 0)
+    assert [made["role"] for made in outcomes["off"]["results"]] == ["verified_sr"]
+    steps.record(STUDY, 3, outcomes["send"])
+    with desk.node.engine.connect() as connection:
+        waiting = {parcel.role for parcel in pending_deliveries(connection, STUDY, 1, "PACS")}
+    assert waiting == {"sr", "verified_sr", "verified_text"}
 
 
 def test_a_crash_between_making_and_recording_makes_the_same_object_again(desk: Desk) -> None:

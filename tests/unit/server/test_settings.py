@@ -38,6 +38,11 @@ def test_command_line_wins_over_environment_over_file(tmp_path: Path, monkeypatc
     assert (made.ae_title, made.dicom_port, made.http_port) == ("OPTION", 10, 2)
 
 
+def test_what_archives_do_not_expect_is_sent_to_none_unless_it_is_asked_for() -> None:
+    assert load().kept_roles() == {"text_sr", "verified_text", "key_image"}
+    assert load({"text_report": "send"}).kept_roles() == {"key_image"}
+
+
 @pytest.mark.parametrize("text", ["A=X@h:1,B=Y@h:2", '["A=X@h:1", "B=Y@h:2"]'])
 def test_lists_in_the_environment_by_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("SPINE_DESTINATIONS", text)
@@ -57,6 +62,7 @@ def test_settings_survive_the_environment_of_a_child(monkeypatch: pytest.MonkeyP
     ("text", "says"),
     [
         ('colour = "red"', "Unknown setting 'colour'"),
+        ('key_images = "yes"', "off, keep or send, got 'yes'"),
         ("dicom_port = 70000", "'dicom_port'"),
         ("dicom_port =", "is not TOML"),
         ('http_host = "0.0.0.0"', "loopback only"),
