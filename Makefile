@@ -24,7 +24,7 @@ viewer: install
 	$(BIN)/spine-node viewer install --viewer-dir viewer
 
 test: develop
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: develop
 	$(BIN)/ruff check .
