@@ -159,6 +159,11 @@ class Settings(BaseSettings):
     claim_criteria_dir: Path | None = Field(
         None, description="Folder of the site's own criteria tables for claims (TOML), beside those that come with it."
     )
+    claim_retention_days: int = Field(
+        0,
+        ge=0,
+        description="Delete claims, with reports and history, so many days after they were closed; 0: never.",
+    )
     claim_webhook: str = Field(
         "",
         description="https://... that is told when the evidence of a claim has changed; plain http on loopback only.",

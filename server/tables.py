@@ -119,6 +119,7 @@ claims = Table(
     Column("studies", Text, nullable=False),  # facts on studies that came with it, as JSON
     Column("medical_record_number", Text),
     Column("state", String(16), nullable=False),  # ClaimState
+    Column("state_since", Float, nullable=False),
     Column("received_at", Float, nullable=False),
     Column("received_by", String(255), nullable=False),
     UniqueConstraint("idempotency_key", "ordinal", name="uq_claim_key"),

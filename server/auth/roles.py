@@ -91,6 +91,8 @@ class Method(StrEnum):
     """By the key of a machine."""
     COMMAND = "command"
     """By being a user of the operating system who can write the database."""
+    NODE = "node"
+    """By being this node, which does by itself what its settings say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,9 @@ NOBODY = Principal(
     subject="anonymous", display_name="Not signed in", role=None, permissions=_EVERYBODY, method=Method.NONE
 )
 """Who has shown nothing yet."""
+
+NODE = Principal(subject="node", display_name="This node", role=None, permissions=frozenset(), method=Method.NODE)
+"""The node itself."""
 
 LOOPBACK = Principal(
     subject="loopback",

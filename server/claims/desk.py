@@ -86,6 +86,7 @@ def _keep(
     sha256: str,
     by: Principal,
 ) -> str:
+    now = time.time()
     claim_id = f"clm-{secrets.token_hex(8)}"
     connection.execute(
         insert(claims).values(
@@ -98,7 +99,8 @@ def _keep(
             studies=json.dumps([to_text(Study, study) for study in studies]),
             medical_record_number=claim.patient.medical_record_number,
             state=ClaimState.OPEN.value,
-            received_at=time.time(),
+            state_since=now,
+            received_at=now,
             received_by=by.subject,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from enum import StrEnum
 from typing import Any
 
@@ -64,7 +65,7 @@ def evaluations_of(connection: Connection, claim_id: str) -> list[Row[Any]]:
 
 def set_state(connection: Connection, claim_id: str, state: ClaimState) -> None:
     """Open or close a claim."""
-    connection.execute(update(claims).where(claims.c.id == claim_id).values(state=state.value))
+    connection.execute(update(claims).where(claims.c.id == claim_id).values(state=state.value, state_since=time.time()))
 
 
 def list_claims(

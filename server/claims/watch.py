@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, select
 
 from dicom_node.dicomweb.index import SearchIndex
-from inference.errors import SpineError
 from server.claims.evaluation import evaluate_claim
 from server.claims.notices import Webhook, send_notices
 from server.claims.patients import note_patients, record_number
+from server.claims.retention import delete_old
 from server.claims.rows import ClaimState, claim_row, claims_of_patient
 from server.compose import Node
 from server.database import reading
@@ -49,16 +49,18 @@ class ClaimWatch:
         self._thread.join(timeout_s)
 
     def look(self) -> None:
-        """Judge again what may have changed, and send what is due."""
+        """Judge again what may have changed, send what is due, and delete what is old."""
         began = time.time()
         for claim_id in self._changed():
             try:
                 self._judge(claim_id)
-            except SpineError as error:  # one claim that cannot be judged holds up no other
+            except Exception as error:  # noqa: BLE001 - a boundary: one claim holds up no other
                 fault("claim_fault", error)
         self._since = began - MARGIN_S
         if self._webhook is not None:
             send_notices(self._node, self._webhook)
+        if self._node.settings.claim_retention_days:
+            delete_old(self._node, self._node.settings.claim_retention_days)
 
     def _judge(self, claim_id: str) -> None:
         with self._node.engine.begin() as connection:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from claims.intake.own import ReportFacts
 from claims.report import ReportRefusal
 from server.claims.history import Action
+from server.http.claim_examples import CLAIM, DECISION, REPORT
 
 Text = Annotated[str, Field(max_length=2000)]
 MOST_CHARACTERS = 44_000_000
@@ -26,6 +27,8 @@ class _Body(BaseModel):
 
 class ReportBody(_Body):
     """A report: its text, or its file in base64 (PDF, HL7 v2, FHIR, DICOM SR), and what it does not say of itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [REPORT]})
 
     text: str | None = Field(None, max_length=MOST_CHARACTERS)
     content: str | None = Field(None, max_length=MOST_CHARACTERS, description="The file in base64.")
@@ -47,8 +50,10 @@ class ReportBody(_Body):
             raise ReportRefusal("The report's content is not base64.") from None
 
 
-class DecisionBody(_Body):
+class ClaimDecisionBody(_Body):
     """What a person decides."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [DECISION]})
 
     action: Action
     prompt: str | None = Field(None, max_length=64, description="Code of the prompt that it is about.")
@@ -66,6 +71,8 @@ class AttachmentBody(_Body):
 
 class CheckBody(_Body):
     """A claim and its material, to be judged once."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"claim": CLAIM, "reports": [REPORT]}]})
 
     claim: dict[str, Any] | str = Field(description="Our own JSON, a FHIR R4 Claim, or an 837P as text.")
     findings: list[dict[str, Any]] = Field([], max_length=MOST_CHECKED, description="Documents `spine-findings/1`.")

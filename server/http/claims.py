@@ -30,7 +30,8 @@ from server.claims.rows import (
 )
 from server.database import reading
 from server.http.access import ClaimId, ControlNumber, Limit, Offset, TheClient, TheNode, ThePrincipal
-from server.http.claim_bodies import AttachmentBody, CheckBody, DecisionBody, ReportBody, TheBody
+from server.http.claim_bodies import AttachmentBody, CheckBody, ClaimDecisionBody, ReportBody, TheBody
+from server.http.claim_examples import CLAIM
 from server.http.openapi import CONFLICT, NOT_THERE, Responses, produces
 from server.http.reviews import Key
 
@@ -43,7 +44,7 @@ ANY_CLAIM = {
         "required": True,
         "description": "A claim as our own JSON (`spine-claim/1`), a FHIR R4 Claim, or an X12 837P.",
         "content": {
-            "application/json": {"schema": {"type": "object"}},
+            "application/json": {"schema": {"type": "object"}, "example": CLAIM},
             "application/EDI-X12": {"schema": {"type": "string"}},
         },
     }
@@ -140,7 +141,7 @@ def post_report(
     summary="Record what a person decides about a claim.",
     responses=NOT_THERE | CONFLICT,
 )
-def post_decision(node: TheNode, principal: ThePrincipal, claim_id: ClaimId, body: DecisionBody) -> None:
+def post_decision(node: TheNode, principal: ThePrincipal, claim_id: ClaimId, body: ClaimDecisionBody) -> None:
     """It changes no evidence: a prompt that is overridden stays, with who overrode it and why."""
     desk.decide(
         node, claim_id, body.action, principal, about=body.prompt or "", body=body.body or "", reason=body.reason

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("studies", sa.Text(), nullable=False),
         sa.Column("medical_record_number", sa.Text(), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state_since", sa.Float(), nullable=False),
         sa.Column("received_at", sa.Float(), nullable=False),
         sa.Column("received_by", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("id"),

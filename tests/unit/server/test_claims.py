@@ -18,12 +18,15 @@ from builders.posted_claims import claim_json, report_json
 from builders.reviews import add_reviewable_study
 from builders.web import serving
 from inference.findings import StudyFindings
+from server.auth.audit.record import AuditKind
+from server.auth.audit.trail import entries
 from server.claims.history import fault_of
+from server.claims.retention import delete_old
 from server.claims.watch import ClaimWatch
 from server.compose import Node
 from server.database import reading
 from server.http.app import create
-from server.tables import claim_actions, claim_evaluations
+from server.tables import claim_actions, claim_evaluations, claims
 
 PLAN = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75), attributes={"StudyDate": "20260510"})
 STUDY, UID = PLAN.study, PLAN.study_instance_uid
@@ -279,7 +282,48 @@ def test_a_check_keeps_nothing(office: Office) -> None:
 
 
 def test_what_is_not_there_is_404(office: Office) -> None:
-    for path in ("clm-0", "clm-0/evidence", "clm-0/history"):
+    nobody = f"clm-{0:016x}"
+    for path in (nobody, f"{nobody}/evidence", f"{nobody}/history", f"{nobody}/packet"):
         assert office.http.get(f"/api/v1/claims/{path}").status_code == 404
-    assert office.report("clm-0").status_code == 404
-    assert office.decide("clm-0", "closed").status_code == 404
+    assert office.report(nobody).status_code == 404
+    assert office.decide(nobody, "closed").status_code == 404
+    assert office.http.get("/api/v1/claims/not-ours").status_code == 422
+
+
+def test_every_example_of_the_openapi_document_works(office: Office) -> None:
+    document = office.http.get("/api/openapi.json").json()
+    content = document["paths"]["/api/v1/claims"]["post"]["requestBody"]["content"]
+    made = office.hand_in(content["application/json"]["example"])
+    assert made.status_code == 201
+    claim = made.json()["claims"][0]["id"]
+    examples = {
+        name: document["components"]["schemas"][name]["examples"] for name in ("ReportBody", "ClaimDecisionBody")
+    }
+    for name, path in (("ReportBody", "reports"), ("ClaimDecisionBody", "decisions")):
+        for example in examples[name]:
+            assert office.http.post(f"/api/v1/claims/{claim}/{path}", json=example).is_success
+    assert office.evidence(claim)["verdict"] == "SUPPORTS"
+    for example in document["components"]["schemas"]["CheckBody"]["examples"]:
+        checked = office.http.post("/api/v1/claims/check", json=example)
+        assert checked.json()["evidence"]["verdict"] == "SUPPORTS"
+
+
+def test_a_claim_that_was_closed_long_ago_is_deleted_and_the_audit_trail_says_so(office: Office) -> None:
+    kept, closed, old = (office.kept(number=f"A-{n}") for n in range(3))
+    office.report(old)
+    for claim in (closed, old):
+        office.decide(claim, "closed")
+    for claim, days in ((kept, 100), (old, 31)):
+        with office.node.engine.begin() as connection:
+            since = update(claims).where(claims.c.id == claim)
+            connection.execute(since.values(state_since=claims.c.state_since - days * 86_400))
+
+    assert [delete_old(office.node, 30) for _ in range(2)] == [1, 0]
+
+    assert {claim["id"] for claim in office.get("")["claims"]} == {kept, closed}
+    assert office.http.get(f"/api/v1/claims/{old}/history").status_code == 404
+    assert not office.node.spool.path(f"claims/{old}").exists()
+    with reading(office.node.engine) as connection:
+        newest = next(e.record for e in entries(connection, limit=10) if e.record.kind is AuditKind.CLAIM_DELETED)
+        assert connection.execute(select(claim_actions).where(claim_actions.c.claim_id == old)).all() == []
+    assert (newest.subject, newest.object) == ("node", old)

@@ -1,0 +1,54 @@
+"""Deleting claims that were closed long ago, as the site's setting says; each deletion is a row of the audit trail.
+
+Only closed claims: what is worked on is never deleted. Attachments that were sent have rules of their own.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import delete, select
+
+from server.auth.audit.record import AuditKind, record_of
+from server.auth.audit.trail import append
+from server.auth.roles import NODE
+from server.claims.desk import FOLDER
+from server.claims.rows import ClaimState, claim_row
+from server.compose import Node
+from server.database import reading
+from server.events import event
+from server.tables import claim_actions, claim_evaluations, claim_notices, claim_reports, claims
+
+DAY_S = 86_400.0
+AT_ONCE = 100
+_PARTS = (claim_notices, claim_evaluations, claim_reports, claim_actions)
+
+
+def delete_old(node: Node, days: int) -> int:
+    """Delete claims that were closed more than so many days ago; returns how many."""
+    which = (claims.c.state == ClaimState.CLOSED, claims.c.state_since < time.time() - days * DAY_S)
+    with reading(node.engine) as connection:
+        old = connection.execute(select(claims.c.id).where(*which).limit(AT_ONCE)).scalars().all()
+    for claim_id in old:
+        with node.engine.begin() as connection:
+            if claim_row(connection, claim_id, lock=True).state != ClaimState.CLOSED:
+                continue  # opened again in between
+            for table in _PARTS:
+                connection.execute(delete(table).where(table.c.claim_id == claim_id))
+            connection.execute(delete(claims).where(claims.c.id == claim_id))
+            append(connection, record_of(AuditKind.CLAIM_DELETED, NODE, about=claim_id))
+        _delete_files(node, claim_id)
+        event("claim_deleted", claim=claim_id)
+    return len(old)
+
+
+def _delete_files(node: Node, claim_id: str) -> None:
+    """After the rows: files without rows are found by nobody and harm nothing, rows without files would."""
+    top = node.spool.path(str(FOLDER / claim_id))
+    for path in sorted(top.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+    if top.is_dir():
+        top.rmdir()
