@@ -191,8 +191,6 @@ OTHERS: dict[str, Concept] = {
     )
 }
 
-LN_DOCUMENTS = _standard("LN", "18748-4 Diagnostic Imaging Report")
-
 LN_PROCEDURES: dict[str, Concept] = {
     value: Concept(value=value, scheme="LN", meaning=meaning, source=LOINC)
     for value, meaning in {
@@ -381,7 +379,6 @@ ALL_CONCEPTS: tuple[Concept, ...] = tuple(
         UCUM,
         LN_STANDARD,
         OTHERS,
-        LN_DOCUMENTS,
         LN_PROCEDURES,
         OWN_FINDINGS,
         OWN_MEASUREMENTS,

@@ -68,7 +68,7 @@ def encode_pdf(
     made.AcquisitionDateTime = ""
     made.BurnedInAnnotation = "YES"  # the document names its patient
     made.DocumentTitle = plain(document.title)
-    made.ConceptNameCodeSequence = [CodedConcept.from_code(table.LN_DOCUMENTS["18748-4"].code)]
+    made.ConceptNameCodeSequence = [CodedConcept.from_code(table.LN_STANDARD["18748-4"].code)]
     made.SourceInstanceSequence = [_reference(instance) for instance in drawn_from]
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     made.EncapsulatedDocumentLength = len(document.content)

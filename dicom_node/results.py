@@ -42,6 +42,9 @@ SENDING_ORDER: tuple[str, ...] = (
     "verified_sr",
     "verified_text",
     "rejection_note",
+    "excerpt",
+    "document",
+    "report_attachment",
 )
 """Roles (uids.ObjectRole, which the receiver cannot afford to import): what is referred to goes first."""
 _SENDING_ORDER = case({role: place for place, role in enumerate(SENDING_ORDER)}, value=results.c.role)

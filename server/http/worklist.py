@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,21 +26,25 @@ REFRESH_S = 1.0
 Match = Annotated[str | None, Header()]
 
 
+PriorityCode: TypeAlias = Annotated[str | None, Field(max_length=32, pattern=r"^[a-z_]*$")]
+Moment: TypeAlias = Annotated[float | None, Field(ge=0, le=1e11, description="Seconds since the epoch.")]
+
+
 class Search(BaseModel):
     """A filter with words, which may be a patient's name: it travels in a body, because addresses are written down."""
 
     model_config = ConfigDict(extra="forbid")
 
-    words: str = Field("", max_length=200)
-    priority: str | None = Field(None, max_length=32)
+    words: str = Field("", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    priority: PriorityCode = None
     state: StudyState | None = None
     question: Question | None = None
     not_assessed: ReasonCode | None = None
     reviewed: bool | None = None
     delivery: Sent | None = None
-    received_after: float | None = None
+    received_after: Moment = None
     limit: int = Field(100, ge=1, le=1000)
-    offset: int = Field(0, ge=0)
+    offset: int = Field(0, ge=0, le=10**9)
 
     def value(self, principal: Principal) -> Filter:
         """As the worklist knows it."""
@@ -55,13 +59,13 @@ def read_worklist(
     node: TheNode,
     principal: ThePrincipal,
     request: Request,
-    priority: str | None = None,
+    priority: PriorityCode = None,
     state: StudyState | None = None,
     question: Question | None = None,
     not_assessed: ReasonCode | None = None,
     reviewed: bool | None = None,
     delivery: Sent | None = None,
-    received_after: float | None = None,
+    received_after: Moment = None,
     limit: Limit = 200,
     offset: Offset = 0,
     if_none_match: Match = None,

@@ -34,6 +34,10 @@ def test_what_was_not_assessed_is_read_where_measurements_would_be_a_black_image
     with browsing() as watched:
         ohif = Ohif.opened(watched, read.viewer)
         assert bright_share(ohif.pixels()) > 0.05
+        first = ohif.pixels()
+        assert ohif.show_slice(275) == 275
+        assert bright_share(ohif.pixels()) > 0.05
+        assert (ohif.pixels() != first).any()
 
         text = ohif.read_text("AI report in words")
 

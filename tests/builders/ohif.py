@@ -30,6 +30,10 @@ _SEGMENTS = """() => window.services.segmentationService.getSegmentations()
 _SHOWN = """() => { const services = window.services;
     const id = services.viewportGridService.getActiveViewportId();
     return services.cornerstoneViewportService.getCornerstoneViewport(id)?.getCurrentImageId?.() ?? ''; }"""
+_JUMP = """async index => { const services = window.services;
+    const id = services.viewportGridService.getActiveViewportId();
+    const viewport = services.cornerstoneViewportService.getCornerstoneViewport(id);
+    await viewport.setImageIdIndex(index); viewport.render(); return viewport.getImageIds().length; }"""
 _RENDERED = "() => window.services?.cornerstoneViewportService?.getRenderingEngine?.()?.getViewports().length > 0"
 
 
@@ -67,6 +71,12 @@ class Ohif:
             break
         yes.click()
         self.page.wait_for_timeout(4000)
+
+    def show_slice(self, number: int) -> int:
+        """Show a slice of the stack, from 1, as the scroll bar does; how many slices there are."""
+        count = int(self.page.evaluate(_JUMP, number - 1))
+        self.page.wait_for_timeout(2000)
+        return count
 
     def read_text(self, description: str) -> str:
         """Double-click the row of a report in words; the page of text that the viewport then is."""

@@ -70,7 +70,7 @@ def test_a_real_ct_is_stored_searched_and_read(node, tmp_path, shared_folder):
     (study,) = httpx.get(f"{base}/studies", headers=DICOM_JSON, timeout=60).json()
     assert study["00201208"]["Value"] == [275]
     url = study["00081190"]["Value"][0]
-    (series,) = httpx.get(f"{url}/series", headers=DICOM_JSON).json()
+    (series,) = httpx.get(f"{url}/series?Modality=CT", headers=DICOM_JSON).json()
     metadata = httpx.get(f"{series['00081190']['Value'][0]}/metadata", headers=DICOM_JSON, timeout=120).json()
     assert len(metadata) == 275
     numbers = [entry["00200013"]["Value"][0] for entry in metadata]

@@ -61,4 +61,4 @@ def test_grades_that_stay_rarely_alarm_and_other_ones_do() -> None:
 
     assert len(values(usual)) == SERIES
     assert np.mean([value >= PSI_LIMIT for value in values(usual)]) <= 0.05
-    assert np.mean([value >= PSI_LIMIT for value in values(other)]) >= 0.9
+    assert np.mean([value >= PSI_LIMIT for value in values(other)]) >= 0.85

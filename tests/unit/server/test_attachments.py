@@ -23,6 +23,7 @@ from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
 from dicom_node.spool import Spool
 from inference.errors import Refusal, StorageFailure
+from server.agreement import DriftWatch
 from server.attachment_work import AttachmentSteps
 from server.attachments import (
     attachment_status,
@@ -38,6 +39,7 @@ from server.database import reading
 from server.events import configure
 from server.metrics import render
 from server.operations import NotThere, retry
+from server.output_drift import OutputWatch
 from server.settings import Settings
 from server.sweep import GIVEN_UP, Sweep
 from server.work_queue import make_client
@@ -258,7 +260,7 @@ def test_the_tries_end_in_the_dead_letter_and_a_person_retries(desk: Desk) -> No
         retry(desk.node.engine, desk.client, number)
     assert len(set(desk.payer.bodies)) == 1
     assert b'spine_claim_attachments{destination="acme",state="acknowledged"} 1.0' in render(
-        desk.node.engine, lambda _connection: []
+        desk.node.engine, DriftWatch(), OutputWatch()
     )
 
 
