@@ -56,7 +56,7 @@ class SearchIndex:
             if missing:
                 with self._lock:  # who has nothing to read does not wait for who has
                     missing = self.holdings.missing(study_instance_uid, BATCH)
-                    self._add(missing)
+                    self._add(missing)  # perhaps nothing any more: who held the lock before has read it
             if len(missing) < BATCH:
                 break
             if deadline is not None and time.monotonic() > deadline:
@@ -137,6 +137,8 @@ def _number(attributes: Mapping[str, Any], tag: str) -> int:
 
 def _insert(connection: Connection, table: Table, values: list[dict[str, Any]]) -> None:
     """Add rows; those that are there stay as they are."""
+    if not values:
+        return
     dialect: Any = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     key = list(table.primary_key)
     unique = {tuple(row[column.name] for column in key): row for row in reversed(values)}

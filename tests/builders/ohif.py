@@ -16,8 +16,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from builders.browser import Watched
 
 FIRST_IMAGE_MS = 240_000
-PROMPT_MS = 20_000
-DOUBLE_CLICKS = 5
+PROMPT_MS = 30_000
+DOUBLE_CLICKS = 12
 DRAWN = "AI findings"
 """Description of our series that are drawn; the report in words, an SR too, has another."""
 _MEASUREMENTS = """() => window.services.measurementService.getMeasurements().map(measured => ({
