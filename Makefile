@@ -24,7 +24,8 @@ viewer: install
 	$(BIN)/spine-node viewer install --viewer-dir viewer
 
 test: develop
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: develop
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.peer("chromium"),
     pytest.mark.peer("npm"),
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(900),
 ]
 PATIENT = "241"

@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.peer("dcmtk"),
     pytest.mark.peer("dicom3tools"),
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(900),
 ]
 READ_WITHIN_S = 300.0
