@@ -19,7 +19,7 @@ from dicom_node.reader import IndexedSeries, index_study, read_volume
 from dicom_node.seg.decode import segment_frames
 from dicom_node.uids import server_device_uid
 from inference.anatomy import Vertebra
-from inference.findings import Question, StudyFindings
+from inference.findings import Question, SeriesUse, StudyFindings
 from inference.findings.encode import decode
 from inference.segmentation import Segment
 from server import __version__
@@ -130,7 +130,7 @@ def open_study(files: StudyFiles, claim: Claim, ae_title: str, created: datetime
         ),
         findings_sha256=hashlib.sha256(document).hexdigest(),
         sources=sources,
-        shown=tuple(_shown(resting, findings, files.segmentations)),
+        shown=tuple(_shown(resting, findings, whole.series, files.segmentations)),
         context=context,
         packet_context=replace(context, created=created, predecessor=None),
     )
@@ -148,8 +148,9 @@ def _series_of(findings: StudyFindings, series: Sequence[IndexedSeries]) -> list
 
 
 def _shown(
-    series: Sequence[IndexedSeries], findings: StudyFindings, segmentations: Sequence[Path]
+    series: Sequence[IndexedSeries], findings: StudyFindings, known: Sequence[SeriesUse], segmentations: Sequence[Path]
 ) -> Iterator[ShownSeries]:
+    """The series with what is drawn on them; a reviewer may have drawn on one that no model used."""
     wanted = {e.source.sop_instance_uid for f in findings.findings for e in f.evidence}
     segments: dict[str, list[Segment]] = {}
     for path in segmentations:
@@ -163,14 +164,20 @@ def _shown(
                     mask=frame.mask[None],
                 )
             )
-    uses = {use.uid: use for use in findings.series}
+    uses = {use.uid: use for use in known}
     for indexed in series:
         yield ShownSeries(
-            use=uses[indexed.facts.series_instance_uid],
+            use=uses.get(indexed.facts.series_instance_uid) or _use_of(indexed),
             volume=read_volume(indexed),
             segments=segments,
             has_burned_text=indexed.facts.burned_in,
         )
+
+
+def _use_of(indexed: IndexedSeries) -> SeriesUse:
+    """What is said of a series that the findings do not list."""
+    uid, modality = indexed.facts.series_instance_uid, indexed.facts.modality
+    return SeriesUse(uid=uid, modality=modality, plane="series", contrast="", role="other")
 
 
 def _context(files: StudyFiles, findings: StudyFindings, claim: Claim, ae_title: str) -> ReportContext:

@@ -18,7 +18,7 @@ from server.attachments import AttachmentStatus, Submission, queue_attachment
 from server.auth.roles import Principal
 from server.claim_destinations import claim_destinations
 from server.claims.history import Action, record_action
-from server.claims.packets import Ready, packet_file, ready
+from server.claims.packets import Ready, bring_up_to_date, packet_file, ready
 from server.claims.rows import ClaimState, claim_row, reports_of
 from server.compose import Node
 from server.database import reading
@@ -73,6 +73,7 @@ def attach(node: Node, client: DBOSClient, claim_id: str, order: Order, by: Prin
         AttachmentRefusal: something is missing, or it was sent before.
         ClaimRefusal: the claim cannot be judged, or is closed.
     """
+    bring_up_to_date(node, claim_id)
     with reading(node.engine) as connection:
         claim = ready(connection, node, claim_id)
         paths = {row.sha256: row.path for row in reports_of(connection, claim_id)}

@@ -21,9 +21,9 @@ from dicom_node.spool import Spool
 from dicom_node.store import instances_of
 from dicom_node.uids import ObjectRole
 from server.claims.desk import FOLDER
-from server.claims.evaluation import judge, tables_of
+from server.claims.evaluation import evaluate_claim, judge, tables_of
 from server.claims.material import Found, find_material
-from server.claims.rows import claim_row, newest_evaluation
+from server.claims.rows import ClaimState, claim_row, newest_evaluation
 from server.compose import Node
 from server.database import reading
 from server.operations import NotThere
@@ -78,6 +78,18 @@ def ready(connection: Connection, node: Node, claim_id: str) -> Ready:
     return Ready(row=row, number=newest.number, evaluated_at=newest.evaluated_at, found=found, evidence=evidence)
 
 
+def bring_up_to_date(node: Node, claim_id: str) -> None:
+    """Judge an open claim on what there is now, so that what is made of its newest evaluation is of the same material.
+
+    Raises:
+        NotThere: no such claim.
+    """
+    with node.engine.begin() as connection:
+        row = claim_row(connection, claim_id, lock=True)
+        if row.state == ClaimState.OPEN:
+            evaluate_claim(connection, node, row)
+
+
 def packet_of(node: Node, claim_id: str) -> KeptPacket:
     """The packet of the newest evaluation, made now where it is not there yet.
 
@@ -85,6 +97,7 @@ def packet_of(node: Node, claim_id: str) -> KeptPacket:
         NotThere: no such claim.
         Refusal: the claim cannot be judged, or what there is does not make a packet.
     """
+    bring_up_to_date(node, claim_id)
     with reading(node.engine) as connection:
         claim = ready(connection, node, claim_id)
         studies = _studies(connection, node.spool, claim, node)

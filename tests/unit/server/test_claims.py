@@ -325,3 +325,17 @@ def test_a_claim_that_was_closed_long_ago_is_deleted_and_the_audit_trail_says_so
         newest = next(e.record for e in entries(connection, limit=10) if e.record.kind is AuditKind.CLAIM_DELETED)
         assert connection.execute(select(claim_actions).where(claim_actions.c.claim_id == old)).all() == []
     assert (newest.subject, newest.object) == ("node", old)
+
+
+def test_a_packet_is_of_what_there_is_now_and_is_made_once(office: Office) -> None:
+    claim = office.kept()
+    before = office.get(f"{claim}/packet")
+    office.review({"id": office.fracture(), "action": "accept"})
+    after, again = (office.get(f"{claim}/packet") for _ in range(2))  # nobody looked in between
+
+    assert (before["evaluation"], after["evaluation"]) == (1, 2)
+    assert after == again
+    assert [p["manifest"]["number"] for p in (before, after)] == [1, 2]
+    assert after["manifest"]["previous_manifest_sha256"] is not None
+    assert office.http.get(f"/api/v1/claims/{claim}/packet/summary.pdf").content.startswith(b"%PDF-")
+    assert office.http.get(f"/api/v1/claims/{claim}/packet/none.pdf").status_code == 404
