@@ -40,7 +40,7 @@ def decode(data: bytes) -> StudyFindings:
     """The document of canonical or any equivalent JSON; UsageRefusal when it is not ``spine-findings/1``."""
     try:
         return from_json(json.loads(data))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageRefusal(f"findings must be a {SCHEMA} document, but {type(error).__name__}: {error}") from error
 
 

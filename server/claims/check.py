@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from claims.claim import ClaimRefusal
 from claims.criteria import Catalogue
@@ -11,6 +11,8 @@ from claims.engine import evaluate
 from claims.evidence import ClaimEvidence
 from claims.intake import read_claims
 from claims.reading import read_report
+from inference.errors import Refusal
+from inference.findings import StudyFindings
 from inference.findings.encode import decode
 from server.claims.reports import report_of
 
@@ -34,6 +36,13 @@ def check_once(tables: Catalogue, body: CheckBody) -> ClaimEvidence:
         intake.claims[0],
         tables.table_for(intake.claims[0]),
         studies=intake.studies,
-        findings=[decode(json.dumps(document).encode()) for document in body.findings],
+        findings=[_findings(document, place) for place, document in enumerate(body.findings, start=1)],
         reports=reports,
     )
+
+
+def _findings(document: dict[str, Any], place: int) -> StudyFindings:
+    try:
+        return decode(json.dumps(document).encode())
+    except Refusal:
+        raise ClaimRefusal(f"Document {place} of the findings is not one of schema spine-findings/1.") from None

@@ -339,3 +339,11 @@ def test_a_packet_is_of_what_there_is_now_and_is_made_once(office: Office) -> No
     assert after["manifest"]["previous_manifest_sha256"] is not None
     assert office.http.get(f"/api/v1/claims/{claim}/packet/summary.pdf").content.startswith(b"%PDF-")
     assert office.http.get(f"/api/v1/claims/{claim}/packet/none.pdf").status_code == 404
+
+
+@pytest.mark.parametrize("document", [{}, {"schema": "spine-findings/1", "findings": [1]}, {"schema": "other"}])
+def test_findings_that_are_none_are_refused(office: Office, document: dict[str, Any]) -> None:
+    body = {"claim": claim_json(STUDY), "findings": [document]}
+    answer = office.http.post("/api/v1/claims/check", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "Document 1 of the findings is not one of schema spine-findings/1."
