@@ -37,7 +37,7 @@ def check_patient(patient: Patient, identifiers: Iterable[tuple[str, str]], what
     Raises:
         PatientRefusal: one identifier differs, or fewer than two can be compared.
     """
-    theirs = {kind: value for kind, value in identifiers if kind in WORDS and value.strip()}
+    theirs = _compared(identifiers)
     ours = _identifiers(patient)
     shared = [kind for kind in WORDS if kind in theirs and kind in ours]
     differing = [kind for kind in shared if not _SAME.get(kind, _same_code)(ours[kind], theirs[kind])]
@@ -49,6 +49,14 @@ def check_patient(patient: Patient, identifiers: Iterable[tuple[str, str]], what
             f"{_begin(what)} cannot be matched to the claim's patient: {WANTED} identifiers have to agree, and of both "
             f"there is {compared}."
         )
+
+
+def _compared(identifiers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The kinds of WORDS; a name that comes in two parts counts as one."""
+    given = {kind: value for kind, value in identifiers if value.strip()}
+    if "name" not in given and {"family_name", "given_name"} <= given.keys():
+        given["name"] = f"{given['family_name']}^{given['given_name']}"
+    return {kind: value for kind, value in given.items() if kind in WORDS}
 
 
 def _identifiers(patient: Patient) -> dict[str, str]:

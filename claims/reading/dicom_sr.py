@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from claims.reading.header import read_modality, report_from_text
 from claims.reading.pdf import MAX_BYTES
@@ -18,6 +19,11 @@ from claims.report import Report, ReportRefusal, SignedState
 
 MAX_ITEMS = 20_000
 MAX_DEPTH = 50
+UNREADABLE = (
+    InvalidDicomError, BytesLengthException, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+    NotImplementedError, OverflowError, MemoryError, RecursionError, struct.error, zlib.error,
+)  # fmt: skip
+"""What pydicom raises on bytes that are no data set: the list of dicom_node.reader.values, which claims do not see."""
 _PROSE = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.88.11",  # Basic Text SR
@@ -41,7 +47,14 @@ def from_dicom_sr(data: bytes, *, report_id: str | None = None) -> Report:
     """
     if len(data) > MAX_BYTES:
         raise ReportRefusal(f"a report as DICOM SR has at most {MAX_BYTES} bytes, this one has {len(data)}")
-    document = _parse(data)
+    try:
+        return _report(_parse(data), data, report_id)
+    except UNREADABLE:
+        raise ReportRefusal("the report is no readable DICOM file; send Part 10 bytes") from None
+
+
+def _report(document: Dataset, data: bytes, report_id: str | None) -> Report:
+    """The report of a document, whose values pydicom reads only when they are asked for, and may find damaged then."""
     observers = document.get("VerifyingObserverSequence") or [Dataset()]
     is_verified = document.get("VerificationFlag") == "VERIFIED"
     return report_from_text(
@@ -60,11 +73,8 @@ def from_dicom_sr(data: bytes, *, report_id: str | None = None) -> Report:
 
 
 def _parse(data: bytes) -> Dataset:
-    try:
-        document = dcmread(io.BytesIO(data))
-        kind, root = str(document.get("SOPClassUID") or ""), _code(document)
-    except (InvalidDicomError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, struct.error):
-        raise ReportRefusal("the report is no readable DICOM file; send Part 10 bytes") from None
+    document = dcmread(io.BytesIO(data))
+    kind, root = str(document.get("SOPClassUID") or ""), _code(document)
     if kind not in _PROSE:
         raise ReportRefusal(
             f"a report is a Basic Text, Enhanced or Comprehensive SR, this is {kind[:64] or 'no SOP class'}"

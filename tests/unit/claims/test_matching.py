@@ -91,3 +91,14 @@ def test_what_is_given_twice_is_refused_and_a_repeated_report_is_taken_once():
 def test_the_birth_date_of_the_claim_is_compared_as_a_date():
     patient = replace(PATIENT, birth_date=date(1950, 1, 31), medical_record_number=None)
     check_patient(patient, (("birth_date", "1950-01-31"), ("name", "Jane Doe")), "the study")
+
+
+def test_a_name_in_two_parts_is_compared_too() -> None:
+    other = (
+        ("medical_record_number", "MRN-1"),
+        ("birth_date", "1950-01-31"),
+        ("family_name", "Roe"),
+        ("given_name", "Jane"),
+    )
+    with pytest.raises(PatientRefusal, match="the name differs"):
+        check_patient(PATIENT, other, "the report")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import subprocess
 import sys
 from datetime import date, datetime
@@ -258,3 +260,15 @@ def test_what_a_refusal_says_holds_no_patient() -> None:
     cancelled, wrong = diagnostic_report(status="cancelled"), diagnostic_report(issued="yesterday")
     for data in (oru("TX|R|x", status="D"), cancelled, wrong):
         assert not any(word in refused(data) for word in ("WHITE", "MARY", "MR0042"))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value:UserWarning", "ignore::UserWarning:pydicom")
+def test_a_damaged_sr_is_read_or_refused() -> None:
+    whole = structured_report()
+    generator = random.Random(1)  # noqa: S311 - damage, no secret
+    for _ in range(300):
+        data = bytearray(whole[: generator.randrange(132, len(whole))])
+        for _ in range(generator.randrange(6)):
+            data[generator.randrange(128, len(data))] = generator.randrange(256)
+        with contextlib.suppress(ReportRefusal):
+            load_report(bytes(data), report_format="dicom-sr")
