@@ -1,4 +1,6 @@
-"""One association from the first byte to the last, in one blocking thread: negotiate, serve C-ECHO and C-STORE, end.
+"""One association from the first byte to the last, in one blocking thread: negotiate, serve, end.
+
+What is served: C-STORE, C-ECHO, and Storage Commitment (dicom_node.commitment_scp).
 
 Whatever ends an association (release, abort, silence, a broken protocol, our own stop), what was acknowledged stays,
 and what was not is forgotten: the sender still has it.
@@ -13,6 +15,8 @@ from dataclasses import dataclass, field
 
 from pynetdicom.presentation import PresentationContext
 
+from dicom_node.commitment import CommitmentReport
+from dicom_node.commitment_scp import SILENCE_S, CommitmentService, NormalizedArrival, OwedReport
 from dicom_node.dimse import MAX_COMMAND_BYTES, Command, CommandField, decode_command, encode_response
 from dicom_node.inbox import Arrival, Inbox, StoreRequest
 from dicom_node.negotiation import (
@@ -26,6 +30,7 @@ from dicom_node.negotiation import (
 from dicom_node.pdu import AbortReason, DataValue, PduStream, PduType, PeerGone, ProtocolFault, data_values
 from dicom_node.storage_classes import VERIFICATION_SOP_CLASS_UID
 from dicom_node.verdicts import RESPONSES, Verdict
+from inference.errors import Failure
 
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -49,15 +54,17 @@ class AssociationSetting:
     """From connection to association request (ARTIM, PS3.8 9.1.5)."""
     network_timeout_s: float
     """Longest silence afterwards, and longest time for one unit."""
+    commitment: CommitmentService | None = None
+    """None: Storage Commitment is refused."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Transfer:
-    """A C-STORE whose data set is arriving."""
+    """A request whose data set is arriving."""
 
     context_id: int
     command: Command
-    arrival: Arrival
+    arrival: Arrival | NormalizedArrival
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +80,10 @@ class Association:
     _agreed: AcceptedAssociation | None = None
     _command: bytearray = field(default_factory=bytearray)
     _transfer: _Transfer | None = None
+    _owed: OwedReport | None = None
+    """A report on a request of this association, which waits for the peer to be silent."""
+    _reported: dict[int, tuple[int, CommitmentReport]] = field(default_factory=dict)
+    """Reports that the peer has still to confirm, by Message ID: the request's number, and what was said."""
 
     @property
     def arriving_study_uid(self) -> str | None:
@@ -128,6 +139,7 @@ class Association:
     def _serve(self) -> str:
         """Serve until the peer releases or aborts; how it ended."""
         while True:
+            self._report_when_silent()
             pdu_type, body = self.stream.read()
             match pdu_type:
                 case PduType.DATA:
@@ -190,12 +202,32 @@ class Association:
             case CommandField.C_STORE_RQ:
                 response = RESPONSES[Verdict.NO_DATA_SET]
                 self._respond(context_id, command, response.status, response.comment)
+            case CommandField.N_ACTION_RQ | CommandField.N_EVENT_REPORT_RQ:
+                self._begin_normalized(context_id, context, command)
+            case CommandField.N_EVENT_REPORT_RSP:
+                self._take_confirmation(command)
             case CommandField.C_CANCEL_RQ:
                 return  # nothing that we do can be cancelled (PS3.7 9.3.2.3 is for queries)
             case _:
                 raise ProtocolFault(f"{command.field.name} is no request", AbortReason.UNEXPECTED_PDU)
 
+    def _begin_normalized(self, context_id: int, context: AcceptedContext, command: Command) -> None:
+        arrival = NormalizedArrival(
+            service=self.setting.commitment,
+            command=command,
+            context=context,
+            calling_ae_title=self._agreement.calling_ae_title,
+        )
+        transfer = _Transfer(context_id=context_id, command=command, arrival=arrival)
+        if command.has_data_set:
+            self._transfer = transfer
+        else:
+            self._finish_normalized(transfer, arrival)
+
     def _finish(self, transfer: _Transfer) -> None:
+        if isinstance(transfer.arrival, NormalizedArrival):
+            self._finish_normalized(transfer, transfer.arrival)
+            return
         verdict = transfer.arrival.finish()
         self.current_study_uid = transfer.arrival.study_instance_uid or self.current_study_uid
         self._transfer = None
@@ -203,6 +235,45 @@ class Association:
         if response.status != SUCCESS:
             log.warning("instance_not_accepted", extra={"verdict": str(verdict), "status": f"{response.status:#06x}"})
         self._respond(transfer.context_id, transfer.command, response.status, response.comment)
+
+    def _finish_normalized(self, transfer: _Transfer, arrival: NormalizedArrival) -> None:
+        reply = arrival.reply()
+        self._transfer = None
+        name = transfer.command.field.name.lower()
+        self.setting.inbox.metrics.count(f"{name}_{'taken' if reply.status == SUCCESS else 'refused'}")
+        if reply.status != SUCCESS:
+            log.warning("commitment_refused", extra={"reason": name, "status": f"{reply.status:#06x}"})
+        self._respond(transfer.context_id, transfer.command, reply.status, reply.comment)
+        if reply.number is not None:
+            self._owed = OwedReport(number=reply.number, context_id=transfer.context_id, context=arrival.context)
+
+    def _report_when_silent(self) -> None:
+        """Give the report that is owed, if the peer waits for it here: else it is given on another association."""
+        owed = self._owed
+        if owed is None or self.setting.commitment is None or not self.stream.is_silent(SILENCE_S):
+            return
+        self._owed = None
+        try:
+            report = self.setting.commitment.report(owed.number)
+        except Failure:
+            return  # told later
+        command, data = owed.message(report)
+        most = self._agreement.peer_max_pdu_bytes
+        self._reported[owed.message_id] = (owed.number, report)
+        self.stream.send_data(owed.context_id, command, most)
+        self.stream.send_data(owed.context_id, data, most, is_command=False)
+
+    def _take_confirmation(self, command: Command) -> None:
+        number, report = self._reported.pop(command.message_id, (None, None))
+        if number is None or report is None or self.setting.commitment is None:
+            raise ProtocolFault("a response to a report that was not given", AbortReason.UNEXPECTED_PDU)
+        if command.status != SUCCESS:
+            log.warning("commitment_report_refused", extra={"status": f"{command.status:#06x}"})
+            return  # tried again on another association
+        try:
+            self.setting.commitment.told(number, report)
+        except Failure as failure:
+            log.warning("commitment_not_recorded", extra={"error": type(failure).__name__})
 
     def _respond(self, context_id: int, command: Command, status: int, comment: str = "") -> None:
         encoded = encode_response(command, status, comment)

@@ -15,12 +15,13 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
 
 from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.pdu import HEADER_BYTES, AbortReason, PduType, ProtocolFault
-from dicom_node.storage_classes import STORAGE_CLASSES, VERIFICATION_SOP_CLASS_UID
+from dicom_node.storage_classes import COMMITMENT_SOP_CLASS_UID, STORAGE_CLASSES, VERIFICATION_SOP_CLASS_UID
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 """DICOM Application Context (PS3.7 A.2.1)."""
@@ -84,9 +85,18 @@ class AcceptedAssociation:
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """A presentation context for each accepted SOP class, and verification."""
+    """A presentation context for each accepted SOP class, verification and storage commitment.
+
+    An archive that tells us what it commits to is the provider on an association that it requests itself; it says so by
+    role selection (PS3.4 J.3.3, PS3.7 D.3.3.4).
+    """
     contexts = [build_context(entry.uid, list(entry.transfer_syntaxes)) for entry in STORAGE_CLASSES.values()]
-    return [*contexts, build_context(VERIFICATION_SOP_CLASS_UID, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
+    services = [
+        build_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        for uid in (VERIFICATION_SOP_CLASS_UID, COMMITMENT_SOP_CLASS_UID)
+    ]
+    services[-1].scu_role = services[-1].scp_role = True
+    return [*contexts, *services]
 
 
 def negotiate(
@@ -106,7 +116,9 @@ def negotiate(
     rejection = _rejection(version, request, policy)
     if rejection is not None:
         return rejection
-    answered, _ = negotiate_as_acceptor(request.presentation_context_definition_list, contexts)
+    answered, roles = negotiate_as_acceptor(
+        request.presentation_context_definition_list, contexts, _proposed_roles(request)
+    )
     agreed = {
         int(context.context_id or 0): AcceptedContext(
             abstract_syntax_uid=str(context.abstract_syntax), transfer_syntax_uid=str(context.transfer_syntax[0])
@@ -118,7 +130,7 @@ def negotiate(
         calling_ae_title=request.calling_ae_title.strip(),
         contexts=agreed,
         peer_max_pdu_bytes=_peer_max_pdu_bytes(request),
-        response=_encode_acceptance(request, answered, policy),
+        response=_encode_acceptance(request, answered, policy, roles),
     )
 
 
@@ -152,7 +164,18 @@ def _peer_max_pdu_bytes(request: A_ASSOCIATE) -> int:
     return 0
 
 
-def _encode_acceptance(request: A_ASSOCIATE, answered: list[PresentationContext], policy: AssociationPolicy) -> bytes:
+def _proposed_roles(request: A_ASSOCIATE) -> dict[UID, tuple[bool | None, bool | None]]:
+    """Of each SOP class that role selection names, whether the requestor proposes to be SCU, and SCP."""
+    items = (item for item in request.user_information if isinstance(item, SCP_SCU_RoleSelectionNegotiation))
+    return {UID(str(item.sop_class_uid)): (bool(item.scu_role), bool(item.scp_role)) for item in items}
+
+
+def _encode_acceptance(
+    request: A_ASSOCIATE,
+    answered: list[PresentationContext],
+    policy: AssociationPolicy,
+    roles: list[SCP_SCU_RoleSelectionNegotiation],
+) -> bytes:
     length = MaximumLengthNotification()
     length.maximum_length_received = policy.max_pdu_bytes
     class_uid = ImplementationClassUIDNotification()
@@ -165,7 +188,7 @@ def _encode_acceptance(request: A_ASSOCIATE, answered: list[PresentationContext]
     acceptance.called_ae_title = request.called_ae_title
     acceptance.result, acceptance.result_source = 0x00, 0x01
     acceptance.presentation_context_definition_results_list = answered
-    acceptance.user_information = [length, class_uid, version_name]
+    acceptance.user_information = [length, class_uid, version_name, *roles]
     unit = A_ASSOCIATE_AC()
     unit.from_primitive(acceptance)
     return unit.encode()[HEADER_BYTES:]

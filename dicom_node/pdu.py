@@ -6,6 +6,7 @@ peer announce and send a unit of any length. Negotiation and its codecs stay pyn
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -135,12 +136,18 @@ class PduStream:
         except OSError as error:
             raise PeerGone(f"the peer takes no bytes ({type(error).__name__})") from error
 
-    def send_data(self, context_id: int, command: bytes, max_pdu_bytes: int) -> None:
-        """Write a command set as P-DATA-TF, in as many units as the peer's limit asks for (0: no limit)."""
-        room = max(max_pdu_bytes - PDV_HEADER_BYTES, 2) if max_pdu_bytes else len(command)
-        for start in range(0, len(command), room):
-            fragment = command[start : start + room]
-            control = 0x01 | (0x02 if start + room >= len(command) else 0x00)  # command; last (PS3.8 E.2)
+    def is_silent(self, seconds: float) -> bool:
+        """Whether nothing arrives within that time; what does is left for `read`."""
+        readable, _, _ = select.select([self._socket], [], [], seconds)
+        return not readable
+
+    def send_data(self, context_id: int, message: bytes, max_pdu_bytes: int, *, is_command: bool = True) -> None:
+        """Write a command or data set as P-DATA-TF, in as many units as the peer's limit asks for (0: no limit)."""
+        room = max(max_pdu_bytes - PDV_HEADER_BYTES, 2) if max_pdu_bytes else len(message)
+        for start in range(0, len(message), room):
+            fragment = message[start : start + room]
+            # command; last (PS3.8 E.2)
+            control = (0x01 if is_command else 0x00) | (0x02 if start + room >= len(message) else 0x00)
             self.send(PduType.DATA, struct.pack(">IBB", len(fragment) + 2, context_id, control) + fragment)
 
     def abort(self, reason: AbortReason) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.association import Association, AssociationSetting
+from dicom_node.commitment_scp import CommitmentService
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
 from dicom_node.negotiation import AssociationPolicy, supported_contexts
 from dicom_node.pdu import PduStream
@@ -67,12 +68,19 @@ class ReceiverSettings:
 
 
 class Receiver:
-    """The node's C-ECHO and C-STORE provider, for one process."""
+    """The node's C-ECHO, C-STORE and Storage Commitment provider, for one process."""
 
     def __init__(
-        self, settings: ReceiverSettings, engine: Engine, spool: Spool, clock: Callable[[], float] = time.time
+        self,
+        settings: ReceiverSettings,
+        engine: Engine,
+        spool: Spool,
+        clock: Callable[[], float] = time.time,
+        *,
+        commitment: CommitmentService | None = None,
     ) -> None:
         """Bring the parts together; nothing listens yet."""
+        self._commitment = commitment
         self.metrics = ReceiverMetrics()
         self._settings = settings
         self._engine = engine
@@ -221,4 +229,5 @@ class Receiver:
             is_stopping=self._stopping.is_set,
             request_timeout_s=settings.request_timeout_s,
             network_timeout_s=settings.network_timeout_s,
+            commitment=self._commitment,
         )

@@ -21,6 +21,8 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
@@ -94,7 +96,7 @@ def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, 
     outcomes: dict[Path, SendOutcome] = {}
     for batch in _batches(parcels):
         contexts = _contexts(batch)
-        with _associated(destination, contexts) as (association, problem):
+        with associated(destination, contexts) as (association, problem):
             for parcel in batch:
                 outcomes[parcel.path] = _store(parcel, association) if problem is None else parcel.outcome(problem)
     return tuple(outcomes[path] for path in files)
@@ -106,12 +108,12 @@ def echo(destination: Destination) -> None:
     Raises:
         PeerFailure: no connection, the association was rejected, or the answer is not Success.
     """
-    with _associated(destination, [build_context(Verification)]) as (association, problem):
+    with associated(destination, [build_context(Verification)]) as (association, problem):
         if problem is not None or not association.is_established:
-            raise PeerFailure(_failed("C-ECHO", destination, problem))
+            raise PeerFailure(failed_words("C-ECHO", destination, problem))
         status = association.send_c_echo().get("Status")
         if status != 0:
-            raise PeerFailure(f"C-ECHO to {destination.name}: {_status_words(status)}.")
+            raise PeerFailure(f"C-ECHO to {destination.name}: {status_words(status)}.")
 
 
 def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
@@ -126,16 +128,16 @@ def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
     query.NumberOfStudyRelatedInstances = None
     model = StudyRootQueryRetrieveInformationModelFind
     count: int | None = None
-    with _associated(peer, [build_context(model)]) as (association, problem):
+    with associated(peer, [build_context(model)]) as (association, problem):
         if problem is not None or not association.is_established:
-            raise PeerFailure(_failed("C-FIND", peer, problem))
+            raise PeerFailure(failed_words("C-FIND", peer, problem))
         for answer, identifier in association.send_c_find(query, model):
             status = answer.get("Status")
             if status in _PENDING and identifier is not None:
                 value = identifier.get("NumberOfStudyRelatedInstances")
                 count = count if value is None else int(value)
             elif status != 0:
-                raise PeerFailure(f"C-FIND to {peer.name}: {_status_words(status)}.")
+                raise PeerFailure(f"C-FIND to {peer.name}: {status_words(status)}.")
     return count
 
 
@@ -176,10 +178,21 @@ def _contexts(parcels: Sequence[_Parcel]) -> list[PresentationContext]:
 
 
 @contextmanager
-def _associated(
-    destination: Destination, contexts: Sequence[PresentationContext]
+def associated(
+    destination: Destination,
+    contexts: Sequence[PresentationContext],
+    *,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    handlers: Sequence[EventHandlerType] = (),
 ) -> Iterator[tuple[Association, Ruling | None]]:
-    """An association, and why it does not stand for everything that was to be sent; released at the end."""
+    """An association, and why it does not stand for everything that was to be sent; released at the end.
+
+    Args:
+        destination: the peer.
+        contexts: what is proposed.
+        roles: role selection, where this node is not the user of a SOP class.
+        handlers: pynetdicom's, for what the peer may request of this node.
+    """
     entity = AE(ae_title=destination.calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
@@ -188,7 +201,8 @@ def _associated(
         destination.port,
         contexts=list(contexts),
         ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay)],
+        ext_neg=list(roles),
+        evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay), *handlers],
     )
     try:
         problem = _problem(association)
@@ -256,9 +270,11 @@ def _in_default_syntax(path: Path) -> Dataset:
     return converted
 
 
-def _failed(what: str, peer: Destination, problem: Ruling | None) -> str:
+def failed_words(what: str, peer: Destination, problem: Ruling | None) -> str:
+    """Why nothing could be asked of a peer."""
     return f"{what} to {peer.name}: {'the peer does not support it' if problem is None else problem.meaning}."
 
 
-def _status_words(status: int | None) -> str:
+def status_words(status: int | None) -> str:
+    """A status for people; None where there was no answer."""
     return "no answer" if status is None else f"status 0x{status:04X}"

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbos import DBOSClient
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 
 from dicom_node.delivery import BackOff, SendOutcome, Verdict
 from dicom_node.results import Delivery as Parcel
 from dicom_node.results import DeliveryState, mark_delivery, pending_deliveries
 from dicom_node.spool import Spool
 from inference.errors import StorageFailure
+from server.chains import is_current_delivery
 from server.database import reading
 from server.events import event, fault
 from server.kernel import Value
 from server.outbound import Send
-from server.tables import delivery_chains
-from server.work_queue import Delivery, enqueue_delivery
+from server.work_queue import Delivery, enqueue_asking, enqueue_delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class DeliverySteps:
     back_off: BackOff
     leave_if_lost: Callable[[], None]
     """Ends this process if its lease is not good for a while: another may be sending the same."""
+    asked: frozenset[str] = frozenset()
+    """Destinations that are asked to answer for what was delivered (Storage Commitment)."""
 
     def send(self, study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
         """Send, mark every object with its own answer, and queue the next try of those that may still succeed."""
@@ -45,7 +47,7 @@ class DeliverySteps:
             attempt=attempt,
         )
         with reading(self.engine) as connection:
-            if not _is_current(connection, this):
+            if not is_current_delivery(connection, this):
                 return {"state": "superseded"}
             parcels = pending_deliveries(connection, study_instance_uid, revision, destination)
         outcomes = self._outcomes(destination, parcels) if parcels else ()
@@ -66,12 +68,19 @@ class DeliverySteps:
     def _mark(
         self, connection: Connection, this: Delivery, parcels: Sequence[Parcel], outcomes: Sequence[SendOutcome]
     ) -> Value:
-        if not _is_current(connection, this):
+        if not is_current_delivery(connection, this):
             return {"state": "superseded"}
         delay = self.back_off.delay_s(this.attempt)
         now = time.time()
         states = [
-            mark_delivery(connection, parcel.id, outcome, now, attempts_left=delay is not None)
+            mark_delivery(
+                connection,
+                parcel.id,
+                outcome,
+                now,
+                attempts_left=delay is not None,
+                wants_commitment=this.destination in self.asked,
+            )
             for parcel, outcome in zip(parcels, outcomes, strict=True)
         ]
         for parcel, outcome, state in zip(parcels, outcomes, states, strict=True):
@@ -84,27 +93,12 @@ class DeliverySteps:
                 status=outcome.status,
             )
         if delay is None or DeliveryState.RETRYING not in states:
+            if this.destination in self.asked:
+                enqueue_asking(self.client, connection, replace(this, attempt=1))
             return {"state": "dead" if DeliveryState.DEAD in states else "delivered"}
-        following = Delivery(
-            study_instance_uid=this.study_instance_uid,
-            revision=this.revision,
-            destination=this.destination,
-            generation=this.generation,
-            attempt=this.attempt + 1,
-        )
-        enqueue_delivery(self.client, connection, following, delay=delay)
+        enqueue_delivery(self.client, connection, replace(this, attempt=this.attempt + 1), delay=delay)
         return {"state": "retry", "delay": delay}
 
 
 def _failed(parcel: Parcel, sentence: str) -> SendOutcome:
     return SendOutcome(sop_instance_uid=parcel.sop_instance_uid, verdict=Verdict.FAILED, status=None, sentence=sentence)
-
-
-def _is_current(connection: Connection, this: Delivery) -> bool:
-    """Whether no person has started a newer chain of tries."""
-    query = select(delivery_chains.c.generation).where(
-        delivery_chains.c.study_instance_uid == this.study_instance_uid,
-        delivery_chains.c.revision == this.revision,
-        delivery_chains.c.destination == this.destination,
-    )
-    return connection.execute(query).scalar_one_or_none() == this.generation

@@ -122,6 +122,7 @@ def _requeue_deliveries(connection: Connection, client: DBOSClient, rows: list[R
     chains = {(row.study_instance_uid, row.revision, row.destination) for row in rows}
     numbers = [row.id for row in rows]
     anew = {"state": DeliveryState.PENDING.value, "attempts": 0, "reason": None, "updated_at": now}
+    anew |= {"commitment": None, "commitment_failures": 0}
     connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(**anew))
     for study_instance_uid, revision, destination in sorted(chains):
         generation = next_generation(connection, study_instance_uid, revision, destination)

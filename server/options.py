@@ -19,6 +19,8 @@ from server.settings import Settings, load
 _SINGULAR = {
     "destinations": "--destination",
     "query_peers": "--query-peer",
+    "commitment_destinations": "--commitment-destination",
+    "commitment_peers": "--commitment-peer",
     "allowed_calling_ae_titles": "--allowed-calling-ae-title",
     "models": "--model",
     "http_names": "--http-name",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dicom_node.assembly import Assembler
+from dicom_node.commitment_scp import CommitmentService, LateCommitments
 from dicom_node.scp import Receiver
 from inference.errors import SettingRefusal
-from server.compose import Node, assembly_rules, open_node, receiver_settings
+from server.compose import Node, assembly_rules, back_off, open_node, receiver_settings
 from server.events import configure, event
 from server.processes import Presence, Role
 from server.settings import Settings
@@ -21,7 +22,9 @@ def run(settings: Settings) -> None:
     configure(settings.log_level)
     stop = StopSignal()
     node = open_node(settings)
-    receiver = Receiver(receiver_settings(settings), node.engine, node.spool)
+    receiver = Receiver(
+        receiver_settings(settings), node.engine, node.spool, commitment=LateCommitments(lambda: _commitments(node))
+    )
     try:
         receiver.start()
     except OSError as error:
@@ -37,6 +40,14 @@ def run(settings: Settings) -> None:
     receiver.stop()
     assembler.stop()
     presence.stop()
+
+
+def _commitments(node: Node) -> CommitmentService:
+    from server.commitments import Commitments  # noqa: PLC0415
+    from server.work_queue import make_client  # noqa: PLC0415
+
+    client = make_client(node.engine)
+    return Commitments(engine=node.engine, spool=node.spool, client=client, back_off=back_off(node.settings))
 
 
 def _assembler(node: Node, receiver: Receiver) -> Assembler:

@@ -36,6 +36,8 @@ Listed = Annotated[tuple[str, ...], NoDecode]
 _LISTS = (
     "destinations",
     "query_peers",
+    "commitment_destinations",
+    "commitment_peers",
     "allowed_calling_ae_titles",
     "models",
     "http_names",
@@ -91,6 +93,15 @@ class Settings(BaseSettings):
     destinations: Listed = Field((), description="Where results go: NAME=AET@HOST:PORT or NAME=https://.../studies.")
     query_peers: Listed = Field(
         (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT."
+    )
+    commitment_destinations: Listed = Field(
+        (), description="Names of destinations that are asked to answer for what they took (Storage Commitment)."
+    )
+    commitment_wait: float = Field(
+        3600.0, gt=0, description="How long such a destination may take for its report before it is asked anew."
+    )
+    commitment_peers: Listed = Field(
+        (), description="Who may ask this node for storage commitment, and where they are told: AET@HOST:PORT."
     )
     allowed_calling_ae_titles: Listed = Field((), description="Who may send; empty: anyone who reaches the port.")
     quiet_period: float = Field(30.0, gt=0, description="A study is complete after so long without a new instance.")
@@ -269,12 +280,24 @@ class Settings(BaseSettings):
         if len(set(names)) != len(names):
             raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
         self.source_peers()
+        self._check_commitment()
         check_exposure(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."
             )
         return self
+
+    def _check_commitment(self) -> None:
+        dicom = [peer.name for peer in self.destination_peers() if isinstance(peer, DicomPeer)]
+        for name in self.commitment_destinations:
+            if name not in dicom:
+                known = ", ".join(dicom) or "none"
+                raise SettingRefusal(
+                    f"commitment_destinations names destinations that are reached by DICOM ({known}), got {name!r}."
+                )
+        for text in self.commitment_peers:
+            parse_dicom_peer(text)
 
     def destination_peers(self) -> tuple[DestinationPeer, ...]:
         """Where results go."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from typing import TypeAlias
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from inference.errors import UsageRefusal
 from server.attachment_work import AttachmentSteps
 from server.claim_destinations import claim_destinations
+from server.commitment_work import CommitmentSteps
+from server.commitments import Commitments
 from server.compose import Node, back_off, open_node
 from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
 from server.kernel import Kernel
 from server.lease import LOST_EXIT_CODE, Lease, Slot, take_slot
-from server.outbound import destinations
+from server.outbound import commitment_peers, committing_destinations, destinations
 from server.processes import Presence, Role
 from server.review_work import ReviewSteps
 from server.settings import Settings
@@ -72,9 +75,17 @@ def run(settings: Settings) -> None:
             destinations=targets,
             back_off=back_off(settings),
             leave_if_lost=leave_if_lost,
+            asked=frozenset(settings.commitment_destinations),
         ),
         ReviewSteps(node=node, client=client, destinations=tuple(targets), leave_if_lost=leave_if_lost),
         AttachmentSteps(node=node, client=client, destinations=payers, leave_if_lost=leave_if_lost),
+        CommitmentSteps(
+            commitments=Commitments(engine=node.engine, spool=node.spool, client=client, back_off=back_off(settings)),
+            destinations=committing_destinations(settings),
+            peers=commitment_peers(settings),
+            wait_s=settings.commitment_wait,
+            leave_if_lost=leave_if_lost,
+        ),
     )
     _launch(node, slot, steps)
     lease.start()
@@ -99,7 +110,10 @@ def _free_slot(node: Node) -> Slot:
     raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")
 
 
-def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps]) -> None:
+Steps: TypeAlias = tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps, CommitmentSteps]
+
+
+def _launch(node: Node, slot: Slot, steps: Steps) -> None:
     disable_pickle()
     config = DBOSConfig(
         name=APPLICATION,
