@@ -89,7 +89,8 @@ def open_requests(connection: Connection, limit: int) -> list[Row[Any]]:
 def delivery_counts(connection: Connection) -> list[Row[Any]]:
     """How many objects there are by destination, state and commitment."""
     keys = (deliveries.c.destination, deliveries.c.state, deliveries.c.commitment)
-    return list(connection.execute(select(*keys, func.count()).group_by(*keys).order_by(*keys)).all())
+    query = select(*keys, func.count().label("objects")).group_by(*keys)
+    return list(connection.execute(query.order_by(*keys)).all())
 
 
 def mark_told(connection: Connection, row: Row[Any], report: CommitmentReport, now: float) -> None:

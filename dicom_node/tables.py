@@ -103,6 +103,7 @@ deliveries = Table(
     Column("transaction_uid", String(64)),  # of the newest request for commitment
     UniqueConstraint("destination", "sop_instance_uid", name="uq_delivery"),
 )
+Index("ix_deliveries_study", deliveries.c.study_instance_uid)
 Index("ix_deliveries_transaction", deliveries.c.transaction_uid)
 
 commitment_requests = Table(  # what peers asked this node to commit to

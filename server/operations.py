@@ -100,6 +100,9 @@ def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
         revisions = tuple(run.revision for run in study_runs if run.state in RETRYABLE)
         made_again = requeue_failed_reviews(connection, client, identifier)
         attached = (identifier,) if requeue_attachment(connection, client, identifier) else ()
+        known = store.study(connection, identifier)
+        if revisions and known is not None and known.state is store.StudyState.EXPIRED:
+            raise Refusal(f"The images of study {identifier} were deleted by the rules of retention; send them again.")
         if not revisions and not waiting and not made_again and not attached:
             raise _nothing_to_retry(connection, identifier, study_runs)
         now = time.time()

@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     disk_reserve_percent: float = Field(
         10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent."
     )
+    retention_days: float = Field(
+        0.0, ge=0, description="Delete the images of a study so many days after its last instance; 0: never."
+    )
+    received_max_gib: float = Field(
+        0.0, ge=0, description="Delete the images of the oldest studies when all take more than so many GiB; 0: never."
+    )
     stow_max_gib: float = Field(16.0, gt=0, description="Largest request that stores instances by STOW-RS, in GiB.")
     overlays: bool = Field(default=False, description="Also write overlay pictures beside the results of each study.")
     presentation_states: bool = Field(

@@ -20,6 +20,7 @@ from server.kernel import Kernel
 from server.lease import LOST_EXIT_CODE, Lease, Slot, take_slot
 from server.outbound import commitment_peers, committing_destinations, destinations
 from server.processes import Presence, Role
+from server.retention import RetentionWatch
 from server.review_work import ReviewSteps
 from server.settings import Settings
 from server.signals import StopSignal
@@ -89,6 +90,8 @@ def run(settings: Settings) -> None:
     )
     _launch(node, slot, steps)
     lease.start()
+    if slot.number == 0:
+        RetentionWatch(node).start()
     presence = Presence(node.engine, Role.WORK, slot=slot.number)
     presence.start()
     event("worker_started", executor_id=slot.executor_id)

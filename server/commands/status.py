@@ -42,8 +42,8 @@ def command(
     table = Table("study", "state", "revision", "instances", "last received", "reason", title="Studies")
     for study in studies:
         received = _moment(study.last_received_at)
-        counts = (str(study.revision), str(study.instance_count))
-        table.add_row(study.study_instance_uid, study.state.value, *counts, received, study.reason or "")
+        numbers = (str(study.revision), str(study.instance_count))
+        table.add_row(study.study_instance_uid, study.state.value, *numbers, received, study.reason or "")
     console.print(table)
     parcels = Table("number", "study", "object", "destination", "state", "attempts", "reason", title="Not delivered")
     for parcel in deliveries:
@@ -68,8 +68,8 @@ def _process_table(processes: list[Process]) -> Table:
 
 def _commitment_table(rows: list[Row[Any]]) -> Table:
     table = Table("destination", "state", "commitment", "objects", title="Deliveries")
-    for destination, state, commitment, count in rows:
-        table.add_row(destination, state, commitment or "not asked for", str(count))
+    for row in rows:
+        table.add_row(row.destination, row.state, row.commitment or "not asked for", str(row.objects))
     return table
 
 

@@ -69,6 +69,8 @@ class AuditKind(Enum):
     EXPORTED = "exported"
     AUDIT_READ = "audit_read"
     USER_CHANGED = "user_changed"
+    STUDY_DELETED = "study_deleted"
+    HOLD_CHANGED = "hold_changed"
 
     @property
     def codes(self) -> EventCodes:
@@ -94,6 +96,8 @@ CODES = {
     AuditKind.EXPORTED: _codes(("110106", "Export"), "R"),
     AuditKind.AUDIT_READ: _codes(("110101", "Audit Log Used"), "R"),
     AuditKind.USER_CHANGED: _codes(_ALERT, "E", ("110137", "User Security Attributes Changed")),
+    AuditKind.STUDY_DELETED: _codes(("110105", "DICOM Study Deleted"), "D"),
+    AuditKind.HOLD_CHANGED: _codes(_ALERT, "U", ("110135", "Object Security Attributes Changed")),
 }
 """PS3.15 A.5.3 and CID 400, 401; a review changes what the objects of a study mean, so it is an access that updates."""
 
@@ -127,7 +131,8 @@ class AuditRecord:
     studies: tuple[str, ...] = ()
     """Study Instance UIDs; only what has the form of a UID."""
     object: str = ""
-    """What it was done to: a route without its values but our id of a claim, or the subject of a user or key."""
+    """What it was done to: a route without its values but our id of a claim, or the subject of a user or key; how much
+    was deleted; why a study is held."""
 
     def __post_init__(self) -> None:
         """Keep out of the trail whatever is not a UID: what a client wrote into a path may be anything."""

@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("deliveries", sa.Column("commitment", sa.String(length=16), nullable=True))
     op.add_column("deliveries", sa.Column("commitment_failures", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("deliveries", sa.Column("transaction_uid", sa.String(length=64), nullable=True))
+    op.create_index("ix_deliveries_study", "deliveries", ["study_instance_uid"])
     op.create_index("ix_deliveries_transaction", "deliveries", ["transaction_uid"])
     op.create_table(
         "commitment_requests",

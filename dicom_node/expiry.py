@@ -1,0 +1,155 @@
+"""Deleting what was received of a study: rows first, files afterwards, so that a kill at any moment leaves no doubt.
+
+In one transaction the study becomes *expired*, the rows of its instances and of the search index go, and every file is
+listed in the table removals. Then the files are unlinked; what a kill leaves is unlinked at the next sweep. Which study
+may go is the caller's to decide (server.retention). What this node made of it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+
+from dicom_node.spool import Spool
+from dicom_node.store import StudyState
+from dicom_node.tables import (
+    expirations,
+    instances,
+    removals,
+    results,
+    studies,
+    web_headers,
+    web_instances,
+    web_series,
+    web_studies,
+)
+
+EXPIRABLE = (StudyState.DONE, StudyState.REFUSED, StudyState.EXPIRED)
+"""States of a study that nobody works on. An expired one may have got a report since, which goes like the rest."""
+UIDS_PER_QUERY = 500
+"""Fewer than SQLite's default limit of 999 bound values."""
+FILES_AT_ONCE = 200
+"""Files unlinked in one transaction: a receiver waits for its end, some milliseconds."""
+
+
+class Cause(StrEnum):
+    """Why a study went."""
+
+    AGE = "age"
+    """Its last instance is older than the site keeps images."""
+    BUDGET = "budget"
+    """The images took more room than the site gives them, and it was the oldest that could go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """What went."""
+
+    study_instance_uid: str
+    instance_count: int
+    size_bytes: int
+
+
+def lock_study(connection: Connection, study_instance_uid: str) -> str | None:
+    """The state of a study, which nobody changes before the transaction ends; None where there is none."""
+    query = select(studies.c.state).where(studies.c.study_instance_uid == study_instance_uid)
+    return connection.execute(query.with_for_update()).scalar_one_or_none()
+
+
+def expire(connection: Connection, spool: Spool, study_instance_uid: str, cause: Cause, now: float) -> Expired | None:
+    """Take a study out of the rows, its files still to be removed; None where it is not one that may go.
+
+    The caller has locked the study (`lock_study`), has found that nothing needs it, and calls `remove_files` after the
+    commit.
+    """
+    marked = connection.execute(
+        update(studies)
+        .where(studies.c.study_instance_uid == study_instance_uid, studies.c.state.in_(EXPIRABLE))
+        .values(state=StudyState.EXPIRED)
+        .returning(studies.c.revision)
+    ).scalar_one_or_none()
+    of_study = instances.c.study_instance_uid == study_instance_uid
+    columns = (instances.c.sop_instance_uid, instances.c.path, instances.c.size_bytes)
+    rows = connection.execute(select(*columns).where(of_study)).all()
+    if marked is None or not rows:
+        return None
+    files = [(row.path, spool.inode(row.path)) for row in rows]
+    listed = [
+        {"path": path, "study_instance_uid": study_instance_uid, "inode": inode} for path, inode in files if inode
+    ]
+    if listed:
+        of_before = removals.c.path.in_(select(instances.c.path).where(of_study))
+        connection.execute(delete(removals).where(of_before))  # the file has come again, and is another one
+        connection.execute(insert(removals), listed)
+    connection.execute(delete(instances).where(of_study))
+    _forget_in_index(connection, study_instance_uid, [row.sop_instance_uid for row in rows])
+    gone = Expired(
+        study_instance_uid=study_instance_uid,
+        instance_count=len(rows),
+        size_bytes=sum(row.size_bytes for row in rows),
+    )
+    connection.execute(
+        insert(expirations).values(
+            study_instance_uid=study_instance_uid,
+            revision=marked,
+            expired_at=now,
+            instance_count=gone.instance_count,
+            size_bytes=gone.size_bytes,
+            cause=cause.value,
+        )
+    )
+    return gone
+
+
+def _forget_in_index(connection: Connection, study_instance_uid: str, uids: Sequence[str]) -> None:
+    """Instances, series and the study go from the search index, unless objects that this node made are in them."""
+    of_study = results.c.study_instance_uid == study_instance_uid
+    made = set(connection.execute(select(results.c.sop_instance_uid).where(of_study)).scalars())
+    going = [uid for uid in uids if uid not in made]
+    for start in range(0, len(going), UIDS_PER_QUERY):
+        for table in (web_instances, web_headers):
+            some = going[start : start + UIDS_PER_QUERY]
+            connection.execute(delete(table).where(table.c.sop_instance_uid.in_(some)))
+    is_kept = web_series.c.series_instance_uid.in_(select(results.c.series_instance_uid).where(of_study))
+    of_series = web_series.c.study_instance_uid == study_instance_uid
+    connection.execute(delete(web_series).where(of_series, ~is_kept))
+    if not made:  # else the study's row says whose its results are
+        connection.execute(delete(web_studies).where(web_studies.c.study_instance_uid == study_instance_uid))
+
+
+def remove_files(engine: Engine, spool: Spool) -> int:
+    """Unlink the files of expired studies; what a kill has left, too. Returns how many were there.
+
+    Raises:
+        OSError: a file could not be unlinked; it is tried again at the next call.
+    """
+    removed = 0
+    while rows := _some_removals(engine):
+        with engine.begin() as connection:
+            connection.execute(delete(removals).where(removals.c.path.in_([path for path, _ in rows])))
+            removed += sum(spool.remove_file(path, inode) for path, inode in rows)
+    return removed
+
+
+def _some_removals(engine: Engine) -> list[tuple[str, int]]:
+    with engine.connect() as connection:
+        query = select(removals.c.path, removals.c.inode).order_by(removals.c.path).limit(FILES_AT_ONCE)
+        return [(path, inode) for path, inode in connection.execute(query)]
+
+
+def has_expired_since(connection: Connection, study_instance_uid: str, received_at: float) -> bool:
+    """Whether what was received then of a study has expired since: bytes that a crash has left are not to come back."""
+    query = select(func.count()).where(
+        expirations.c.study_instance_uid == study_instance_uid, expirations.c.expired_at >= received_at
+    )
+    return connection.execute(query).scalar_one() > 0
+
+
+def expirations_of(connection: Connection, study_instance_uid: str) -> list[Row[Any]]:
+    """What was deleted of a study, the first first."""
+    query = select(expirations).where(expirations.c.study_instance_uid == study_instance_uid)
+    return list(connection.execute(query.order_by(expirations.c.id)).all())
