@@ -19,6 +19,7 @@ from dicom_node.commitment import CommitmentReport
 from dicom_node.commitment_scp import SILENCE_S, CommitmentService, NormalizedArrival, OwedReport
 from dicom_node.dimse import MAX_COMMAND_BYTES, Command, CommandField, decode_command, encode_response
 from dicom_node.inbox import Arrival, Inbox, StoreRequest
+from dicom_node.limits import Guest, TooSlow
 from dicom_node.negotiation import (
     LOCAL_LIMIT_EXCEEDED,
     AcceptedAssociation,
@@ -75,6 +76,8 @@ class Association:
     setting: AssociationSetting
     has_place: bool
     """False: over the limit of associations; answered with a rejection."""
+    guest: Guest
+    """What its peer may take."""
     current_study_uid: str | None = None
     """Study of the last instance that was stored on this association."""
     _agreed: AcceptedAssociation | None = None
@@ -107,7 +110,7 @@ class Association:
         except PeerGone as gone:
             if gone.timed_out or self.setting.is_stopping():
                 self.stream.abort(AbortReason.NOT_SPECIFIED)
-            ending = "timed_out" if gone.timed_out else "broken"
+            ending = self._ending(gone)
         finally:
             if self._transfer is not None:
                 self._transfer.arrival.abandon()
@@ -115,7 +118,16 @@ class Association:
             self.stream.await_close(CLOSE_TIMEOUT_S)
             self.stream.close()
         self.setting.inbox.metrics.count(f"associations_{ending}")
-        log.info("association_ended", extra={"association": name, "ending": ending})
+        level = logging.DEBUG if ending == "probed" else logging.INFO
+        log.log(level, "association_ended", extra={"association": name, "ending": ending})
+
+    def _ending(self, gone: PeerGone) -> str:
+        """A connection without a byte is how a load balancer asks whether anybody listens."""
+        if isinstance(gone, TooSlow):
+            return "too_slow"
+        if gone.timed_out:
+            return "timed_out"
+        return "broken" if self.stream.has_read else "probed"
 
     def _negotiate(self) -> bool:
         self.stream.set_timeout(self.setting.request_timeout_s)
@@ -125,6 +137,8 @@ class Association:
         answer = negotiate(bytes(body), self.setting.policy, self.setting.contexts)
         if not self.has_place:
             answer = LOCAL_LIMIT_EXCEEDED
+        elif isinstance(answer, AcceptedAssociation):
+            answer = self.guest.rejection(answer.calling_ae_title) or answer
         if isinstance(answer, Rejection):
             log.warning("association_rejected", extra={"reason": answer.word})
             self.setting.inbox.metrics.count(f"associations_rejected_{answer.word}")
@@ -141,6 +155,7 @@ class Association:
         while True:
             self._report_when_silent()
             pdu_type, body = self.stream.read()
+            self.guest.received(len(body))
             match pdu_type:
                 case PduType.DATA:
                     for value in data_values(body):
@@ -164,6 +179,7 @@ class Association:
         if transfer is None or value.context_id != transfer.context_id:
             raise ProtocolFault("a data set fragment without its command", AbortReason.UNEXPECTED_PDU)
         transfer.arrival.write(value.data)
+        self.guest.sent(len(value.data))
         if value.is_last:
             self._finish(transfer)
 
@@ -177,6 +193,7 @@ class Association:
             return
         command = decode_command(bytes(self._command))
         self._command.clear()
+        self.guest.ended_message()  # what follows it is timed by itself
         context = self._agreement.contexts.get(value.context_id)
         if context is None:
             sentence = f"presentation context {value.context_id} was not accepted"
@@ -198,6 +215,8 @@ class Association:
                     calling_ae_title=self._agreement.calling_ae_title,
                 )
                 arrival = self.setting.inbox.begin(request)
+                if self.guest.is_over_quota():
+                    arrival.refuse(Verdict.OVER_QUOTA)
                 self._transfer = _Transfer(context_id=context_id, command=command, arrival=arrival)
             case CommandField.C_STORE_RQ:
                 response = RESPONSES[Verdict.NO_DATA_SET]
@@ -276,6 +295,7 @@ class Association:
             log.warning("commitment_not_recorded", extra={"error": type(failure).__name__})
 
     def _respond(self, context_id: int, command: Command, status: int, comment: str = "") -> None:
+        self.guest.ended_message()
         encoded = encode_response(command, status, comment)
         self.stream.send_data(context_id, encoded, self._agreement.peer_max_pdu_bytes)
 

@@ -80,7 +80,7 @@ def _inflated(data: bytes | mmap, offset: int) -> Iterator[bytes]:
 
 def bound_pydicom() -> None:
     """Let pydicom inflate within these bounds, whoever calls it: it has no setting for it."""
-    pydicom.filereader.zlib = SimpleNamespace(  # type: ignore[attr-defined]  # the module that it inflates with
+    pydicom.filereader.zlib = SimpleNamespace(  # type: ignore[assignment]  # the module that it inflates with
         decompress=lambda deflated, _bits: inflate(deflated), MAX_WBITS=zlib.MAX_WBITS, error=zlib.error
     )
 

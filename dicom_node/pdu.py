@@ -92,6 +92,8 @@ class PduStream:
         self._buffer = memoryview(bytearray(max_pdu_bytes))
         self._header = memoryview(bytearray(HEADER_BYTES))
         self._delayed_acks = 0
+        self.has_read = False
+        """Whether the peer has sent anything at all."""
         self.set_timeout(timeout_s)
 
     def set_timeout(self, timeout_s: float) -> None:
@@ -193,6 +195,7 @@ class PduStream:
             if count == 0:
                 raise PeerGone("the connection ended inside a PDU" if filled else "the peer closed the connection")
             filled += count
+            self.has_read = True
             if filled < len(view) and time.monotonic() - began > self._timeout_s:
                 raise PeerGone(f"the peer took longer than {self._timeout_s:g} s for one PDU", timed_out=True)
 

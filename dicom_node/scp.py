@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicom_node.association import Association, AssociationSetting
 from dicom_node.commitment_scp import CommitmentService
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
+from dicom_node.limits import Limits, PeerLimits, keep_alive
 from dicom_node.negotiation import AssociationPolicy, supported_contexts
 from dicom_node.pdu import PduStream
 from dicom_node.recorder import Recorder
@@ -54,6 +55,8 @@ class ReceiverSettings:
     network_timeout_s: float = 60.0
     record_deadline_s: float = 15.0
     """How long a sender waits for a database that does not answer, before it is told 0x0110."""
+    limits: PeerLimits = field(default_factory=PeerLimits)
+    """What each peer may take."""
     rules: InboxRules = field(default_factory=InboxRules)
 
     def __post_init__(self) -> None:
@@ -87,6 +90,7 @@ class Receiver:
         self._spool = spool
         self._clock = clock
         self._recorder = Recorder(engine, deadline_s=settings.record_deadline_s)
+        self._limits = Limits(settings.limits, engine, count=self.metrics.count, clock=clock)
         self._listener: socket.socket | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -170,23 +174,26 @@ class Receiver:
         number = 0
         while not self._stopping.is_set():
             try:
-                connection, _ = self._listener.accept()
+                connection, address = self._listener.accept()
             except OSError:
                 if self._stopping.is_set():
                     return
                 time.sleep(0.1)  # out of file descriptors: others will end
                 continue
             number += 1
-            self._welcome(connection, setting, number)
+            self._welcome(connection, str(address[0]), setting, number)
 
-    def _welcome(self, connection: socket.socket, setting: AssociationSetting, number: int) -> None:
+    def _welcome(self, connection: socket.socket, address: str, setting: AssociationSetting, number: int) -> None:
         with self._lock:
             count = len(self._live)
-            if count >= self._settings.max_associations + WAITING_CONNECTIONS or self._stopping.is_set():
+            is_full = count >= self._settings.max_associations + WAITING_CONNECTIONS or self._stopping.is_set()
+            guest = None if is_full else self._limits.admit(address)
+            if guest is None:
                 connection.close()
                 self.metrics.count("connections_refused")
                 return
             try:
+                keep_alive(connection)
                 stream = PduStream(
                     connection,
                     max_pdu_bytes=self._settings.max_pdu_bytes,
@@ -194,9 +201,10 @@ class Receiver:
                 )
             except OSError:
                 connection.close()  # reset before it was begun
+                guest.leave()
                 return
             has_place = count < self._settings.max_associations
-            association = Association(stream=stream, setting=setting, has_place=has_place)
+            association = Association(stream=stream, setting=setting, has_place=has_place, guest=guest)
             thread = threading.Thread(target=self._run, args=(association,), name=f"association-{number}", daemon=True)
             self._live[thread] = (connection, association)
         thread.start()
@@ -205,6 +213,7 @@ class Receiver:
         try:
             association.run()
         finally:
+            association.guest.leave()
             with self._lock:
                 self._live.pop(threading.current_thread(), None)
 

@@ -108,6 +108,19 @@ class Settings(BaseSettings):
     expected_wait: float = Field(
         300.0, gt=0, description="How long a study waits for instances that its source said it has."
     )
+    dicom_max_associations: int = Field(20, ge=1, description="Associations that are served at the same time.")
+    dicom_max_per_address: int = Field(0, ge=0, description="Of them, most from one network address; 0: any number.")
+    dicom_max_per_ae_title: int = Field(0, ge=0, description="Of them, most of one calling AE title; 0: any number.")
+    dicom_mib_per_second: float = Field(
+        0.0, ge=0, description="Read no faster from one network address, in MiB a second; 0: as fast as it comes."
+    )
+    dicom_gib_per_day: float = Field(
+        0.0, ge=0, description="Refuse instances of an AE title beyond so many GiB a day (UTC); 0: never."
+    )
+    dicom_least_bytes_per_second: float = Field(
+        256.0, ge=0, description="Abort an association whose message comes slower than this for a minute; 0: never."
+    )
+    instance_max_gib: float = Field(4.0, gt=0, le=4, description="Largest instance that is taken, in GiB.")
     disk_reserve_gib: float = Field(5.0, ge=0, description="Refuse instances below so much free disk, in GiB.")
     disk_reserve_percent: float = Field(
         10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent."

@@ -151,7 +151,7 @@ def test_a_header_that_asks_for_more_than_is_decoded_is_refused(tmp_path: Path) 
 
 
 def test_a_series_that_says_it_is_huge_is_refused_before_room_is_made(tmp_path: Path) -> None:
-    paths = write_series(tmp_path, SeriesPlan(voxels=small_voxels(3, 16, 16)))
+    paths = write_series(tmp_path, SeriesPlan(voxels=small_voxels(3, 48, 32)))
     for path in paths:
         dataset = dcmread(path)
         dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
