@@ -14,7 +14,8 @@ from typing import Any, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from server.settings import Settings, load
+from server.settings import Settings
+from server.settings_file import load
 
 _SINGULAR = {
     "destinations": "--destination",

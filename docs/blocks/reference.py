@@ -15,6 +15,7 @@ from inference.review import Action, ReviewFault
 from inference.review.review import REASONS
 from server.cli import COMMANDS
 from server.priority import PRIORITIES
+from server.retention import NEEDS
 from server.settings import Settings
 
 
@@ -99,3 +100,8 @@ def priorities() -> str:
     """The order of the worklist."""
     rows = [(str(rank), line.label, line.alarm.value) for rank, line in enumerate(PRIORITIES, start=1)]
     return table(("place", "priority", "shown as"), rows)
+
+
+def needs() -> str:
+    """What keeps the images of a study."""
+    return "\n".join(f"- {need.sentence}" for need in NEEDS)

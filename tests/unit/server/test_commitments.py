@@ -14,7 +14,7 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel
-from sqlalchemy import select, update
+from sqlalchemy import Engine, select, update
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.orthanc import Orthanc
@@ -28,16 +28,15 @@ from dicom_node.commitment import (
     Item,
     encode_dataset,
     read_report,
-    read_request,
-    report_dataset,
     request_dataset,
 )
+from dicom_node.commitment_rows import evaluate, mark_told, pending_request, record_request, settle
 from dicom_node.delivery import BackOff
 from dicom_node.results import ResultRecord, record_results
 from dicom_node.scp import Receiver
+from dicom_node.spool import Spool
 from dicom_node.storage_classes import COMMITMENT_SOP_INSTANCE_UID
 from dicom_node.tables import commitment_requests, deliveries
-from inference.errors import Refusal
 from server.chains import start_deliveries
 from server.commitment_work import CommitmentSteps
 from server.commitments import Commitments
@@ -215,38 +214,6 @@ def test_what_is_no_request_is_refused_by_status(node: Node) -> None:
     assert rows(node, commitment_requests) == []
 
 
-def test_the_data_sets_are_the_standard_s_byte_for_byte() -> None:
-    request = CommitmentRequest(transaction_uid="2.25.7", items=(Item("1.2", "1.3"), Item("1.2", "1.4.5")))
-    reference = bytes.fromhex
-    one = reference("08005011 04000000 312e3200 08005511 04000000 312e3300".replace(" ", ""))
-    two = reference("08005011 04000000 312e3200 08005511 06000000 312e342e3500".replace(" ", ""))
-    uid = reference("08009511 06000000 322e32352e37".replace(" ", ""))
-
-    def item(body: bytes) -> bytes:
-        return reference("feff00e0") + len(body).to_bytes(4, "little") + body
-
-    def sequence(tag: str, body: bytes) -> bytes:
-        return reference(tag) + len(body).to_bytes(4, "little") + body
-
-    both = sequence("08009911", item(one) + item(two))
-    assert encode_dataset(request_dataset(request), ImplicitVRLittleEndian) == uid + both
-
-    report = CommitmentReport(
-        transaction_uid="2.25.7", committed=request.items[:1], failed=(FailedItem(request.items[1], 0x0112),)
-    )
-    # Failure Reason (0008,1197) US stands behind the reference (0008,1155), in a Failed SOP Sequence (0008,1198).
-    failed = sequence("08009811", item(two + reference("08009711 02000000 1201".replace(" ", ""))))
-    encoded = encode_dataset(report_dataset(report), ImplicitVRLittleEndian)
-    assert encoded == uid + failed + sequence("08009911", item(one))
-    assert read_report(encoded, ImplicitVRLittleEndian) == report
-
-
-@pytest.mark.parametrize("damage", [b"", b"\x08\x00", b"\xff" * 64, bytes(200)])
-def test_garbage_is_refused_in_a_sentence(damage: bytes) -> None:
-    with pytest.raises(Refusal):
-        read_request(damage, ExplicitVRLittleEndian)
-
-
 @pytest.mark.peer("orthanc")
 def test_orthanc_asks_the_node_and_is_called_back(
     with_settings: Callable[..., Node], tmp_path: Path, paths: list[Path]
@@ -402,3 +369,17 @@ def delivered(node: Node, commitments: Commitments, generation: int) -> dict[str
 
 def states(node: Node) -> list[tuple[str, str | None]]:
     return [(row.state, row.commitment) for row in rows(node, deliveries)]
+
+
+def test_requests_and_reports_are_kept_alike_on_both_databases(engine: Engine, tmp_path: Path) -> None:
+    request = CommitmentRequest(transaction_uid=TRANSACTION, items=(ELSEWHERE,))
+    with engine.begin() as connection:
+        first, again = (record_request(connection, request, "MODALITY", now) for now in (1.0, 2.0))
+        assert (first.id, first.generation, again.id, again.generation) == (again.id, 1, first.id, 2)
+        report = evaluate(connection, Spool(tmp_path), again)
+        assert [one.reason for one in report.failed] == [FailureReason.NO_SUCH_OBJECT_INSTANCE]
+        mark_told(connection, first, report, 3.0)
+        assert pending_request(connection, first.id, 2) is not None, "it was asked anew meanwhile"
+        mark_told(connection, again, report, 3.0)
+        assert pending_request(connection, first.id, 2) is None
+        assert not settle(connection, report, 4.0).is_known

@@ -9,7 +9,8 @@ import pytest
 from inference.errors import SettingRefusal
 from server.auth.setup import guard_rules, oidc_rules
 from server.exposure import check_exposure, host_names
-from server.settings import Settings, load
+from server.settings import Settings
+from server.settings_file import load
 
 TLS = {"http_tls_certificate": "c.pem", "http_tls_key": "k.pem"}
 NAMED = {"http_names": ["spine.example"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from builders.dicom import SeriesPlan, small_voxels
 from builders.findings import refused_findings
@@ -25,7 +25,7 @@ from dicom_node import store
 from dicom_node.expiry import Cause, expirations_of, expire, has_expired_since, lock_study, remove_files
 from dicom_node.recovery import recover
 from dicom_node.scp import Receiver
-from dicom_node.spool import GOING
+from dicom_node.spool import GOING, Spool
 from dicom_node.store import StudyState
 from dicom_node.tables import deliveries, instances, removals, studies
 from inference.errors import Refusal
@@ -37,10 +37,11 @@ from server.claims.patients import note_patients
 from server.cli import run
 from server.compose import Node, receiver_settings
 from server.database import reading
-from server.holds import add_hold
+from server.holds import add_hold, remove_hold
 from server.http.app import create
 from server.operations import complete, retry
 from server.retention import delete_expired, needs_of, survey_of
+from server.settings import Settings
 from server.tables import review_runs, runs, study_holds, study_patients, workitems
 
 PLAN = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75), attributes={"StudyDate": "20260510"})
@@ -196,6 +197,27 @@ def test_the_oldest_go_first_until_the_rest_fits(with_settings: Any, node: Node)
         found = store.studies_of(connection, list(sizes.values()))
     assert {name for name, uid in sizes.items() if found[uid].state is StudyState.EXPIRED} == {"old", "middle"}
     assert delete_expired(kept) == 0
+
+
+def test_a_study_goes_and_what_it_needs_is_known_on_both_databases(
+    engine: Engine, settings: Callable[..., Settings]
+) -> None:
+    node = Node(settings=settings(retention_days=1), engine=engine, spool=Spool(settings().data_dir))
+    for name in ("one", "two"):
+        plan = SeriesPlan(voxels=small_voxels(2), study=name)
+        keep_results(node, headers_of([plan]), encode(refused_findings(plan.study_instance_uid)), [])
+    held = SeriesPlan(voxels=small_voxels(1), study="two").study_instance_uid
+    with engine.begin() as connection:
+        add_hold(connection, held, "Litigation", NODE)
+    assert [one.kept_because for one in survey_of(node) if one.study_instance_uid == held] == [
+        "It is under legal hold."
+    ]
+    assert delete_expired(node) == 1
+    assert len(list(node.spool.files("received"))) == 2
+    with engine.begin() as connection:
+        remove_hold(connection, held, "Settled", NODE)
+    assert delete_expired(node) == 1
+    assert list(node.spool.files("received")) == []
 
 
 def test_a_late_instance_is_a_new_start_and_one_that_was_sent_before_is_new(desk: Desk) -> None:

@@ -11,7 +11,8 @@ from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from server.exposure import is_loopback
 from server.peers import DicomPeer, StowPeer, parse_destination, parse_dicom_peer
-from server.settings import Settings, load
+from server.settings import Settings
+from server.settings_file import load
 from server.study_kernel import config_digest, detector_settings
 
 
