@@ -80,9 +80,10 @@ def _inflated(data: bytes | mmap, offset: int) -> Iterator[bytes]:
 
 def bound_pydicom() -> None:
     """Let pydicom inflate within these bounds, whoever calls it: it has no setting for it."""
-    pydicom.filereader.zlib = SimpleNamespace(  # type: ignore[assignment]  # the module that it inflates with
+    stand_in = SimpleNamespace(
         decompress=lambda deflated, _bits: inflate(deflated), MAX_WBITS=zlib.MAX_WBITS, error=zlib.error
     )
+    setattr(pydicom.filereader, "zlib", stand_in)  # noqa: B010 - mypy refuses to assign to an import of another module
 
 
 def bounded(dataset: Dataset, wanted: Collection[int] | None = None) -> Dataset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
@@ -140,6 +141,8 @@ class PduStream:
 
     def is_silent(self, seconds: float) -> bool:
         """Whether nothing arrives within that time; what does is left for `read`."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return False  # decrypted already, so that the system has nothing more to tell
         readable, _, _ = select.select([self._socket], [], [], seconds)
         return not readable
 

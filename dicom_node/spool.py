@@ -149,10 +149,10 @@ class Spool:
         Raises:
             OSError: it could not be removed.
         """
-        path = self.path(relative)
+        path = self.root / relative
         going = path.with_name(path.name + GOING)
         if not going.exists():
-            if self.inode(relative) != inode:
+            if not path.exists() or path.stat().st_ino != inode:
                 return False
             path.rename(going)
         if going.stat().st_ino != inode:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
-from pynetdicom import AE, build_context, build_role, evt
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE, build_context, build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, update
 
+from builders.commitment import ELSEWHERE, TRANSACTION, Modality, receiving, rows
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.orthanc import Orthanc
 from builders.peers import LOOPBACK, free_tcp_port, wait_until
@@ -26,51 +26,30 @@ from dicom_node.commitment import (
     FailedItem,
     FailureReason,
     Item,
-    encode_dataset,
-    read_report,
-    request_dataset,
 )
 from dicom_node.commitment_rows import evaluate, mark_told, pending_request, record_request, settle
-from dicom_node.delivery import BackOff
 from dicom_node.results import ResultRecord, record_results
 from dicom_node.scp import Receiver
 from dicom_node.spool import Spool
-from dicom_node.storage_classes import COMMITMENT_SOP_INSTANCE_UID
 from dicom_node.tables import commitment_requests, deliveries
 from server.chains import start_deliveries
 from server.commitment_work import CommitmentSteps
 from server.commitments import Commitments
-from server.compose import Node, receiver_settings
+from server.compose import Node
 from server.delivery_work import DeliverySteps
 from server.outbound import commitment_peers, committing_destinations, destinations
-from server.work_queue import make_client
 
 # pynetdicom 3.0.4 does not close the socket of a connection that was refused (AssociationSocket._shutdown_socket).
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
 )
 
-TRANSACTION = "2.25.1234567"
-ELSEWHERE = Item(MRImageStorage, "2.25.999")
 PLAN = SeriesPlan(voxels=small_voxels())
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
     return write_series(tmp_path / "sent", PLAN)
-
-
-@contextmanager
-def receiving(node: Node) -> Iterator[tuple[Receiver, Commitments]]:
-    """A receiver that serves Storage Commitment on the node's database and queue."""
-    back_off = BackOff(first_s=0.01, longest_s=0.1, attempts=4)
-    commitments = Commitments(engine=node.engine, spool=node.spool, client=make_client(node.engine), back_off=back_off)
-    receiver = Receiver(receiver_settings(node.settings), node.engine, node.spool, commitment=commitments)
-    receiver.start()
-    try:
-        yield receiver, commitments
-    finally:
-        receiver.stop(5.0)
 
 
 def steps(node: Node, commitments: Commitments, *, wait_s: float = 3600.0) -> CommitmentSteps:
@@ -81,57 +60,6 @@ def steps(node: Node, commitments: Commitments, *, wait_s: float = 3600.0) -> Co
         wait_s=wait_s,
         leave_if_lost=lambda: None,
     )
-
-
-def rows(node: Node, table: Any) -> list[Any]:
-    with node.engine.connect() as connection:
-        return list(connection.execute(select(table).order_by(table.c.id)))
-
-
-class Modality:
-    """Asks by pynetdicom, and takes reports on the association of its request or as a listener."""
-
-    def __init__(self) -> None:
-        self.reports: list[tuple[int, CommitmentReport]] = []
-        self.port = free_tcp_port()
-
-    def took(self, event: Any) -> tuple[int, None]:
-        dataset = event.event_information
-        encoded = encode_dataset(dataset, ExplicitVRLittleEndian)
-        self.reports.append((event.event_type, read_report(encoded, ExplicitVRLittleEndian)))
-        return 0x0000, None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        entity = AE(ae_title="MODALITY")
-        entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-        server = entity.start_server(
-            (LOOPBACK, self.port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.took)]
-        )
-        try:
-            yield
-        finally:
-            server.shutdown()
-
-    def ask(self, port: int, *items: Item, transaction: str = TRANSACTION, stays: bool = True, action: int = 1) -> int:
-        """The status of the response; `stays`: the association is kept until the report is there."""
-        entity = AE(ae_title="MODALITY")
-        peer = entity.associate(
-            LOOPBACK,
-            port,
-            contexts=[build_context(StorageCommitmentPushModel, ImplicitVRLittleEndian)],
-            ae_title="SPINEAI",
-            evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.took)],
-        )
-        assert peer.is_established
-        dataset = request_dataset(CommitmentRequest(transaction_uid=transaction, items=items))
-        answer, _ = peer.send_n_action(dataset, action, StorageCommitmentPushModel, COMMITMENT_SOP_INSTANCE_UID)
-        before = len(self.reports)
-        if stays and answer.Status == 0:
-            wait_until(lambda: len(self.reports) > before, timeout_s=10, what="the report")
-            time.sleep(0.1)
-        peer.release()
-        return int(answer.Status)
 
 
 def sent(receiver: Receiver, paths: list[Path]) -> tuple[Item, ...]:
@@ -199,19 +127,6 @@ def test_the_same_request_is_answered_again_and_its_uid_is_good_for_no_other(nod
     assert [report.committed for _, report in modality.reports] == [items, items, ()]
     assert [one.reason for one in modality.reports[2][1].failed] == [FailureReason.DUPLICATE_TRANSACTION_UID]
     assert [(row.generation, row.is_duplicate) for row in rows(node, commitment_requests)] == [(2, False), (1, True)]
-
-
-def test_what_is_no_request_is_refused_by_status(node: Node) -> None:
-    modality = Modality()
-    with receiving(node) as (receiver, commitments):
-        assert modality.ask(receiver.port, ELSEWHERE, action=7) == 0x0123
-        assert modality.ask(receiver.port) == 0x0115
-        assert modality.ask(receiver.port, ELSEWHERE, transaction="") == 0x0115
-        assert not commitments.take_report(
-            CommitmentReport(transaction_uid="2.25.3", committed=(ELSEWHERE,), failed=())
-        )
-        assert receiver.metrics.snapshot()["n_action_rq_refused"] == 3
-    assert rows(node, commitment_requests) == []
 
 
 @pytest.mark.peer("orthanc")

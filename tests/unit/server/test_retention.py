@@ -252,10 +252,11 @@ def test_a_file_that_comes_again_before_the_old_one_is_unlinked_stays(desk: Desk
         moved = desk.node.spool.path(path)
         moved.rename(moved.with_name(moved.name + GOING))
 
-    assert recover(desk.node.engine, desk.node.spool, clock=time.time).adopted == 0
     assert remove_files(desk.node.engine, desk.node.spool) == 3
     assert sorted(desk.files()) == sorted((first, second))
     assert not list(desk.node.spool.path("received").rglob(f"*{GOING}"))
+    # A power cut took the rows of what came again: it is found (and set aside, as it is not named by its content here).
+    assert recover(desk.node.engine, desk.node.spool, clock=time.time).set_aside == 2
 
 
 def test_what_needs_the_images_of_an_expired_study_is_refused_by_name(desk: Desk) -> None:
