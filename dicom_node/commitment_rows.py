@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from dicom_node.commitment import (
     Commitment,
@@ -176,14 +176,9 @@ def to_ask_for(
     return list(connection.execute(query.order_by(deliveries.c.id)).all())
 
 
-def is_any_unanswered(connection: Connection, study_instance_uid: str, revision: int, destination: str) -> bool:
-    """Whether the destination has still to answer for something."""
-    query = select(func.count()).where(
-        deliveries.c.study_instance_uid == study_instance_uid,
-        deliveries.c.revision == revision,
-        deliveries.c.destination == destination,
-        deliveries.c.commitment.in_(UNANSWERED),
-    )
+def is_any_unanswered(connection: Connection, of: tuple[str, int, str]) -> bool:
+    """Whether a destination has still to answer for something; `of`: study, revision, destination."""
+    query = select(func.count()).select_from(deliveries).where(*_unanswered(of))
     return connection.execute(query).scalar_one() > 0
 
 
@@ -209,16 +204,22 @@ def mark_not_asked(connection: Connection, transaction_uid: str, reason: str, no
 
 def give_up(connection: Connection, of: tuple[str, int, str], reason: str, now: float) -> None:
     """What a destination has not answered for goes to the dead letter; `of`: study, revision, destination."""
+    values = {"state": DeliveryState.DEAD.value, "commitment": Commitment.FAILED.value, "reason": reason}
+    connection.execute(update(deliveries).where(*_unanswered(of)).values(updated_at=now, **values))
+
+
+def stop_asking(connection: Connection, of: tuple[str, int, str]) -> None:
+    """The settings do not have the destination asked any more: what was delivered to it is delivered."""
+    connection.execute(update(deliveries).where(*_unanswered(of)).values(commitment=None))
+
+
+def _unanswered(of: tuple[str, int, str]) -> tuple[ColumnElement[bool], ...]:
     study_instance_uid, revision, destination = of
-    connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.study_instance_uid == study_instance_uid,
-            deliveries.c.revision == revision,
-            deliveries.c.destination == destination,
-            deliveries.c.commitment.in_(UNANSWERED),
-        )
-        .values(state=DeliveryState.DEAD.value, commitment=Commitment.FAILED.value, reason=reason, updated_at=now)
+    return (
+        deliveries.c.study_instance_uid == study_instance_uid,
+        deliveries.c.revision == revision,
+        deliveries.c.destination == destination,
+        deliveries.c.commitment.in_(UNANSWERED),
     )
 
 

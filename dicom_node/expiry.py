@@ -7,6 +7,7 @@ may go is the caller's to decide (server.retention). What this node made of it s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +35,8 @@ UIDS_PER_QUERY = 500
 """Fewer than SQLite's default limit of 999 bound values."""
 FILES_AT_ONCE = 200
 """Files unlinked in one transaction: a receiver waits for its end, some milliseconds."""
+
+log = logging.getLogger(__name__)
 
 
 class Cause(StrEnum):
@@ -124,20 +127,33 @@ def _forget_in_index(connection: Connection, study_instance_uid: str, uids: Sequ
 def remove_files(engine: Engine, spool: Spool) -> int:
     """Unlink the files of expired studies; what a kill has left, too. Returns how many were there.
 
-    Raises:
-        OSError: a file could not be unlinked; it is tried again at the next call.
+    A file that cannot be unlinked stays listed, and is tried again at the next call.
     """
     removed = 0
-    while rows := _some_removals(engine):
+    last = ""
+    while rows := _some_removals(engine, after=last):
+        last = rows[-1][0]
         with engine.begin() as connection:
-            connection.execute(delete(removals).where(removals.c.path.in_([path for path, _ in rows])))
-            removed += sum(spool.remove_file(path, inode) for path, inode in rows)
+            answers = {path: _remove(spool, path, inode) for path, inode in rows}
+            settled = [path for path, is_removed in answers.items() if is_removed is not None]
+            connection.execute(delete(removals).where(removals.c.path.in_(settled)))
+        removed += sum(is_removed is True for is_removed in answers.values())
     return removed
 
 
-def _some_removals(engine: Engine) -> list[tuple[str, int]]:
+def _remove(spool: Spool, path: str, inode: int) -> bool | None:
+    """Whether it was there, and is not any more; None: it could not be unlinked."""
+    try:
+        return spool.remove_file(path, inode)
+    except OSError as error:
+        log.warning("expired_file_not_removed", extra={"error": type(error).__name__, "errno": error.errno})
+        return None
+
+
+def _some_removals(engine: Engine, *, after: str) -> list[tuple[str, int]]:
+    columns = (removals.c.path, removals.c.inode)
+    query = select(*columns).where(removals.c.path > after).order_by(removals.c.path).limit(FILES_AT_ONCE)
     with engine.connect() as connection:
-        query = select(removals.c.path, removals.c.inode).order_by(removals.c.path).limit(FILES_AT_ONCE)
         return [(path, inode) for path, inode in connection.execute(query)]
 
 

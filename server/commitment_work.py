@@ -50,6 +50,9 @@ class CommitmentSteps:
         with self.commitments.engine.begin() as connection:
             if not is_current_delivery(connection, this):
                 return {"state": "superseded"}
+            if destination not in self.destinations:
+                commitment_rows.stop_asking(connection, (study_instance_uid, revision, destination))
+                return {"state": "off"}
             rows = self._open(connection, this, transaction_uid)
         failure = self._request(destination, transaction_uid, rows) if rows else None
         self.leave_if_lost()
@@ -66,12 +69,10 @@ class CommitmentSteps:
 
     def _request(self, destination: str, transaction_uid: str, rows: list[Row[Any]]) -> str | None:
         """Send the request; why it was not taken."""
-        ask = self.destinations.get(destination)
-        if ask is None:
-            return f"Destination {destination} is no longer one that is asked for storage commitment."
         items = tuple(Item(row.sop_class_uid, row.sop_instance_uid) for row in rows)
         try:
-            ask(CommitmentRequest(transaction_uid=transaction_uid, items=items), self.commitments.take_report)
+            request = CommitmentRequest(transaction_uid=transaction_uid, items=items)
+            self.destinations[destination](request, self.commitments.take_report)
         except PeerFailure as failure:
             fault("commitment_not_asked", failure, destination=destination)
             return str(failure)
@@ -83,7 +84,7 @@ class CommitmentSteps:
         if failure is not None:
             commitment_rows.mark_not_asked(connection, transaction_uid, failure, time.time(), is_last=delay is None)
         key = (this.study_instance_uid, this.revision, this.destination)
-        if not commitment_rows.is_any_unanswered(connection, *key):
+        if not commitment_rows.is_any_unanswered(connection, key):
             return {"state": "answered" if failure is None else "dead"}
         if delay is None:
             now = time.time()

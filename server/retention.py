@@ -189,11 +189,7 @@ def is_set(node: Node) -> bool:
 
 
 def delete_expired(node: Node, *, at_once: int = AT_ONCE) -> int:
-    """Delete what the settings let go, and the files of what went before; returns how many studies.
-
-    Raises:
-        OSError: a file could not be removed; its row waits for the next call.
-    """
+    """Delete what the settings let go, and the files of what went before; returns how many studies."""
     gone = 0
     if is_set(node):
         going = [one for one in survey_of(node) if one.kept_because is None]

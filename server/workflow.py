@@ -82,7 +82,7 @@ class CommitmentWork(Protocol):
     """What is done for Storage Commitment (server.commitment_work)."""
 
     def ask(self, study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
-        """``state``: answered, waiting, dead or superseded."""
+        """``state``: answered, waiting, dead, off or superseded."""
         ...
 
     def tell(self, number: int, generation: int, attempt: int) -> Value:

@@ -228,6 +228,18 @@ def test_an_archive_that_is_down_or_never_reports_ends_in_the_dead_letter(
     assert rows(node, deliveries)[0].reason == "The peer took the requests, and never reported."
 
 
+def test_what_was_delivered_is_delivered_when_its_destination_is_asked_no_more(
+    with_settings: Callable[..., Node], paths: list[Path]
+) -> None:
+    node = with_settings(destinations=f"PACS=ORTHANC@{LOOPBACK}:11")
+    with receiving(node) as (_, commitments):
+        made(node, commitments, paths[:1])
+        with node.engine.begin() as connection:
+            connection.execute(update(deliveries).values(state="delivered", commitment="asked"))
+        assert steps(node, commitments).ask(PLAN.study_instance_uid, 1, "PACS", 1, 1) == {"state": "off"}
+    assert states(node) == [("delivered", None)]
+
+
 def test_roles_are_negotiated_as_an_archive_proposes_them(node: Node) -> None:
     entity = AE(ae_title="ARCHIVE")
     with receiving(node) as (receiver, _):
