@@ -88,6 +88,7 @@ def expire(connection: Connection, spool: Spool, study_instance_uid: str, cause:
         of_before = removals.c.path.in_(select(instances.c.path).where(of_study))
         connection.execute(delete(removals).where(of_before))  # the file has come again, and is another one
         connection.execute(insert(removals), listed)
+    modalities = _modalities(connection, study_instance_uid)
     connection.execute(delete(instances).where(of_study))
     _forget_in_index(connection, study_instance_uid, [row.sop_instance_uid for row in rows])
     gone = Expired(
@@ -102,10 +103,16 @@ def expire(connection: Connection, spool: Spool, study_instance_uid: str, cause:
             expired_at=now,
             instance_count=gone.instance_count,
             size_bytes=gone.size_bytes,
+            modalities=",".join(modalities),
             cause=cause.value,
         )
     )
     return gone
+
+
+def _modalities(connection: Connection, study_instance_uid: str) -> list[str]:
+    query = select(web_series.c.modality).where(web_series.c.study_instance_uid == study_instance_uid)
+    return sorted({modality for modality in connection.execute(query).scalars() if modality})
 
 
 def _forget_in_index(connection: Connection, study_instance_uid: str, uids: Sequence[str]) -> None:

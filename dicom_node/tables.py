@@ -134,6 +134,7 @@ expirations = Table(  # what was deleted by the rules of retention; rows are add
     Column("expired_at", Float, nullable=False),
     Column("instance_count", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    Column("modalities", Text, nullable=False),  # of its series as far as they were indexed, between commas
     Column("cause", String(16), nullable=False),  # dicom_node.expiry.Cause
 )
 Index("ix_expirations_study", expirations.c.study_instance_uid)

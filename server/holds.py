@@ -16,6 +16,7 @@ from inference.errors import Refusal
 from server.auth.audit.record import AuditKind, record_of
 from server.auth.audit.trail import append
 from server.auth.roles import Principal
+from server.expired import images_are_gone
 from server.operations import NotThere
 from server.tables import study_holds
 
@@ -38,7 +39,7 @@ def add_hold(
     if state is None:
         raise NotThere(f"No instance of study {study_instance_uid} was received.")
     if state == StudyState.EXPIRED:
-        raise Refusal(f"The images of study {study_instance_uid} were deleted by the rules of retention.")
+        raise images_are_gone(study_instance_uid)
     connection.execute(delete(study_holds).where(study_holds.c.study_instance_uid == study_instance_uid))
     connection.execute(
         insert(study_holds).values(

@@ -18,6 +18,7 @@ from server.attachment_rows import requeue_attachment
 from server.chains import next_generation
 from server.compose import Node, assembly_rules
 from server.database import reading
+from server.expired import images_are_gone
 from server.review_rows import requeue_failed_reviews
 from server.runs import UNFINISHED, RunState, finished_run, queue_run, requeue_run, runs_of
 from server.work_queue import Delivery, enqueue_delivery, enqueue_study
@@ -102,7 +103,7 @@ def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
         attached = (identifier,) if requeue_attachment(connection, client, identifier) else ()
         known = store.study(connection, identifier)
         if revisions and known is not None and known.state is store.StudyState.EXPIRED:
-            raise Refusal(f"The images of study {identifier} were deleted by the rules of retention; send them again.")
+            raise images_are_gone(identifier)
         if not revisions and not waiting and not made_again and not attached:
             raise _nothing_to_retry(connection, identifier, study_runs)
         now = time.time()

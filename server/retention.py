@@ -28,7 +28,7 @@ from server.claims.rows import ClaimState
 from server.compose import Node
 from server.database import reading
 from server.events import event, fault
-from server.runs import UNFINISHED
+from server.runs import UNFINISHED, RunState
 from server.tables import claim_attachments, claims, review_runs, runs, study_holds, study_patients, workitems
 
 DAY_S = 86_400.0
@@ -83,7 +83,10 @@ NEEDS: tuple[Need, ...] = (
             deliveries.c.commitment != Commitment.COMMITTED.value,
         ),
     ),
-    Need("The report of a review is being made.", lambda: _of_study(review_runs, review_runs.c.state.in_(UNFINISHED))),
+    Need(
+        "The report of a review is being made, or could not be.",
+        lambda: _of_study(review_runs, review_runs.c.state.in_((*UNFINISHED, RunState.FAILED))),
+    ),
     Need(
         "A workitem on it is open.",
         lambda: _of_study(workitems, workitems.c.state.in_((UpsState.SCHEDULED, UpsState.IN_PROGRESS))),

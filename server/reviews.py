@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Row, insert
 
 from dicom_node.expiry import lock_study
 from dicom_node.store import StudyState
-from inference.errors import Refusal
 from inference.findings import (
     Absent,
     DocumentReview,
@@ -34,6 +33,7 @@ from inference.findings.encode import decode, encode
 from inference.review import Review, ReviewFault, ReviewRefusal, apply_review
 from server.compose import Node
 from server.events import event
+from server.expired import images_are_gone
 from server.operations import NotThere
 from server.review_images import SpoolImages
 from server.review_rows import newest_review, review_of, select_reviews
@@ -78,10 +78,7 @@ def record_review(node: Node, client: DBOSClient, request: Request) -> tuple[Row
         if known is not None:
             return known, False
         if state == StudyState.EXPIRED:
-            raise Refusal(
-                f"The images of study {request.study_instance_uid} were deleted by the rules of retention; "
-                "without them its report cannot be made anew."
-            )
+            raise images_are_gone(request.study_instance_uid)
         run = _newest_done(connection, request)
         previous = newest_review(connection, request.study_instance_uid)
         about = _about(request, previous)

@@ -48,6 +48,7 @@ def _retention() -> None:
         sa.Column("expired_at", sa.Float(), nullable=False),
         sa.Column("instance_count", sa.Integer(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("modalities", sa.Text(), nullable=False),
         sa.Column("cause", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )

@@ -260,7 +260,11 @@ def test_a_file_that_comes_again_before_the_old_one_is_unlinked_stays(desk: Desk
 
 
 def test_what_needs_the_images_of_an_expired_study_is_refused_by_name(desk: Desk) -> None:
+    bundle = desk.get(f"/api/v1/studies/{UID}/fhir")
     delete_expired(desk.node)
+    kept = desk.get(f"/api/v1/studies/{UID}/fhir")
+    assert patients(kept) == patients(bundle)
+    assert len(kept["entry"]) == len(bundle["entry"])
     client = desk.application.state.client
     body = {"revision": 1, "accept_rest": True, "findings": [], "reviewer": PERSON}
     answer = desk.http.post(f"/api/v1/studies/{UID}/reviews", json=body, headers={"Idempotency-Key": "a"})
@@ -271,6 +275,12 @@ def test_what_needs_the_images_of_an_expired_study_is_refused_by_name(desk: Desk
     with pytest.raises(Refusal, match="send them again"):
         retry(desk.node.engine, client, UID)
     assert complete(desk.node, client, UID) == 1, "nothing is new"
+    desk.execute(update(runs).values(state="done"))
+    claim = desk.http.post("/api/v1/claims", json=claim_json(PLAN.study), headers={"Idempotency-Key": "c"}).json()
+    claimed = f"/api/v1/claims/{claim['claims'][0]['id']}"
+    assert desk.get(f"{claimed}/evidence")["verdict"] == "REPORT_MISSING", "findings are still evidence"
+    packet = desk.http.get(f"{claimed}/packet")
+    assert (packet.status_code, "rules of retention" in packet.text) == (409, True)
     overlay = desk.http.get(f"/api/v1/studies/{UID}/overlay")
     assert overlay.status_code in {200, 404}
 
@@ -309,3 +319,8 @@ def test_the_command_line_lists_what_would_go_and_holds(desk: Desk, capsys: pyte
     said("hold", "remove", UID, "--reason", "Settled")
     assert "of 1 studies were deleted" in said("retention", "--retention-days", "1", "--apply")
     assert desk.files() == []
+
+
+def patients(bundle: dict[str, Any]) -> list[dict[str, Any]]:
+    """The Patient of a FHIR Bundle."""
+    return [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Patient"]
