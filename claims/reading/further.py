@@ -92,6 +92,8 @@ def _told_on(sentence: Sentence, span: Span, told: Told, family: Family) -> Told
         return replace(told, levels=first.levels, side=side, paragraph=span.paragraph, is_heading=True)
     if told.is_heading and told.paragraph == span.paragraph:
         return told
+    if family is PROCEDURE and not family.sentences["needled"].search(sentence.folded):
+        return told
     return replace(told, levels=levels, side=side, paragraph=span.paragraph, is_heading=False)
 
 
