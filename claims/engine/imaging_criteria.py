@@ -153,8 +153,10 @@ def views(criterion: Views, material: Material) -> Answer:
 
 
 def _kept(material: Material) -> list[RetainedView]:
-    studies = [study for study in material.studies if study.date == material.claim.service_date]
-    return [view for study in studies for view in study.views]
+    """Of the day of service, by the image's own clock where it has one, else by its study."""
+    day = material.claim.service_date
+    views = [(study, view) for study in material.studies for view in study.views]
+    return [view for study, view in views if (view.acquired_at.date() if view.acquired_at else study.date) == day]
 
 
 def _none_kept(material: Material) -> Answer:
