@@ -15,17 +15,15 @@ class Verdict(StrEnum):
     """How the evidence for one billed body stands; the claim's is the first of these that any body has."""
 
     CONTRADICTS = "CONTRADICTS"
-    """Report denies what the policy asks (no or old fracture, another Modic type), or names another level; or it and the AI
-    disagree."""
+    """Report says no or old fracture, another Modic type or another level; or AI and report disagree."""
     NO_EVIDENCE = "NO_EVIDENCE"
     """No study and no report."""
     REPORT_MISSING = "REPORT_MISSING"
     """A study, but no signed report."""
     PARTIAL = "PARTIAL"
-    """Half is there: the report is unsure, or an acuity sign, a Modic type, a side or a retained view is not shown."""
+    """The report names it; its acuity sign, type, side or retained view is absent, uncertain or not stated."""
     SUPPORTS = "SUPPORTS"
-    """The signed report names at this body what the policy asks (fracture and acuity sign; Modic type 1 or 2; final needle
-    position, with its views kept)."""
+    """The signed report names at this body what the policy asks for: fracture and acuity sign, Modic type 1 or 2, ..."""
 
 
 class CriterionState(StrEnum):

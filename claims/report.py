@@ -45,7 +45,7 @@ class Topic(StrEnum):
     HARDWARE = "hardware"
     """Loosening, breakage or displacement of hardware at the body, or a fusion that did not heal."""
     NEEDLE = "needle"
-    """The final position of a needle, cannula or electrode at the body was shown on images, by the procedure's report."""
+    """Images showed the final position of a needle, cannula or electrode at the body, by the procedure's report."""
     CONTRAST = "contrast"
     """Where the contrast agent went was seen; level None where the sentence names none."""
     IMAGES = "images"
@@ -109,7 +109,7 @@ class Statement:
     superseded: bool = False
     """True where an addendum reverses it; the addendum's own statement stands."""
     kinds: tuple[str, ...] = ()
-    """Modic types (``1``, ``2``, ``3``); faults of hardware (``loosening``, ``breakage``, ``displacement``, ``nonunion``)."""
+    """Modic types ``1``, ``2``, ``3``; faults of hardware: ``loosening``, ``breakage``, ``displacement``, ``nonunion``."""
     side: Laterality | None = None
     """Of the body, where the words beside it name one; None: not said."""
     note: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from claims.study import ViewPlane
 
 TOLERANCE_DEG = 20.0
-"""Farthest from straight that a frontal or a lateral view may lie; our own choice: a disc is looked at along its tilt."""
+"""Farthest from straight that a frontal or lateral view may lie; our own choice: a disc is looked at along its tilt."""
 TILT_DEG = 45.0
 """Farthest towards the head or the feet; beyond, the view is neither frontal nor lateral. Our own choice."""
 _POSITIONS: Mapping[str, ViewPlane] = {

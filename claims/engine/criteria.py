@@ -138,9 +138,7 @@ def _reported(criterion: Reported, material: Material, body: Vertebra | None) ->
     return (met if affirmed is (criterion.wanted == "present") else not_met)(says, *pointers)
 
 
-def _of_kind(
-    criterion: Reported, material: Material, body: Vertebra | None, pointers: tuple[Pointer, ...]
-) -> Answer:
+def _of_kind(criterion: Reported, material: Material, body: Vertebra | None, pointers: tuple[Pointer, ...]) -> Answer:
     said = material.about(criterion.topic, body)
     policy = f"The policy: {kind_words(criterion.topic, criterion.kinds)}."
     says = f"The signed report names {TOPICS[criterion.topic]} at {place(body)}"

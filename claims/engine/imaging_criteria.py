@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from claims.criteria.table import AdvancedImaging, Graded, ImagingAge, Measured, Progressed, Views
@@ -140,16 +141,14 @@ def views(criterion: Views, material: Material) -> Answer:
     is_enough = len(planes) >= criterion.planes or ViewPlane.CROSS_SECTION in planes
     says = f"Views kept: {len(kept)}, in {len(planes)} known direction(s){_directions(kept)}."
     if not is_enough:
-        asked = f"{says} The policy: {criterion.planes} directions."
-        return open_(asked, *pointers) if _may_be_more(kept) else not_met(asked, *pointers)
-    for asked_for, what, shows, topic in _asked(criterion):
-        if not asked_for:
-            continue
-        answer = _shown([shows(view) for view in kept], what, topic, material, says, pointers)
+        says = f"{says} The policy: {criterion.planes} directions."
+        return open_(says, *pointers) if _may_be_more(kept) else not_met(says, *pointers)
+    answer = met(says, *pointers)
+    for asked in _asked(criterion):
+        answer = _shown(kept, asked, material, answer)
         if answer.state is not CriterionState.MET:
             return answer
-        says, pointers = answer.sentence, answer.pointers
-    return met(says, *pointers)
+    return answer
 
 
 def _kept(material: Material) -> list[RetainedView]:
@@ -191,41 +190,46 @@ def _may_be_more(kept: Sequence[RetainedView]) -> bool:
     return None in planes or planes.count(ViewPlane.OBLIQUE) > 1
 
 
-def _asked(criterion: Views) -> tuple[tuple[bool, str, Callable[[RetainedView], bool | None], Topic], ...]:
-    return (
-        (
-            criterion.contrast,
-            "contrast",
-            lambda view: True if view.contrast_agent else view.shows_contrast,
-            Topic.CONTRAST,
-        ),
-        (criterion.needle, "the needle in its final position", lambda view: view.shows_needle, Topic.NEEDLE),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """Something that a view has to show."""
+
+    what: str
+    topic: Topic
+    """Under which the procedure's report speaks of it."""
+    is_shown: Callable[[RetainedView], bool | None]
 
 
-def _shown(
-    states: Sequence[bool | None],
-    what: str,
-    topic: Topic,
-    material: Material,
-    says: str,
-    pointers: tuple[Pointer, ...],
-) -> Answer:
+def _asked(criterion: Views) -> Iterator[_Shown]:
+    if criterion.contrast:
+        yield _Shown(
+            what="contrast",
+            topic=Topic.CONTRAST,
+            is_shown=lambda view: True if view.contrast_agent else view.shows_contrast,
+        )
+    if criterion.needle:
+        what = "the needle in its final position"
+        yield _Shown(what=what, topic=Topic.NEEDLE, is_shown=lambda view: view.shows_needle)
+
+
+def _shown(kept: Sequence[RetainedView], asked: _Shown, material: Material, so_far: Answer) -> Answer:
     """Met where a view shows it, or the signed report says so and nobody says that no view does."""
-    said = material.anywhere(topic)
+    states = [asked.is_shown(view) for view in kept]
+    said = material.anywhere(asked.topic)
     polarities = {one.statement.polarity for one in said}
     is_none = all(state is False for state in states)
+    says, pointers, quoted = so_far.sentence, so_far.pointers, quotes(said)
     if polarities == {Polarity.NEGATED} and not any(states):
-        return not_met(f"{says} The signed report denies {what}.", *pointers, *quotes(said))
+        return not_met(f"{says} The signed report denies {asked.what}.", *pointers, *quoted)
     if is_none and Polarity.AFFIRMED not in polarities:
-        return not_met(f"{says} None shows {what}.", *pointers)
+        return not_met(f"{says} None shows {asked.what}.", *pointers)
     if any(states) and Polarity.NEGATED not in polarities:
         return met(says, *pointers)
     if polarities == {Polarity.AFFIRMED} and not is_none:
-        return met(f"{says} The signed report says of {what} that it was seen.", *pointers, *quotes(said))
+        return met(f"{says} The signed report says that {asked.what} was seen.", *pointers, *quoted)
     if not polarities and not any(states):
-        return open_(f"{says} Nobody said whether one shows {what}.", *pointers)
-    return open_(f"{says} Images and signed report do not settle whether one shows {what}.", *pointers, *quotes(said))
+        return open_(f"{says} Nobody said whether one shows {asked.what}.", *pointers)
+    return open_(f"{says} Images and signed report do not settle whether one shows {asked.what}.", *pointers, *quoted)
 
 
 def _measurements(

@@ -18,6 +18,7 @@ from claims.study import Study
 from inference.anatomy import Vertebra
 from inference.findings import StudyFindings
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatedReport:
     """A report with the day of its images and what they were made with, from itself or from its study."""
@@ -48,8 +49,8 @@ class Material:
     claim: Claim
     table: CriteriaTable
     studies: tuple[Study, ...]
-    """That count: of a kind that the policy takes, from onset (if known; or of the day of service alone, where the policy
-    is about the procedure's own images) up to the service; undated ones too."""
+    """That count: of a kind that the policy takes, from onset (if known) up to the service, or of the day of service alone
+    where the policy is about the procedure's own images; undated ones too."""
     findings: tuple[StudyFindings, ...]
     """Of those studies, oldest study first."""
     signed: tuple[DatedReport, ...]

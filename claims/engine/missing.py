@@ -82,7 +82,9 @@ def _other_kind(view: View) -> Outcome | None:
     kinds = sorted({kind for one in view.found for kind in one.statement.kinds})
     named = kind_words(view.rule.finding, kinds, "and")
     wanted = kind_words(view.rule.finding, view.rule.finding_kinds)
-    sentence = f"{begin(view.found[0].report.words)} names {view.rule.finding_words} of {named} at {view.at}, not {wanted}."
+    sentence = (
+        f"{begin(view.found[0].report.words)} names {view.rule.finding_words} of {named} at {view.at}, not {wanted}."
+    )
     return _contradiction(view, sentence)
 
 

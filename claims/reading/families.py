@@ -44,7 +44,7 @@ class Family:
     """Pattern by the word that Mark.word carries."""
     cues: Mapping[Kind, str]
     shown: Mapping[str, tuple[re.Pattern[str], ...]] = field(default_factory=dict)
-    """What the sentence has to say beside a concept: without the first nothing is read, without the second it is asked."""
+    """What a sentence says beside a concept: without the first nothing is read, without the second it is asked."""
     sentences: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
     def topic(self, word: str) -> Topic:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from claims.reading.chunks import Placed, Sentence, place
-from claims.reading.families import FAMILIES, MODIC, PROCEDURE, Family, kinds_of
+from claims.reading.families import FAMILIES, PROCEDURE, Family, kinds_of
 from claims.reading.lexicon import BARE, CORRECTION, EARLIER_STUDY, WITHDRAWAL
 from claims.reading.marks import Mark, marks
 from claims.reading.scope import CONCEPTS
@@ -84,9 +84,9 @@ def _told_on(sentence: Sentence, span: Span, told: Told, family: Family) -> Told
         return told
     first, levels = groups[0], tuple(dict.fromkeys(level for group in groups for level in group.levels))
     side = side_of(sentence.folded)
-    if family is PROCEDURE and span.section in (Section.TECHNIQUE, Section.UNKNOWN) and not told.title:
-        if family.sentences["titled"].search(sentence.folded):
-            told = replace(told, title=levels, title_side=side)
+    may_be_title = family is PROCEDURE and span.section in (Section.TECHNIQUE, Section.UNKNOWN) and not told.title
+    if may_be_title and family.sentences["titled"].search(sentence.folded):
+        told = replace(told, title=levels, title_side=side)
     rest = sentence.folded[first.end : first.end + 8].lstrip(") ").removeprefix("disc").removeprefix("disk").lstrip()
     if first.start <= 1 and rest.startswith(":"):
         return replace(told, levels=first.levels, side=side, paragraph=span.paragraph, is_heading=True)
@@ -101,7 +101,7 @@ def _sentence(sentence: Sentence, quote: Quote, told: Told, family: Family) -> I
     found: list[Statement] = []
     for at, mark in enumerate(sentence.marks):
         if mark.kind in CONCEPTS and mark.topic:
-            found.extend(_concept(sentence, at, mark.topic, quote, told, family))
+            found.extend(_concept(sentence, at, quote, told, family))
         elif mark.group and at:
             found.extend(d.statement for d in level_alone(sentence, at, quote) if d.statement.topic in TOPICS)
     yield from dict.fromkeys(said for said in found if not _is_said_better(said, found))
@@ -111,15 +111,16 @@ def _is_said_better(said: Statement, found: Sequence[Statement]) -> bool:
     """Whether the sentence says of the level what is, beside what was before or is said without its kind."""
     firm = [one for one in found if one is not said and (one.level, one.topic) == (said.level, said.topic)]
     firm = [one for one in firm if one.polarity is Polarity.AFFIRMED]
-    is_weaker = said.polarity is Polarity.UNCERTAIN and (said.note or "").startswith("The sentence speaks of an earlier")
+    is_weaker = said.polarity is Polarity.UNCERTAIN and (said.note or "").startswith(
+        "The sentence speaks of an earlier"
+    )
     is_bare = said.polarity is Polarity.AFFIRMED and not said.kinds
     return (is_weaker and bool(firm)) or (is_bare and any(one.kinds for one in firm))
 
 
-def _concept(
-    sentence: Sentence, at: int, topic: Topic, quote: Quote, told: Told, family: Family
-) -> Iterator[Statement]:
+def _concept(sentence: Sentence, at: int, quote: Quote, told: Told, family: Family) -> Iterator[Statement]:
     mark = sentence.marks[at]
+    topic = mark.topic or Topic.MODIC
     polarity, note = judged(sentence, at, quote.section)
     polarity_and_note = _by_word(sentence, mark, polarity, note, family)
     if polarity_and_note is None:

@@ -71,7 +71,7 @@ def find_material(connection: Connection, spool: Spool, row: Row[Any]) -> Found:
             digests += [uid, str(refusal)]
             continue
         if study.date == claim.service_date and study.modality in VIEWED:
-            study = replace(study, views=views_of(connection, uid))  # noqa: PLW2901 - the same study, with its views
+            study = replace(study, views=views_of(connection, uid))
         studies[uid] = _with_views(studies.get(uid), study)
         digests += [uid, repr(study), sha256]
         if document is not None:

@@ -151,8 +151,8 @@ def _with_finals(views: Sequence[RetainedView], marked: Iterable[str]) -> Iterat
     return (replace(view, is_final=view.sop_instance_uid in final) for view in views)
 
 
-def _by_time(view: RetainedView) -> tuple[datetime, str]:
-    return view.acquired_at or datetime.min, view.sop_instance_uid
+def _by_time(view: RetainedView) -> tuple[str, str]:
+    return view.acquired_at.isoformat() if view.acquired_at else "", view.sop_instance_uid
 
 
 def _title(selection: Header) -> str:

@@ -1,4 +1,4 @@
-"""Retained views of a procedure, as a C-arm sends them: single-frame XA images, CT slices, and a key object selection."""
+"""Retained views of a procedure, as a C-arm sends them: single-frame XA images, and a key object selection."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _set_patient_and_study(dataset: Dataset, one: Shot) -> None:
 
 def _set_pixels(dataset: Dataset) -> None:
     row, column = np.mgrid[:64, :64]
-    values = (120 + 60 * np.sin(row / 9) - 90 * (np.abs(row - column) < 2)).astype(np.uint8)  # noqa: PLR2004 - a needle
+    values = (120 + 60 * np.sin(row / 9) - 90 * (np.abs(row - column) < 2)).astype(np.uint8)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = values.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0

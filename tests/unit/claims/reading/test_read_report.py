@@ -66,7 +66,10 @@ def facts(text: str) -> set[str]:
         ("Cement at L1 after kyphoplasty.", {"L1 augmented affirmed"}),
         ("L1 kyphoplasty is planned.", set()),
         ("Schmorl's node of L2 with surrounding edema.", {"L2 other_cause affirmed", "L2 edema uncertain"}),
-        ("Modic 1 changes at L4-L5.", {"L4 modic affirmed", "L5 modic affirmed", "L4 other_cause affirmed", "L5 other_cause affirmed"}),
+        (
+            "Modic 1 changes at L4-L5.",
+            {"L4 modic affirmed", "L5 modic affirmed", "L4 other_cause affirmed", "L5 other_cause affirmed"},
+        ),
         ("Modic 2 changes at L4-L5.", {"L4 modic affirmed", "L5 modic affirmed"}),
         ("Metastasis in L2 with marrow edema.", {"L2 other_cause affirmed", "L2 edema uncertain"}),
         ("Transitional lumbosacral anatomy.", {"- transitional affirmed"}),
