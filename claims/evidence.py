@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     PARTIAL = "PARTIAL"
     """The report names it; its acuity sign, type, side or retained view is absent, uncertain or not stated."""
     SUPPORTS = "SUPPORTS"
-    """The signed report names at this body what the policy asks for: fracture and acuity sign, Modic type 1 or 2, ..."""
+    """The signed report names at this body what the policy asks: fracture and acuity sign, Modic type 1 or 2, ..."""
 
 
 class CriterionState(StrEnum):

@@ -109,7 +109,7 @@ class Statement:
     superseded: bool = False
     """True where an addendum reverses it; the addendum's own statement stands."""
     kinds: tuple[str, ...] = ()
-    """Modic types ``1``, ``2``, ``3``; faults of hardware: ``loosening``, ``breakage``, ``displacement``, ``nonunion``."""
+    """Modic types ``1``, ``2``, ``3``; of hardware ``loosening``, ``breakage``, ``displacement``, ``nonunion``."""
     side: Laterality | None = None
     """Of the body, where the words beside it name one; None: not said."""
     note: str | None = None

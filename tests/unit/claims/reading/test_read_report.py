@@ -6,6 +6,7 @@ import pytest
 
 from builders.reports import report
 from claims.reading import read_report
+from claims.reading.further import TOPICS
 from claims.reading.reader import MAX_CHARACTERS
 from claims.report import Acuity, Polarity, ReportRefusal, Section, Statement, Topic
 from inference.anatomy import Laterality
@@ -172,3 +173,56 @@ def test_no_report_is_refused() -> None:
         said(" \n ")
     with pytest.raises(ReportRefusal, match=f"at most {MAX_CHARACTERS} characters"):
         said("L1 fracture. " * 5000)
+
+
+def kinds(text: str) -> set[str]:
+    """Each statement of the further topics as ``L4 modic affirmed 1``."""
+    return {
+        " ".join((s.level.name if s.level else "-", s.topic, s.polarity, *s.kinds))
+        for s in said(text)
+        if s.topic in TOPICS
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Resolved Modic type 1 changes at L5.", {"L5 modic uncertain 1"}),
+        ("Modic type 1 versus type 2 change at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
+        ("Conversion of Modic type 1 to type 2 at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
+        ("Please code as Modic type 1 at L5.", {"L5 modic uncertain 1"}),
+        ("Neither Modic type 1 nor type 2 at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
+        ("Modic type 1 treatment at L5.", {"L5 modic uncertain 1"}),
+        ("Endplate changes at L5.", set()),
+        ("New fracture of L3 above the L4-L5 fusion hardware.", set()),
+        ("Fracture of the left L4 pedicle screw.", {"L4 hardware affirmed breakage"}),
+        ("Interval removal of the broken L4 screw.", {"L4 hardware uncertain breakage"}),
+        ("The hardware is not intact at L5.", {"L5 hardware uncertain"}),
+        ("Hardware complication is not excluded at L4.", {"L4 hardware uncertain"}),
+        ("Migration of the disc fragment behind the L4 cage.", set()),
+        ("Subsidence of the symptoms after fusion at L4.", set()),
+        ("Initial needle position at L4 was checked on lateral view.", {"L4 needle uncertain"}),
+        ("The final needle position at L4 is always confirmed on AP views.", {"L4 needle uncertain"}),
+        ("Final needle position will be confirmed at L4.", set()),
+        ("Final needle position was confirmed at L4 but not at L5.", {"L4 needle affirmed", "L5 needle negated"}),
+        ("Contrast showed intravascular flow.", {"- contrast uncertain"}),
+        ("Contrast showed epidural flow without vascular uptake.", {"- contrast affirmed"}),
+        ("MRI without and with contrast.", set()),
+        ("Images could not be saved.", {"- images uncertain"}),
+        ("Contrast was not given.", {"- contrast negated"}),
+    ],
+)
+def test_further_topics(text: str, expected: set[str]) -> None:
+    assert kinds(text) == expected
+
+
+def test_a_procedure_is_told_in_its_technique_and_a_finding_is_not() -> None:
+    text = "TECHNIQUE: Final needle position at L4 was confirmed in AP and lateral views. Modic type 1 at L4."
+    assert {s.topic: s.is_of_study for s in said(text) if s.topic in TOPICS} == {Topic.NEEDLE: True, Topic.MODIC: False}
+
+
+@pytest.mark.parametrize("words", ["The level should read L5-S1.", "Please disregard the report."])
+def test_what_an_addendum_corrects_is_not_affirmed_any_more(words: str) -> None:
+    statements = said(f"FINDINGS: Modic type 1 change at L4-L5.\nADDENDUM: {words}")
+    standing = [s for s in statements if s.topic is Topic.MODIC and not s.superseded]
+    assert all(s.polarity is Polarity.UNCERTAIN for s in standing)
