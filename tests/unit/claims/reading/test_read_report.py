@@ -189,7 +189,7 @@ def kinds(text: str) -> set[str]:
     [
         ("Resolved Modic type 1 changes at L5.", {"L5 modic uncertain 1"}),
         ("Modic type 1 versus type 2 change at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
-        ("Conversion of Modic type 1 to type 2 at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
+        ("Conversion of Modic type 1 to type 2 at L5.", {"L5 modic uncertain 1 2"}),
         ("Please code as Modic type 1 at L5.", {"L5 modic uncertain 1"}),
         ("Neither Modic type 1 nor type 2 at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
         ("Modic type 1 treatment at L5.", {"L5 modic uncertain 1"}),
