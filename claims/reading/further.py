@@ -14,7 +14,7 @@ from claims.reading.lexicon import BARE, CORRECTION, EARLIER_STUDY, WITHDRAWAL, 
 from claims.reading.marks import Mark, marks
 from claims.reading.scope import CONCEPTS
 from claims.reading.sections import Span
-from claims.reading.statements import PAST, judged, level_alone, side_of
+from claims.reading.statements import CORRECTED, PAST, WITHDRAWN, judged, level_alone, side_of
 from claims.reading.view import View
 from claims.report import Polarity, Quote, Section, Statement, Topic
 from inference.anatomy import Laterality, Vertebra
@@ -188,7 +188,8 @@ def settled(statements: Sequence[Statement], text: str, spans: Sequence[Span]) -
     something, what stood before is asked.
     """
     addenda = [text[span.start : span.end].lower() for span in spans if span.section is Section.ADDENDUM]
-    is_corrected = any(CORRECTION.search(words) or WITHDRAWAL.search(words) for words in addenda)
+    is_moved = any(said.note in (CORRECTED, WITHDRAWN) for said in statements)
+    is_corrected = is_moved or any(CORRECTION.search(words) or WITHDRAWAL.search(words) for words in addenda)
     kept = [said for said in statements if said.topic not in TOPICS or not _is_covered(said, statements)]
     return tuple(_last_look(said, is_corrected=is_corrected) if said.topic in TOPICS else said for said in kept)
 

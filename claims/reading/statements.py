@@ -59,7 +59,9 @@ def drafts(sentence: Sentence, quote: Quote, carried: Carried) -> list[Draft]:
     """What a sentence says, without repetitions."""
     found = [draft for at in range(len(sentence.marks)) for draft in _of_mark(sentence, at, quote, carried)]
     if not found:
-        found = [*_age_alone(sentence, quote, carried), *_correction(sentence, quote)]
+        found = list(_age_alone(sentence, quote, carried))
+    if all(draft.statement.topic is Topic.TRANSITIONAL for draft in found):
+        found += _correction(sentence, quote)
     return _settled(found, is_explained=bool(ANOTHER_CAUSE.search(sentence.folded)))
 
 
@@ -230,12 +232,15 @@ def _age_alone(sentence: Sentence, quote: Quote, carried: Carried) -> Iterator[D
 
 
 def _correction(sentence: Sentence, quote: Quote) -> Iterator[Draft]:
-    """A sentence of an addendum that takes the report back, or moves a level, without naming what is there."""
+    """A sentence of an addendum that takes the report back, or moves a level, without naming what is there.
+
+    Two levels and nothing else that is read (``L3 is to be read as L4``) may move one, whatever the words.
+    """
     if quote.section is not Section.ADDENDUM:
         return
     if WITHDRAWAL.search(sentence.folded):
         yield _open_fracture(None, quote, WITHDRAWN)
-    elif CORRECTION.search(sentence.folded):
+    elif CORRECTION.search(sentence.folded) or sum(mark.group is not None for mark in sentence.marks) > 1:
         named = [(mark.start, level) for mark in sentence.marks if mark.group for level in mark.group.levels]
         is_swap = len(named) == 2 and WRONG_THEN_RIGHT.search(sentence.folded[named[0][0] : named[1][0]])  # noqa: PLR2004
         for number, (_, level) in enumerate(named):
