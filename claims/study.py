@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
-from datetime import date, datetime
 from enum import StrEnum
 
 from inference.anatomy import Vertebra
@@ -33,7 +33,7 @@ class RetainedView:
     """Whether the needle in its final position is seen; None: nobody said."""
     contrast_agent: str = ""
     """Contrast/Bolus Agent (0018,0010), as the image's header names it; empty: it names none."""
-    acquired_at: datetime | None = None
+    acquired_at: dt.datetime | None = None
     """By the clock of the machine, without a time zone; None: the image does not say."""
     is_final: bool = False
     """Whether a key object selection names it, or it is the last of its direction."""
@@ -45,7 +45,7 @@ class Study:
 
     uid: str
     """Study Instance UID."""
-    date: date | None
+    date: dt.date | None
     """None: the images do not say; then it cannot be placed before or after the service."""
     modality: str
     """Of the images that count: ``MR``, ``CT``, ``NM``, ``PT``, ``XA``, ``RF``, ``CR``, ``DX``."""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -15,11 +16,14 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from sqlalchemy import delete
 
 from builders.fluoroscopy import FRONTAL, LATERAL, Shot, write_selection, write_shots
+from builders.posted_claims import claim_json, patient_json
 from builders.reviews import record_file
-from claims.study import RetainedView, ViewPlane
+from builders.web import serving
+from claims.study import RetainedView, Study, ViewPlane
 from dicom_node.dicomweb.held import Holdings
 from dicom_node.dicomweb.index import SearchIndex
 from dicom_node.tables import web_headers
+from server.claims.documents import from_text
 from server.claims.views import views_of
 from server.compose import Node
 from server.database import reading
@@ -124,6 +128,29 @@ def test_screenshots_count_where_the_c_arm_sent_them(node: Node, tmp_path: Path)
     changes = {"SOPClassUID": SecondaryCaptureImageStorage}
     shots = [Shot(angles_deg=None, attributes=changes | {"Modality": modality}) for modality in ("XA", "OT")]
     assert len(views(node, write_shots(tmp_path, shots))) == 1
+
+
+@pytest.mark.parametrize("is_stated", [True, False])
+def test_a_claim_with_studies_of_its_own_is_kept_and_gets_their_views(
+    node: Node, tmp_path: Path, *, is_stated: bool
+) -> None:
+    views(node, write_shots(tmp_path, [Shot(angles_deg=FRONTAL), Shot(angles_deg=LATERAL)]))
+    own = {"study_instance_uid": UID, "date": "2026-06-01", "modality": "XA", "patient": patient_json("procedure")}
+    line = {"number": 1, "procedure": "64635", "units": 1, "diagnoses": ["M47.816"], "bodies": ["L4"]}
+    stated = {"views": [{"sop_instance_uid": "1.2.3", "plane": "oblique", "shows_needle": True}]} if is_stated else {}
+    claim = claim_json("procedure", policy="medicare-facet-ablation", lines=[line], studies=[own | stated])
+    with serving(node) as url, httpx.Client(base_url=f"{url}/api/v1", timeout=60) as http:
+        made = http.post("/claims", json=claim, headers={"Idempotency-Key": "one"})
+        assert made.status_code == 201, made.text
+        found = http.get(f"/claims/{made.json()['claims'][0]['id']}/evidence").json()["evidence"]
+    (planes,) = [one["sentence"] for one in found["criteria"] if one["criterion"] == "two_planes"]
+    assert ("(1 oblique)" if is_stated else "(1 frontal, 1 lateral)") in planes
+
+
+def test_a_study_that_was_kept_before_views_had_times_reads_back() -> None:
+    view = '{"sop_instance_uid":"2","plane":"frontal"}'
+    text = f'{{"uid":"1","date":null,"modality":"XA","patient_identifiers":[],"views":[{view}]}}'
+    assert from_text(Study, text).views == (RetainedView(sop_instance_uid="2", plane=ViewPlane.FRONTAL),)
 
 
 def test_an_image_whose_header_is_not_kept_is_a_view_of_which_nothing_is_known(node: Node, tmp_path: Path) -> None:
