@@ -111,6 +111,8 @@ def _compare(total: Score, report: LabelledReport, said: Mapping[Key, Label]) ->
 
 
 def _compare_types(total: Score, report: LabelledReport, key: Key, label: Label) -> None:
+    if key not in report.labels:
+        return
     expected = report.labels[key].kinds
     total.types += 1
     total.types_right += expected == label.kinds

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from claims.reading.chunks import Placed, Sentence, place
 from claims.reading.families import FAMILIES, PROCEDURE, Family, kinds_of
+from claims.reading.levels import level_groups
 from claims.reading.lexicon import BARE, CORRECTION, EARLIER_STUDY, WITHDRAWAL, Kind
 from claims.reading.marks import Mark, marks
 from claims.reading.scope import CONCEPTS
@@ -27,7 +28,7 @@ _DESCRIBED = "The report describes oedema of an endplate and does not call it Mo
 _PARTIAL = "The report denies one kind and says nothing of the others."
 _NOT_SHOWN = "The sentence does not say that images show it."
 _ABORTED = "The report names no level here, and says that not everything was done."
-_CORRECTED = "An addendum corrects the report."
+_CORRECTED = "An addendum corrects the report, or says something of this level that is not read."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,18 +181,29 @@ def _placed(sentence: Sentence, at: int, topic: Topic, told: Told) -> tuple[Plac
     return placed, side
 
 
-def settled(statements: Sequence[Statement], text: str, spans: Sequence[Span]) -> tuple[Statement, ...]:
+def settled(statements: Sequence[Statement], spans: Sequence[Span], views: Sequence[View]) -> tuple[Statement, ...]:
     """The statements of a report, each seen beside the others of its topic.
 
     A denial of one kind is dropped where another is affirmed, else asked; so is what is said without its kind where it
     is said with it. A denial at one disc says nothing of the other disc of its bodies. Where an addendum corrects
-    something, what stood before is asked.
+    something, or speaks of a level in words that are not read, what stood before is asked.
     """
-    addenda = [text[span.start : span.end].lower() for span in spans if span.section is Section.ADDENDUM]
-    is_moved = any(said.note in (CORRECTED, WITHDRAWN) for said in statements)
-    is_corrected = is_moved or any(CORRECTION.search(words) or WITHDRAWAL.search(words) for words in addenda)
     kept = [said for said in statements if said.topic not in TOPICS or not _is_covered(said, statements)]
-    return tuple(_last_look(said, is_corrected=is_corrected) if said.topic in TOPICS else said for said in kept)
+    touched = _touched(statements, spans, views)
+    return tuple(_last_look(said, touched) if said.topic in TOPICS else said for said in kept)
+
+
+def _touched(
+    statements: Sequence[Statement], spans: Sequence[Span], views: Sequence[View]
+) -> frozenset[Vertebra | None]:
+    """The levels that an addendum speaks of without saying anything that is read; all where it corrects something."""
+    addenda = [(span, view) for span, view in zip(spans, views, strict=True) if span.section is Section.ADDENDUM]
+    is_corrected = any(CORRECTION.search(view.folded) or WITHDRAWAL.search(view.folded) for _, view in addenda)
+    if is_corrected or any(said.note in (CORRECTED, WITHDRAWN) for said in statements):
+        return frozenset({None, *Vertebra})
+    told = {said.quote.start for said in statements if said.topic in TOPICS}
+    silent = [view for span, view in addenda if span.start not in told]
+    return frozenset(level for view in silent for group in level_groups(view) for level in group.levels)
 
 
 def _is_covered(said: Statement, statements: Sequence[Statement]) -> bool:
@@ -219,8 +231,8 @@ def _levels_with(said: Statement, statements: Sequence[Statement]) -> frozenset[
     return frozenset(one.level for one in statements if (one.quote.start, one.polarity, one.topic) == key)
 
 
-def _last_look(said: Statement, *, is_corrected: bool) -> Statement:
-    if is_corrected and said.polarity is Polarity.AFFIRMED and said.quote.section is not Section.ADDENDUM:
+def _last_look(said: Statement, touched: frozenset[Vertebra | None]) -> Statement:
+    if said.level in touched and said.polarity is Polarity.AFFIRMED and said.quote.section is not Section.ADDENDUM:
         return _asked(said, _CORRECTED)
     is_partial = said.kinds and not _FULL.get(said.topic, frozenset()) <= set(said.kinds)
     return _asked(said, _PARTIAL) if said.polarity is Polarity.NEGATED and is_partial else said

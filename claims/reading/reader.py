@@ -52,7 +52,7 @@ def read_report(report: Report) -> ReadReport:
         found.extend(here)
     every = [*_without_mere_shape(found), *read_further(report.text, spans, views)]
     every.sort(key=lambda said: said.quote.start)
-    statements = settled(superseded(every), report.text, spans)
+    statements = settled(superseded(every), spans, views)
     return ReadReport(report=report, statements=_with_other_causes(statements))
 
 
