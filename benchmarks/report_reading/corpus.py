@@ -23,8 +23,8 @@ HELD_OUT_FROM = 401
 """Reports numbered from here are held out: the rules were never changed for what they did on them.
 
 Twice before, a held-out part (every third of 1 to 207, then 301 to 360) was measured once and then became development.
-One exception: how addenda name levels was changed for what 413 showed. 441 to 472 were written before the rules for their
-topics; 361 to 384 (misleading.txt) were measured once, after those rules, and then became development.
+One exception: how addenda name levels was changed for what 413 showed. 441 to 472 were written before the rules for
+their topics; 361 to 384 (misleading.txt) were measured once, after those rules, and then became development.
 """
 AUGMENTATION = frozenset(Topic) - {Topic.MODIC, Topic.HARDWARE, *OF_PROCEDURES}
 _TOPICS = re.compile(r"Topics: (?P<topics>[a-z_ ]+)")
