@@ -46,13 +46,14 @@ class TlsFiles:
 
 
 def server_context(files: TlsFiles, *, demands_certificate: bool) -> ssl.SSLContext:
-    """How we answer a handshake; a session is never resumed, so that every association shows its certificate.
+    """How we answer a handshake; no session outlives the context, so that a new revocation list counts at once.
 
     Raises:
         SettingRefusal: a file cannot be used, or certificates are demanded that no authority can vouch for.
     """
     context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    # An end without its alert leaves our side able to answer; a unit says its length, so that no cut goes unseen.
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_IGNORE_UNEXPECTED_EOF
     context.num_tickets = 0
     _load_chain(context, files)
     if files.authorities is not None:
