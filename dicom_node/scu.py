@@ -28,7 +28,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from dicom_node.delivery import Ruling, SendOutcome, Verdict, rule_context, rule_store
-from inference.errors import PeerFailure, StorageFailure
+from dicom_node.tls import CallingContext, TlsFiles, client_context
+from inference.errors import PeerFailure, SettingRefusal, StorageFailure
 
 pynetdicom._config.STORE_SEND_CHUNKED_DATASET = True  # noqa: SLF001 - the documented switch: a path is sent as its bytes
 
@@ -52,6 +53,10 @@ class Destination:
     calling_ae_title: str
     timeout_s: float = 30.0
     """Longest wait for the connection, and for each answer."""
+    tls: TlsFiles | None = None
+    """Our certificate and whom we believe; read at each connection. None: without TLS."""
+    certificate_name: str = ""
+    """For which host the peer's certificate is; empty: `host`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +184,12 @@ def _contexts(parcels: Sequence[_Parcel]) -> list[PresentationContext]:
 def _associated(
     destination: Destination, contexts: Sequence[PresentationContext]
 ) -> Iterator[tuple[Association, Ruling | None]]:
-    """An association, and why it does not stand for everything that was to be sent; released at the end."""
+    """An association, and why it does not stand for everything that was to be sent; released at the end.
+
+    Raises:
+        PeerFailure: our own TLS files cannot be used now.
+    """
+    context = _calling_context(destination)
     entity = AE(ae_title=destination.calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
@@ -189,13 +199,23 @@ def _associated(
         contexts=list(contexts),
         ae_title=destination.ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay)],
+        tls_args=None if context is None else (context, destination.certificate_name or destination.host),
     )
     try:
-        problem = _problem(association)
+        problem = _problem(association, "" if context is None else context.fault)
         yield association, problem
     finally:
         if association.is_established:
             association.release()
+
+
+def _calling_context(destination: Destination) -> CallingContext | None:
+    if destination.tls is None:
+        return None
+    try:
+        return client_context(destination.tls)
+    except SettingRefusal as refusal:
+        raise PeerFailure(f"{destination.name} is not reached: {refusal.sentence}") from refusal
 
 
 def _set_no_delay(event: evt.Event) -> None:
@@ -204,8 +224,10 @@ def _set_no_delay(event: evt.Event) -> None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _problem(association: Association) -> Ruling | None:
+def _problem(association: Association, tls_fault: str) -> Ruling | None:
     """Why the association does not stand; None where it does, or where only its contexts were rejected."""
+    if tls_fault:
+        return Ruling(verdict=Verdict.FAILED, meaning=f"no association: {tls_fault}")
     if association.is_established or association.rejected_contexts:
         return None
     answer = association.acceptor.primitive

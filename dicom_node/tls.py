@@ -51,7 +51,8 @@ def server_context(files: TlsFiles, *, demands_certificate: bool) -> ssl.SSLCont
     Raises:
         SettingRefusal: a file cannot be used, or certificates are demanded that no authority can vouch for.
     """
-    context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _profile(context)
     # An end without its alert leaves our side able to answer; a unit says its length, so that no cut goes unseen.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_IGNORE_UNEXPECTED_EOF
     context.num_tickets = 0
@@ -64,13 +65,14 @@ def server_context(files: TlsFiles, *, demands_certificate: bool) -> ssl.SSLCont
     return context
 
 
-def client_context(files: TlsFiles) -> ssl.SSLContext:
-    """How we open a connection: the peer's certificate and its name are checked; ours is shown when it asks.
+def client_context(files: TlsFiles) -> CallingContext:
+    """How we open one connection: the peer's certificate and its name are checked; ours is shown when it asks.
 
     Raises:
         SettingRefusal: a file cannot be used.
     """
-    context = _profiled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    context = CallingContext(ssl.PROTOCOL_TLS_CLIENT)
+    _profile(context)
     if files.authorities is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
@@ -78,6 +80,33 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     if files.certificate is not None:
         _load_chain(context, files)
     return context
+
+
+class CallingSocket(ssl.SSLSocket):
+    """A connection that we open; what went wrong in its handshake stays readable at its context."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the form of the library
+        """Shake hands, and keep why it failed."""
+        try:
+            super().do_handshake(block)
+        except ssl.SSLError as error:
+            if isinstance(self.context, CallingContext):
+                self.context.fault = _why_not(error)
+            raise
+
+
+class CallingContext(ssl.SSLContext):
+    """A context for one connection that we open."""
+
+    sslsocket_class = CallingSocket
+    fault: str = ""
+    """Why the handshake failed, for a person."""
+
+
+def _why_not(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not believed: {error.verify_message.rstrip('.')}"
+    return f"no TLS with it: {(error.reason or 'the connection broke').replace('_', ' ').lower()}"
 
 
 def check_chain(certificate: Path, key: Path) -> None:
@@ -144,11 +173,10 @@ def _stamps(files: TlsFiles) -> tuple[object, ...]:
     return tuple(found)
 
 
-def _profiled(context: ssl.SSLContext) -> ssl.SSLContext:
+def _profile(context: ssl.SSLContext) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(":".join(SUITES_OF_TLS_1_2))
     context.options |= ssl.OP_NO_COMPRESSION
-    return context
 
 
 def _load_chain(context: ssl.SSLContext, files: TlsFiles) -> None:
