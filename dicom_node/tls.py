@@ -89,7 +89,7 @@ class CallingSocket(ssl.SSLSocket):
         """Shake hands, and keep why it failed."""
         try:
             super().do_handshake(block)
-        except ssl.SSLError as error:
+        except OSError as error:
             if isinstance(self.context, CallingContext):
                 self.context.fault = _why_not(error)
             raise
@@ -103,10 +103,11 @@ class CallingContext(ssl.SSLContext):
     """Why the handshake failed, for a person."""
 
 
-def _why_not(error: ssl.SSLError) -> str:
+def _why_not(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not believed: {error.verify_message.rstrip('.')}"
-    return f"no TLS with it: {(error.reason or 'the connection broke').replace('_', ' ').lower()}"
+    reason = error.reason if isinstance(error, ssl.SSLError) else "the connection ended in the handshake"
+    return f"no TLS with it: {(reason or 'handshake failure').replace('_', ' ').lower()}"
 
 
 def check_chain(certificate: Path, key: Path) -> None:

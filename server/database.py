@@ -112,8 +112,13 @@ def prepare(engine: Engine) -> None:
             return
         _migrate(engine)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        where = engine.url.render_as_string(hide_password=True)
-        raise StorageFailure(f"The database {where} cannot be prepared: {_cause(error)}.") from error
+        raise StorageFailure(f"The database {shown_url(engine)} cannot be prepared: {_cause(error)}.") from error
+
+
+def shown_url(engine: Engine) -> str:
+    """The URL without a password, wherever in it one stands."""
+    hidden = {key: "***" for key in engine.url.query if "password" in key.casefold()}
+    return engine.url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _cause(error: Exception) -> str:

@@ -24,7 +24,7 @@ from server.auth.brakes import LoginBrake
 from server.auth.passwords import is_kept_hash, verify_password
 from server.events import event, fault
 from server.exposure import is_loopback
-from server.peers import StowPeer, checked_ae_title
+from server.peers import DestinationPeer, StowPeer, checked_ae_title
 
 if TYPE_CHECKING:
     from server.settings import Settings  # which calls check_dicom_trust
@@ -48,8 +48,8 @@ def check_dicom_trust(settings: Settings) -> None:
         raise SettingRefusal(
             "dicom_users_file needs dicom_tls_port, because a passcode that travels in the clear is none; got no port."
         )
-    if settings.dicom_tls_required:
-        _check_required(settings)
+    for peer in (*settings.destination_peers(), *settings.source_peers().values()):
+        require_tls(peer, settings)
     if settings.audit_repository:
         repository_address(settings.audit_repository)
 
@@ -66,17 +66,20 @@ def _check_port(settings: Settings) -> None:
         )
 
 
-def _check_required(settings: Settings) -> None:
-    for peer in (*settings.destination_peers(), *settings.source_peers().values()):
-        if isinstance(peer, StowPeer):
-            is_safe = peer.url.startswith("https://") or is_loopback(peer.host)
-        else:
-            is_safe = peer.is_tls or is_loopback(peer.host)
-        if not is_safe:
-            raise SettingRefusal(
-                f"{peer.name} would be reached without TLS, which dicom_tls_required forbids: write "
-                f"dicoms://AET@HOST:PORT, or https://."
-            )
+def require_tls(peer: DestinationPeer, settings: Settings) -> None:
+    """Refuse a peer on another machine that would be reached without TLS, where the settings forbid it.
+
+    Raises:
+        SettingRefusal: it would.
+    """
+    if not settings.dicom_tls_required or is_loopback(peer.host):
+        return
+    is_safe = peer.url.startswith("https://") if isinstance(peer, StowPeer) else peer.is_tls
+    if not is_safe:
+        raise SettingRefusal(
+            f"{peer.name} would be reached without TLS, which dicom_tls_required forbids: write "
+            f"dicoms://AET@HOST:PORT, or https://."
+        )
 
 
 def repository_address(text: str) -> tuple[str, int]:
@@ -85,12 +88,12 @@ def repository_address(text: str) -> tuple[str, int]:
     Raises:
         SettingRefusal: the text is not HOST:PORT.
     """
-    parts = urlsplit(f"//{text}")
     try:
-        host, port = parts.hostname, parts.port
+        parts = urlsplit(f"//{text}")
+        host, port, is_bare = parts.hostname, parts.port, parts.netloc == text and parts.username is None
     except ValueError:
-        host, port = None, None
-    if not host or not port or parts.netloc != text or parts.username is not None:
+        host, port, is_bare = None, None, False
+    if not host or not port or not is_bare:
         raise SettingRefusal(f"audit_repository is HOST:PORT, like audit.example.org:6514; got {text!r}.")
     return host, port
 

@@ -20,7 +20,12 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    MaximumLengthNotification,
+    UserIdentityNegotiation,
+)
 from pynetdicom.presentation import build_context
 from sqlalchemy import Engine, create_engine, event, select
 
@@ -189,7 +194,13 @@ def store_file(peer: Association, path: Path) -> Dataset:
 
 
 def association_request(
-    sop_class: str, transfer_syntax: str, *, called: str = "SPINEAI", calling: str = "RAW", max_pdu: int = 16384
+    sop_class: str,
+    transfer_syntax: str,
+    *,
+    called: str = "SPINEAI",
+    calling: str = "RAW",
+    max_pdu: int = 16384,
+    user: UserIdentityNegotiation | None = None,
 ) -> bytes:
     """The bytes of an A-ASSOCIATE-RQ with one presentation context, ID 1."""
     length = MaximumLengthNotification()
@@ -202,7 +213,7 @@ def association_request(
     request.application_context_name = UID("1.2.840.10008.3.1.1.1")
     request.called_ae_title, request.calling_ae_title = called, calling
     request.presentation_context_definition_list = [context]
-    request.user_information = [length, implementation]
+    request.user_information = [length, implementation, *([user] if user else [])]
     unit = A_ASSOCIATE_RQ()
     unit.from_primitive(request)
     return unit.encode()
