@@ -91,7 +91,7 @@ class CallingSocket(ssl.SSLSocket):
             super().do_handshake(block)
         except OSError as error:
             if isinstance(self.context, CallingContext):
-                self.context.fault = _why_not(error)
+                self.context.fault = why_not(error)
             raise
 
 
@@ -103,7 +103,8 @@ class CallingContext(ssl.SSLContext):
     """Why the handshake failed, for a person."""
 
 
-def _why_not(error: OSError) -> str:
+def why_not(error: OSError) -> str:
+    """Why a handshake with a peer that we called failed, for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not believed: {error.verify_message.rstrip('.')}"
     reason = error.reason if isinstance(error, ssl.SSLError) else "the connection ended in the handshake"

@@ -8,11 +8,13 @@ connection carries a batch and is then closed in order: our close alert, then th
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 
-from dicom_node.tls import CallingContext
+from dicom_node.tls import why_not
 from inference.errors import PeerFailure
 from server.auth.audit.dicom import audit_message, moment
+from server.auth.audit.pipe import Pipe
 from server.auth.audit.record import Outcome
 from server.auth.audit.trail import Entry
 
@@ -41,7 +43,7 @@ def encode(entry: Entry, *, source: str, host: str) -> bytes:
     return f"{len(message)} ".encode() + message
 
 
-def send(messages: Sequence[bytes], address: tuple[str, int], context: CallingContext, *, timeout_s: float) -> None:
+def send(messages: Sequence[bytes], address: tuple[str, int], context: ssl.SSLContext, *, timeout_s: float) -> None:
     """Send a batch over one connection, and see it taken.
 
     Raises:
@@ -49,14 +51,12 @@ def send(messages: Sequence[bytes], address: tuple[str, int], context: CallingCo
     """
     host, port = address
     try:
-        with (
-            socket.create_connection(address, timeout=timeout_s) as plain,
-            context.wrap_socket(plain, server_hostname=host) as connection,
-        ):
-            connection.sendall(b"".join(messages))
-            connection.unwrap()  # our close alert, and the receiver's
+        with socket.create_connection(address, timeout=timeout_s) as connection:
+            pipe = Pipe(connection, context, host)
+            pipe.write(b"".join(messages))
+            pipe.close()
     except OSError as error:
-        reason = context.fault or getattr(error, "strerror", None) or type(error).__name__
+        reason = why_not(error) if isinstance(error, ssl.SSLError) else error.strerror or "it does not answer"
         raise PeerFailure(f"The audit repository {host}:{port} does not take records: {reason}.") from error
 
 

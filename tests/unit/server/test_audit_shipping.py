@@ -13,7 +13,6 @@ from sqlalchemy import Engine, update
 from builders.authority import Authority
 from builders.peers import free_tcp_port, wait_until
 from builders.repository import Repository, repository
-from dicom_node.spool import Spool
 from inference.errors import PeerFailure, SettingRefusal
 from server import audit_shipping
 from server.audit_shipping import AuditShipping
@@ -51,7 +50,7 @@ class Site:
 
 
 @pytest.fixture
-def site(engine: Engine, settings: Callable[..., Settings], tmp_path: Path) -> Site:
+def site(node: Node, settings: Callable[..., Settings], tmp_path: Path) -> Site:
     ours, port = Authority(tmp_path / "ours"), free_tcp_port()
     own = ours.issue("spine")
     made = settings(
@@ -60,7 +59,7 @@ def site(engine: Engine, settings: Callable[..., Settings], tmp_path: Path) -> S
         dicom_tls_key=own.key,
         dicom_tls_ca=ours.certificate,
     )
-    return Site(node=Node(settings=made, engine=engine, spool=Spool(tmp_path)), ours=ours, port=port)
+    return Site(node=Node(settings=made, engine=node.engine, spool=node.spool), ours=ours, port=port)
 
 
 def test_every_row_arrives_once_in_order_and_valid(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,16 +105,19 @@ def test_nothing_is_lost_when_the_repository_is_away_or_breaks_off(site: Site) -
     assert site.fault() is None
 
 
-def test_only_one_process_sends_and_another_takes_over(site: Site) -> None:
-    site.add(1)
-    name = site.node.settings.audit_repository
-    with site.node.engine.begin() as connection:
+def test_only_one_process_sends_and_another_takes_over(site: Site, engine: Engine) -> None:
+    one = Site(
+        node=Node(settings=site.node.settings, engine=engine, spool=site.node.spool), ours=site.ours, port=site.port
+    )
+    one.add(1)
+    name = one.node.settings.audit_repository
+    with engine.begin() as connection:
         assert hold(connection, name, "other:1", now=100.0, until=9e12) == 0
-    with site.running() as there:
-        assert AuditShipping(site.node).ship() == 0
-        with site.node.engine.begin() as connection:
+    with one.running() as there:
+        assert AuditShipping(one.node).ship() == 0
+        with engine.begin() as connection:
             connection.execute(update(audit_shipments).values(held_until=1.0))
-        assert AuditShipping(site.node).ship() == 1
+        assert AuditShipping(one.node).ship() == 1
     assert there.numbers() == [1]
 
 
