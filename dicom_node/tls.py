@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from dicom_node.tls_socket import CallingContext
 from inference.errors import SettingRefusal
 
 SUITES_OF_TLS_1_2 = (
@@ -80,35 +81,6 @@ def client_context(files: TlsFiles) -> CallingContext:
     if files.certificate is not None:
         _load_chain(context, files)
     return context
-
-
-class CallingSocket(ssl.SSLSocket):
-    """A connection that we open; what went wrong in its handshake stays readable at its context."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the form of the library
-        """Shake hands, and keep why it failed."""
-        try:
-            super().do_handshake(block)
-        except OSError as error:
-            if isinstance(self.context, CallingContext):
-                self.context.fault = why_not(error)
-            raise
-
-
-class CallingContext(ssl.SSLContext):
-    """A context for one connection that we open."""
-
-    sslsocket_class = CallingSocket
-    fault: str = ""
-    """Why the handshake failed, for a person."""
-
-
-def why_not(error: OSError) -> str:
-    """Why a handshake with a peer that we called failed, for a person."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not believed: {error.verify_message.rstrip('.')}"
-    reason = error.reason if isinstance(error, ssl.SSLError) else "the connection ended in the handshake"
-    return f"no TLS with it: {(reason or 'handshake failure').replace('_', ' ').lower()}"
 
 
 def check_chain(certificate: Path, key: Path) -> None:

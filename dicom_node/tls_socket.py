@@ -102,6 +102,35 @@ class TlsSocket(ssl.SSLSocket):
         super().shutdown(how)
 
 
+class CallingSocket(TlsSocket):
+    """A connection that we open; what went wrong in its handshake stays readable at its context."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the form of the library
+        """Shake hands, and keep why it failed."""
+        try:
+            super().do_handshake(block)
+        except OSError as error:
+            if isinstance(self.context, CallingContext):
+                self.context.fault = why_not(error)
+            raise
+
+
+class CallingContext(ssl.SSLContext):
+    """A context for one connection that we open."""
+
+    sslsocket_class = CallingSocket
+    fault: str = ""
+    """Why the handshake failed, for a person."""
+
+
+def why_not(error: OSError) -> str:
+    """Why a handshake with a peer that we called failed, for a person."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not believed: {error.verify_message.rstrip('.')}"
+    reason = error.reason if isinstance(error, ssl.SSLError) else "the connection ended in the handshake"
+    return f"no TLS with it: {(reason or 'handshake failure').replace('_', ' ').lower()}"
+
+
 def greet(connection: socket.socket, address: str, timeout_s: float) -> Origin:
     """Shake hands where the connection is TLS; who is on the other side.
 

@@ -13,7 +13,7 @@ from dicom_node.delivery import BackOff, SendOutcome, Verdict
 from dicom_node.results import Delivery as Parcel
 from dicom_node.results import DeliveryState, mark_delivery, pending_deliveries
 from dicom_node.spool import Spool
-from inference.errors import PeerFailure, StorageFailure
+from inference.errors import StorageFailure
 from server.auth.audit.record import AuditKind, AuditRecord, Outcome
 from server.auth.audit.trail import append
 from server.database import reading
@@ -66,8 +66,6 @@ class DeliverySteps:
             return send([self.spool.path(parcel.path) for parcel in parcels])
         except StorageFailure as failure:
             fault("results_unreadable", failure, destination=destination)
-            return [_failed(parcel, str(failure)) for parcel in parcels]
-        except PeerFailure as failure:
             return [_failed(parcel, str(failure)) for parcel in parcels]
 
     def _mark(

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 
-from dicom_node.tls import why_not
+from dicom_node.tls_socket import why_not
 from inference.errors import PeerFailure
 from server.auth.audit.dicom import audit_message, moment
 from server.auth.audit.pipe import Pipe
