@@ -117,7 +117,7 @@ def prepare(engine: Engine) -> None:
 
 def shown_url(engine: Engine) -> str:
     """The URL without a password, wherever in it one stands."""
-    hidden = {key: "***" for key in engine.url.query if "password" in key.casefold()}
+    hidden = {key: "hidden" for key in engine.url.query if "password" in key.casefold()}
     return engine.url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
