@@ -195,7 +195,9 @@ def test_the_processes_of_the_node_show_no_setting(tmp_path: Path) -> None:
     child.start()
     assert child.process is not None
     try:
-        shown = Path(f"/proc/{child.process.pid}/cmdline").read_bytes().split(b"\0")
+        of_process = Path(f"/proc/{child.process.pid}/cmdline")
+        wait_until(lambda: bool(of_process.read_bytes()), timeout_s=5, what="the new program")
+        shown = of_process.read_bytes().split(b"\0")
         assert shown[1:] == [b"-m", b"server.cli", b"receive", b""]
         assert SECRET in child.environment["SPINE_DATABASE_URL"]
     finally:
