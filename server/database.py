@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from inference.errors import SettingRefusal, StorageFailure
 
-HEAD = "0010"
+HEAD = "0013"
 """The newest migration; the start of a process compares one string with it instead of importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000
@@ -112,8 +112,13 @@ def prepare(engine: Engine) -> None:
             return
         _migrate(engine)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        where = engine.url.render_as_string(hide_password=True)
-        raise StorageFailure(f"The database {where} cannot be prepared: {_cause(error)}.") from error
+        raise StorageFailure(f"The database {shown_url(engine)} cannot be prepared: {_cause(error)}.") from error
+
+
+def shown_url(engine: Engine) -> str:
+    """The URL without a password, wherever in it one stands."""
+    hidden = {key: "hidden" for key in engine.url.query if "password" in key.casefold()}
+    return engine.url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _cause(error: Exception) -> str:

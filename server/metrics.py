@@ -16,12 +16,14 @@ from sqlalchemy import Connection, Engine, Table, func, select
 
 from dicom_node.tables import deliveries, instances, quarantine, studies
 from server.agreement import DriftWatch, decision_counts
+from server.auth.audit.shipment import list_shipments
 from server.database import reading
 from server.output_drift import OutputWatch, Watched
 from server.processes import list_processes
 from server.runs import UNFINISHED
 from server.tables import claim_attachments, review_runs, runs
 
+_DAY_S = 86_400.0
 SECONDS_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
 
@@ -62,6 +64,7 @@ class _Rows:
             yield from _of_reviews(connection, self._watch)
             yield _of_outputs(connection, self._outputs)
             yield from _of_processes(connection)
+            yield _audit_waiting(connection)
 
 
 def _by_state(connection: Connection, table: Table, name: str, text: str) -> Metric:
@@ -129,18 +132,36 @@ def _of_outputs(connection: Connection, watch: OutputWatch) -> Metric:
     return alarms
 
 
+def _audit_waiting(connection: Connection) -> Metric:
+    family = GaugeMetricFamily(
+        "spine_audit_waiting", "Audit records that a repository has not taken yet.", labels=["repository"]
+    )
+    for shipment in list_shipments(connection):
+        family.add_metric([shipment.repository], shipment.waiting)
+    return family
+
+
 def _of_processes(connection: Connection) -> Iterator[Metric]:
     now = time.time()
     up = GaugeMetricFamily("spine_process_up", "Whether a process gave a sign of life.", labels=["role", "process"])
     counted = CounterMetricFamily(
         "spine_receiver_events", "What the receiver counted since it started.", labels=["kind"]
     )
+    warned = GaugeMetricFamily(
+        "spine_process_warning", "1 where a process says that somebody should look.", labels=["role", "process"]
+    )
+    ends = GaugeMetricFamily(
+        "spine_tls_days_left", "Days until a TLS file ends; negative: it has ended.", labels=["role", "process", "use"]
+    )
     totals: dict[str, float] = {}
     for process in list_processes(connection):
+        of_process = [process.role.value, process.name]
+        warned.add_metric(of_process, 1.0 if process.warning else 0.0)
+        for use, ends_at in sorted(process.expiries.items()):
+            ends.add_metric([*of_process, use], (ends_at - now) / _DAY_S)
         up.add_metric([process.role.value, process.name], 1.0 if process.is_alive(now) else 0.0)
         for kind, value in process.counters.items():
             totals[kind] = totals.get(kind, 0.0) + value
     for kind, value in sorted(totals.items()):
         counted.add_metric([kind], value)
-    yield up
-    yield counted
+    yield from (up, warned, ends, counted)

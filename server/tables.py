@@ -58,6 +58,8 @@ processes = Table(
     Column("last_seen", Float, nullable=False),
     Column("counters", Text, nullable=False),  # JSON object of numbers
     Column("fault", Text),  # one sentence when the process cannot do its work
+    Column("warning", Text),  # one sentence when it soon cannot, or does with what it had
+    Column("expiries", Text, nullable=False, server_default="{}"),  # JSON object: what of its TLS files ends when
 )
 
 reviews = Table(  # rows are added and never changed

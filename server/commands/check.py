@@ -10,10 +10,12 @@ import typer
 from inference.errors import Failure, PeerFailure, SettingRefusal
 from server.claim_destinations import claim_destinations
 from server.compose import Node, open_node
+from server.database import shown_url
 from server.options import with_settings
 from server.outbound import probe
 from server.readiness import Check, check_database, check_models
 from server.settings import Settings
+from server.trust_checks import check_trust
 
 _GIB = 1024**3
 
@@ -26,20 +28,27 @@ def command(settings: Settings) -> None:
         Check(
             name="settings",
             is_ok=True,
-            sentence=f"AE title {settings.ae_title}, data in {settings.data_dir.absolute()}; "
-            f"accepted senders: {', '.join(settings.allowed_calling_ae_titles) or 'anyone who reaches the port'}.",
+            sentence=f"AE title {settings.ae_title}, data in {settings.data_dir.absolute()}, "
+            f"database {shown_url(node.engine)}.",
         ),
         check_database(node),
         _check_disk(node),
         check_models(node),
+        *check_trust(settings),
         *_check_destinations(settings),
         *_check_claim_destinations(settings),
     ]
     for check in checks:
-        typer.echo(f"{'ok  ' if check.is_ok else 'FAIL'} {check.name}: {check.sentence}")
+        typer.echo(f"{_word(check)} {check.name}: {check.sentence}")
     failed = [check.name for check in checks if not check.is_ok]
     if failed:
         raise Failure(f"Not in order: {', '.join(failed)}.")
+
+
+def _word(check: Check) -> str:
+    if not check.is_ok:
+        return "FAIL"
+    return "WARN" if check.is_warning else "ok  "
 
 
 def _check_claim_destinations(settings: Settings) -> list[Check]:
