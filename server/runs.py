@@ -59,6 +59,9 @@ def queue_run(connection: Connection, study_instance_uid: str, revision: int, no
             revision=revision,
             generation=1,
             state=RunState.QUEUED,
+            last_received_at=select(studies.c.last_received_at)
+            .where(studies.c.study_instance_uid == study_instance_uid)
+            .scalar_subquery(),
             queued_at=now,
         )
     )

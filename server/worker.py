@@ -78,7 +78,7 @@ def run(settings: Settings) -> None:
     )
     _launch(node, slot, steps)
     lease.start()
-    presence = Presence(node.engine, Role.WORK, slot=slot.number)
+    presence = Presence(node.engine, Role.WORK, slot=slot.number, counters=lease.counters)
     presence.start()
     event("worker_started", executor_id=slot.executor_id)
     stop.wait()

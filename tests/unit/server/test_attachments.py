@@ -260,7 +260,7 @@ def test_the_tries_end_in_the_dead_letter_and_a_person_retries(desk: Desk) -> No
         retry(desk.node.engine, desk.client, number)
     assert len(set(desk.payer.bodies)) == 1
     assert b'spine_claim_attachments{destination="acme",state="acknowledged"} 1.0' in render(
-        desk.node.engine, DriftWatch(), OutputWatch()
+        desk.node, DriftWatch(), OutputWatch()
     )
 
 
