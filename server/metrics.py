@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import Connection, Table, func, select
+from sqlalchemy.exc import DBAPIError
 
 from dicom_node.tables import deliveries, instances, quarantine, studies
 from server.agreement import DriftWatch, decision_counts
 from server.compose import Node
 from server.database import reading
-from server.operating_metrics import of_operation
+from server.events import fault
+from server.operating_metrics import of_machine, of_rows
 from server.output_drift import OutputWatch, Watched
 from server.processes import Role, list_processes
 from server.runs import UNFINISHED
@@ -45,7 +47,15 @@ class _Rows:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric, from one look at the database."""
+        """Every metric; without a database, those that need none, of which one says so."""
+        yield from of_machine(self._node)
+        try:
+            yield from self._of_rows()
+        except DBAPIError as error:
+            fault("metrics_without_database", error)
+
+    def _of_rows(self) -> Iterator[Metric]:
+        """From one look at the database."""
         with reading(self._node.engine) as connection:
             yield _by_state(connection, studies, "spine_studies", "Studies by state.")
             yield _by_state(connection, runs, "spine_runs", "Study revisions by the state of the work on them.")
@@ -61,7 +71,7 @@ class _Rows:
             yield from _of_reviews(connection, self._watch)
             yield _of_outputs(connection, self._outputs)
             yield from _of_processes(connection)
-            yield from of_operation(connection, self._node)
+            yield from of_rows(connection, self._node)
 
 
 def _by_state(connection: Connection, table: Table, name: str, text: str) -> Metric:

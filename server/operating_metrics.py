@@ -26,8 +26,15 @@ _OPEN_STUDIES = (StudyState.RECEIVING, StudyState.COMPLETE, StudyState.RUNNING)
 _OPEN_DELIVERIES = (DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.DEAD)
 
 
-def of_operation(connection: Connection, node: Node) -> Iterator[Metric]:
-    """All of them, from one look at the database, the disk and the models."""
+def of_machine(node: Node) -> Iterator[Metric]:
+    """What is known also while the database is away."""
+    yield GaugeMetricFamily("spine_time_seconds", "Clock of this machine (seconds since the epoch).", value=time.time())
+    yield _checks(node)
+    yield from _of_disk(node)
+
+
+def of_rows(connection: Connection, node: Node) -> Iterator[Metric]:
+    """What the rows say."""
     yield histogram(
         connection,
         HistogramMetricFamily("spine_inference_seconds", "Time to read one study revision and encode its objects."),
@@ -45,9 +52,7 @@ def of_operation(connection: Connection, node: Node) -> Iterator[Metric]:
     )
     yield _unfinished(connection)
     yield from _of_destinations(connection, node)
-    yield from _of_disk(node)
     yield _clock(connection)
-    yield _checks(node)
 
 
 def histogram(

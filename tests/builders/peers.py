@@ -64,6 +64,7 @@ PEERS: Mapping[str, Peer] = {
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
     "npm": Peer(programs=("npm",), package="npm (apt)"),
     "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
+    "prometheus": Peer(programs=("prometheus", "promtool"), package="prometheus (apt)"),
     "pdfbox": Peer(
         programs=("java",),
         files=JARS,
