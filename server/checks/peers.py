@@ -72,7 +72,7 @@ def _check_dicom(name: str, peer: DicomPeer, settings: Settings, classes: tuple[
             f"{peer.host}:{peer.port} takes the connection, but no association.",
             "Is it a DICOM port? A firewall, or a peer that wants TLS, can also end what it does not understand.",
         )
-    return _accepted(name, answer, peer, classes)
+    return _accepted(name, answer, classes)
 
 
 def _unreached(name: str, peer: DicomPeer, settings: Settings) -> Answer | None:
@@ -97,7 +97,7 @@ def _rejected(name: str, rejection: Rejection, peer: DicomPeer, settings: Settin
     return fail(name, meaning, advice.format(**words))
 
 
-def _accepted(name: str, answer: PeerAnswer, peer: DicomPeer, classes: tuple[str, ...]) -> Answer:
+def _accepted(name: str, answer: PeerAnswer, classes: tuple[str, ...]) -> Answer:
     missing = [uid for uid in classes if uid not in answer.accepted]
     names = ", ".join(UID(uid).name for uid in missing)
     if missing:
