@@ -169,6 +169,13 @@ def requeue_run(connection: Connection, study_instance_uid: str, revision: int, 
     return int(connection.execute(select(runs.c.generation).where(*_is(study_instance_uid, revision))).scalar_one())
 
 
+def postpone_run(connection: Connection, study_instance_uid: str, revision: int, reason: str) -> None:
+    """Put a run that had begun back into the queue, with one sentence about what it waits for."""
+    query = update(runs).where(*_is(study_instance_uid, revision)).values(state=RunState.QUEUED, reason=reason)
+    connection.execute(query)
+    mark_study(connection, study_instance_uid, revision, _STUDY_STATE[RunState.QUEUED])
+
+
 def fail_if_unfinished(
     connection: Connection, study_instance_uid: str, revision: int, *, generation: int, now: float, reason: str
 ) -> bool:

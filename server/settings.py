@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from inference.errors import SettingRefusal
 from server.exposure import check_exposure
+from server.inference_server import check_inference_server
 from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
 
 ENVIRONMENT_PREFIX = "SPINE_"
@@ -42,6 +43,7 @@ _LISTS = (
     "http_authentication",
     "http_trusted_proxies",
     "oidc_roles",
+    "inference_server_models",
 )
 
 
@@ -125,8 +127,23 @@ class Settings(BaseSettings):
     device: str = Field("cpu", description="Where models run: cpu, or cuda where that runtime is installed.")
     inference_engine: str = Field(
         "auto",
-        description="What runs models on the cpu: onnxruntime, openvino, or auto (openvino where it is installed "
-        "and gives the same logits, else onnxruntime).",
+        description="What runs models: onnxruntime, openvino, auto (openvino where it is installed and gives the same "
+        "logits, else onnxruntime), or remote (inference_server).",
+    )
+    inference_server: str = Field(
+        "", description="Server that runs models (KServe v2, like Triton): https://...; plain http on loopback only."
+    )
+    inference_server_models: Listed = Field(
+        (), description="BUNDLE=MODEL or BUNDLE=MODEL/VERSION: names there; a bundle that is not named has its own."
+    )
+    inference_server_token_file: Path | None = Field(
+        None, description="File with the token that the inference server asks for."
+    )
+    inference_server_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the inference server's certificate is from."
+    )
+    inference_server_timeout: float = Field(
+        60.0, gt=0, description="Longest wait for an answer of the inference server."
     )
     fracture_loss: float = Field(
         0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture."
@@ -237,8 +254,8 @@ class Settings(BaseSettings):
     @field_validator("inference_engine")
     @classmethod
     def _engine(cls, value: str) -> str:
-        if value not in {"auto", "onnxruntime", "openvino"}:
-            raise SettingRefusal(f"inference_engine is auto, onnxruntime or openvino, got {value!r}.")
+        if value not in {"auto", "onnxruntime", "openvino", "remote"}:
+            raise SettingRefusal(f"inference_engine is auto, onnxruntime, openvino or remote, got {value!r}.")
         return value
 
     @field_validator("rejection_note")
@@ -270,6 +287,7 @@ class Settings(BaseSettings):
             raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
         self.source_peers()
         check_exposure(self)
+        check_inference_server(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."

@@ -54,6 +54,7 @@ def run(settings: Settings) -> None:
         if not lease.held():
             os._exit(LOST_EXIT_CODE)
 
+    presence = Presence(node.engine, Role.WORK, slot=slot.number, counters=lease.counters)
     targets = destinations(settings)
     steps = (
         StudySteps(
@@ -64,6 +65,7 @@ def run(settings: Settings) -> None:
             attempts=settings.study_attempts,
             leave_if_lost=leave_if_lost,
             kept_roles=settings.kept_roles(),
+            report_fault=presence.report_fault,
         ),
         DeliverySteps(
             engine=node.engine,
@@ -78,7 +80,6 @@ def run(settings: Settings) -> None:
     )
     _launch(node, slot, steps)
     lease.start()
-    presence = Presence(node.engine, Role.WORK, slot=slot.number, counters=lease.counters)
     presence.start()
     event("worker_started", executor_id=slot.executor_id)
     stop.wait()

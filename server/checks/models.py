@@ -25,7 +25,9 @@ def check_models(settings: Settings) -> Iterator[Answer]:
         name = f"model {bundle.identity.name}"
         try:
             bundle.verify()
-            engine = load_engine(bundle, chosen.engine, threads=chosen.threads, device=chosen.device)
+            engine = load_engine(
+                bundle, chosen.engine, threads=chosen.threads, device=chosen.device, remote=chosen.remote
+            )
         except BundleRefusal as refusal:
             yield fail(name, refusal.sentence, "The file was changed, or is not whole: install that bundle again.")
         except (SettingRefusal, PeerFailure) as error:
