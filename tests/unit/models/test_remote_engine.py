@@ -49,7 +49,7 @@ def test_every_shipped_network_gives_the_same_there(triton: Triton, name: str) -
 
     assert there.name == f"triton 2.51.0 {name}/1 (KServe v2)"
     assert there.input_shape == here.input_shape
-    shape = [size or usual for size, usual in zip(here.input_shape, (2, 1, 96, 96), strict=True)]
+    shape = [size or usual for size, usual in zip(here.input_shape, (2, 1, 128, 128), strict=True)]
     image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     assert compare(there, here, image).is_parity
 
