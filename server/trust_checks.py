@@ -56,9 +56,8 @@ def _check_tls(settings: Settings) -> Iterator[Check]:
 def _check_ends(use: str, files: TlsFiles, warning_days: float) -> Iterator[Check]:
     now = time.time()
     for end in expiries(files):
-        days = end.days_left(now)
-        is_near = days <= warning_days
-        yield Check(name=f"{use} {end.use}", is_ok=days >= 0, is_warning=is_near, sentence=end.sentence(now))
+        is_near, is_good = end.is_near(now, warning_days), end.days_left(now) >= 0
+        yield Check(name=f"{use} {end.use}", is_ok=is_good, is_warning=is_near, sentence=end.sentence(now))
 
 
 def _check_repository(settings: Settings) -> Iterator[Check]:

@@ -121,6 +121,25 @@ def test_who_is_not_let_in_is_counted_by_name(site: Site, case: str, word: str) 
         peer.associate(*MR)
 
 
+@pytest.mark.peer("dcmtk")
+@pytest.mark.parametrize(
+    ("case", "word"),
+    [("stranger", "unknown_authority"), ("old", "certificate_expired"), ("anonymous", "no_certificate")],
+)
+def test_dcmtk_without_a_good_certificate_is_not_let_in(site: Site, case: str, word: str) -> None:
+    issuer = site.theirs if case == "stranger" else site.ours
+    options = tls_options(site.ours, issuer.issue("modality", days=-1 if case == "old" else 90))
+    if case == "anonymous":
+        options = ["+tla", "-ic"]
+    command = [str(program("echoscu")), *options, "-aec", "SPINEAI", LOOPBACK, str(site.node.tls_port)]
+
+    done = subprocess.run(command, env=peer_environment(), capture_output=True, timeout=30, check=False)
+
+    assert done.returncode != 0
+    wait_until(lambda: site.counted().get("associations_without_tls", 0) == 1, timeout_s=5, what="the refusal")
+    assert site.counted()[f"tls_handshakes_failed_{word}"] == 1
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_both_versions_serve_and_end_in_order(site: Site, version: ssl.TLSVersion) -> None:
     context = peer_context(site, site.ours.issue("modality"))
