@@ -28,7 +28,7 @@ from dicom_node.negotiation import (
 )
 from dicom_node.pdu import AbortReason, DataValue, PduStream, PduType, PeerGone, ProtocolFault, data_values
 from dicom_node.storage_classes import VERIFICATION_SOP_CLASS_UID
-from dicom_node.tls_socket import HandshakeFault
+from dicom_node.tls_socket import HandshakeFault, HandshakeReason
 from dicom_node.verdicts import RESPONSES, Verdict
 from dicom_node.witness import AssociationEvent, AssociationEventKind, Witness, nobody
 
@@ -108,9 +108,7 @@ class Association:
             self.stream.abort(fault.reason)
             ending = "faulty"
         except HandshakeFault as fault:
-            self._tell_refusal(fault.word)
-            log.warning("tls_handshake_failed", extra={"reason": fault.word, "host": self.origin.address})
-            self.setting.inbox.metrics.count(f"tls_handshakes_failed_{fault.word}")
+            self._note_no_tls(fault.reason)
             ending = "without_tls"
         except PeerGone as gone:
             if gone.timed_out or self.setting.is_stopping():
@@ -241,6 +239,17 @@ class Association:
     def _tell_transfers(self) -> None:
         for study_instance_uid, count in self._stored.items():
             self._tell(AssociationEventKind.TRANSFERRED, study_instance_uid=study_instance_uid, instances=count)
+
+    def _note_no_tls(self, reason: HandshakeReason) -> None:
+        is_knock = reason is HandshakeReason.PEER_LEFT
+        log.log(
+            logging.INFO if is_knock else logging.WARNING,
+            "tls_handshake_failed",
+            extra={"reason": reason.value, "host": self.origin.address},
+        )
+        self.setting.inbox.metrics.count(f"tls_handshakes_failed_{reason}")
+        if not is_knock:
+            self._tell_refusal(reason.value)
 
     def _tell_refusal(self, word: str, calling_ae_title: str = "") -> None:
         refused = AssociationEventKind.REFUSED

@@ -22,12 +22,18 @@ class Expiry:
     use: str
     """What the file is for: `certificate`, `authorities` or `revocations`."""
     path: Path
+    began_at: float
     ends_at: float
-    """Seconds since the epoch (UTC)."""
+    """Seconds since the epoch (UTC), as `began_at`."""
 
     def days_left(self, now: float) -> float:
         """Days from `now` on; negative once it is over."""
         return (self.ends_at - now) / _DAY_S
+
+    def is_near(self, now: float, warning_days: float) -> bool:
+        """Whether it ends within so many days and has less than a quarter of its life left: lists live for a week."""
+        left = self.ends_at - now
+        return left <= min(warning_days * _DAY_S, (self.ends_at - self.began_at) / 4)
 
     def sentence(self, now: float) -> str:
         """For a person."""
@@ -39,21 +45,26 @@ class Expiry:
 def expiries(files: TlsFiles) -> tuple[Expiry, ...]:
     """The earliest end in each file; a file that cannot be read is left out: building a context names it."""
     named = (("certificate", files.certificate), ("authorities", files.authorities), ("revocations", files.revocations))
-    ends = ((use, path, _ends_at(path)) for use, path in named if path is not None)
-    return tuple(Expiry(use=use, path=path, ends_at=at) for use, path, at in ends if at is not None)
+    found = ((use, path, _life(path)) for use, path in named if path is not None)
+    return tuple(
+        Expiry(use=use, path=path, began_at=life[0], ends_at=life[1]) for use, path, life in found if life is not None
+    )
 
 
-def _ends_at(path: Path) -> float | None:
+def _life(path: Path) -> tuple[float, float] | None:
+    """Begin and end of what ends first."""
     try:
         blocks = list(_BLOCK.finditer(path.read_bytes()))
-        found = [_end(block[0], is_list=block[1] == b"X509 CRL") for block in blocks]
+        found = [_life_of_block(block[0], is_list=block[1] == b"X509 CRL") for block in blocks]
     except (OSError, ValueError):
         return None
-    return min((end for end in found if end is not None), default=None)
+    return min((life for life in found if life is not None), key=lambda life: life[1], default=None)
 
 
-def _end(block: bytes, *, is_list: bool) -> float | None:
+def _life_of_block(block: bytes, *, is_list: bool) -> tuple[float, float] | None:
     if is_list:
-        following = x509.load_pem_x509_crl(block).next_update_utc
-        return None if following is None else following.timestamp()
-    return x509.load_pem_x509_certificate(block.replace(b"TRUSTED ", b"")).not_valid_after_utc.timestamp()
+        listed = x509.load_pem_x509_crl(block)
+        following = listed.next_update_utc
+        return None if following is None else (listed.last_update_utc.timestamp(), following.timestamp())
+    made = x509.load_pem_x509_certificate(block.replace(b"TRUSTED ", b""))
+    return made.not_valid_before_utc.timestamp(), made.not_valid_after_utc.timestamp()

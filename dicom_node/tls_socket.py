@@ -13,49 +13,87 @@ import ssl
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
 from dicom_node.admission import Origin, PeerCertificate
 
 _TIME_LIMITS = frozenset({socket.SO_RCVTIMEO, socket.SO_SNDTIMEO})
 
-HANDSHAKE_WORDS: Mapping[str, str] = {
-    "HTTP_REQUEST": "plain_http",
-    "WRONG_VERSION_NUMBER": "plain_bytes",
-    "PACKET_LENGTH_TOO_LONG": "plain_bytes",
-    "UNSUPPORTED_PROTOCOL": "tls_version",
-    "NO_SHARED_CIPHER": "cipher_suite",
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no_certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "peer_refuses_our_certificate",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "peer_refuses_our_certificate",
-    "SSLV3_ALERT_CERTIFICATE_REVOKED": "peer_refuses_our_certificate",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "peer_refuses_our_certificate",
-    "TLSV1_ALERT_UNKNOWN_CA": "peer_refuses_our_certificate",
-    "SSL_HANDSHAKE_FAILURE": "peer_left",
-    "UNEXPECTED_EOF_WHILE_READING": "peer_left",
+
+class HandshakeReason(StrEnum):
+    """Why there is no TLS with somebody who connected; a word of the log, the metrics and the audit trail."""
+
+    PLAIN_BYTES = "plain_bytes"
+    """It sent something other than TLS, such as DICOM without it."""
+    PLAIN_HTTP = "plain_http"
+    """It sent HTTP without TLS."""
+    TLS_VERSION = "tls_version"
+    """It offers no TLS 1.2 or 1.3."""
+    CIPHER_SUITE = "cipher_suite"
+    """It offers no suite of the profile."""
+    NO_CERTIFICATE = "no_certificate"
+    """It showed no certificate, and one is demanded."""
+    UNKNOWN_AUTHORITY = "unknown_authority"
+    """Its certificate comes from none of the authorities of ``dicom_tls_ca``."""
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    """Its certificate has ended."""
+    CERTIFICATE_NOT_YET_VALID = "certificate_not_yet_valid"
+    """Its certificate has not begun; or a clock is wrong."""
+    CERTIFICATE_REVOKED = "certificate_revoked"
+    """Its certificate is on a list of ``dicom_tls_crl``."""
+    NO_REVOCATION_LIST = "no_revocation_list"
+    """``dicom_tls_crl`` has no list of the authority of its certificate."""
+    REVOCATION_LIST_EXPIRED = "revocation_list_expired"
+    """The list of the authority of its certificate has ended."""
+    CERTIFICATE = "certificate"
+    """Its certificate cannot be believed for another reason."""
+    OUR_CERTIFICATE_REFUSED = "our_certificate_refused"
+    """It does not believe our certificate."""
+    TIMED_OUT = "timed_out"
+    """It did not finish in time."""
+    PEER_LEFT = "peer_left"
+    """It ended the connection, like a load balancer that only looks whether somebody listens."""
+    HANDSHAKE = "handshake"
+    """Anything else that OpenSSL does not accept."""
+
+
+REASON_OF_ERROR: Mapping[str, HandshakeReason] = {
+    "HTTP_REQUEST": HandshakeReason.PLAIN_HTTP,
+    "WRONG_VERSION_NUMBER": HandshakeReason.PLAIN_BYTES,
+    "PACKET_LENGTH_TOO_LONG": HandshakeReason.PLAIN_BYTES,
+    "UNSUPPORTED_PROTOCOL": HandshakeReason.TLS_VERSION,
+    "NO_SHARED_CIPHER": HandshakeReason.CIPHER_SUITE,
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": HandshakeReason.NO_CERTIFICATE,
+    "SSLV3_ALERT_BAD_CERTIFICATE": HandshakeReason.OUR_CERTIFICATE_REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": HandshakeReason.OUR_CERTIFICATE_REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": HandshakeReason.OUR_CERTIFICATE_REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": HandshakeReason.OUR_CERTIFICATE_REFUSED,
+    "TLSV1_ALERT_UNKNOWN_CA": HandshakeReason.OUR_CERTIFICATE_REFUSED,
+    "UNEXPECTED_EOF_WHILE_READING": HandshakeReason.PEER_LEFT,
 }
-"""What OpenSSL's reasons mean here; any other one is `handshake`."""
-CERTIFICATE_WORDS: Mapping[int, str] = {
-    3: "no_revocation_list",
-    9: "certificate_not_yet_valid",
-    10: "certificate_expired",
-    12: "revocation_list_expired",
-    18: "unknown_authority",
-    19: "unknown_authority",
-    20: "unknown_authority",
-    21: "unknown_authority",
-    23: "certificate_revoked",
+"""By OpenSSL's reasons (sslerr.h)."""
+REASON_OF_CERTIFICATE: Mapping[int, HandshakeReason] = {
+    3: HandshakeReason.NO_REVOCATION_LIST,
+    9: HandshakeReason.CERTIFICATE_NOT_YET_VALID,
+    10: HandshakeReason.CERTIFICATE_EXPIRED,
+    12: HandshakeReason.REVOCATION_LIST_EXPIRED,
+    18: HandshakeReason.UNKNOWN_AUTHORITY,
+    19: HandshakeReason.UNKNOWN_AUTHORITY,
+    20: HandshakeReason.UNKNOWN_AUTHORITY,
+    21: HandshakeReason.UNKNOWN_AUTHORITY,
+    23: HandshakeReason.CERTIFICATE_REVOKED,
 }
-"""By OpenSSL's X509_V_ERR_ codes (x509_vfy.h); any other one is `certificate`."""
+"""By OpenSSL's X509_V_ERR_ codes (x509_vfy.h)."""
 
 
 class HandshakeFault(Exception):  # noqa: N818 - a fault of the peer, not an error of ours
-    """No TLS with this peer; the word says why."""
+    """No TLS with this peer."""
 
-    def __init__(self, word: str) -> None:
-        """Keep the word."""
-        super().__init__(word)
-        self.word = word
+    def __init__(self, reason: HandshakeReason) -> None:
+        """Keep why."""
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class TlsSocket(ssl.SSLSocket):
@@ -147,15 +185,19 @@ def greet(connection: socket.socket, address: str, timeout_s: float) -> Origin:
     connection.settimeout(timeout_s)
     try:
         connection.do_handshake()
-    except ssl.SSLCertVerificationError as error:
-        raise HandshakeFault(CERTIFICATE_WORDS.get(error.verify_code, "certificate")) from error
-    except ssl.SSLError as error:
-        raise HandshakeFault(HANDSHAKE_WORDS.get(error.reason or "", "handshake")) from error
-    except TimeoutError as error:
-        raise HandshakeFault("timed_out") from error
     except OSError as error:
-        raise HandshakeFault("peer_left") from error
+        raise HandshakeFault(_reason(error)) from error
     return Origin(address=address, is_tls=True, certificate=_certificate(connection))
+
+
+def _reason(error: OSError) -> HandshakeReason:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return REASON_OF_CERTIFICATE.get(error.verify_code, HandshakeReason.CERTIFICATE)
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return HandshakeReason.PEER_LEFT
+    if isinstance(error, ssl.SSLError):
+        return REASON_OF_ERROR.get(error.reason or "", HandshakeReason.HANDSHAKE)
+    return HandshakeReason.TIMED_OUT if isinstance(error, TimeoutError) else HandshakeReason.PEER_LEFT
 
 
 def _certificate(connection: ssl.SSLSocket) -> PeerCertificate | None:

@@ -28,7 +28,7 @@ class CertificateWatch:
         now = time.time()
         found = {f"{use}_{end.use}": end for use, files in self.files.items() for end in expiries(files)}
         ended = [end for end in found.values() if end.days_left(now) < 0]
-        ending = [end for end in found.values() if 0 <= end.days_left(now) <= self.warning_days]
+        ending = [end for end in found.values() if end not in ended and end.is_near(now, self.warning_days)]
         broken = self.live.fault if self.live is not None else None
         self._say("tls_files_unusable", [broken] if broken else [])
         self._say("tls_file_ended", [end.sentence(now) for end in ended])

@@ -92,7 +92,9 @@ class Settings(BaseSettings):
         None, description="File of users, NAME:HASH, one of whom an association request has to name."
     )
     tls_warning_days: float = Field(
-        30.0, ge=0, description="A certificate or revocation list that ends within so many days raises a warning."
+        30.0,
+        ge=0,
+        description="Warn of a certificate or revocation list that ends in so many days, in the last quarter of its life.",
     )
     audit_repository: str = Field(
         "", description="HOST:PORT of the audit record repository: syslog over TLS (6514 is the registered port)."

@@ -53,10 +53,10 @@ def _check_tls(settings: Settings) -> Iterator[Answer]:
 def _check_ends(settings: Settings) -> Iterator[Answer]:
     now = time.time()
     for end in expiries(tls_files(settings)):
-        days, name, words = end.days_left(now), f"dicom {end.use}", end.sentence(now)
-        if days < 0:
+        name, words = f"dicom {end.use}", end.sentence(now)
+        if end.days_left(now) < 0:
             yield fail(name, words, "Put a new one in its place; it is read without a restart.")
-        elif days <= settings.tls_warning_days:
+        elif end.is_near(now, settings.tls_warning_days):
             yield warn(name, words, "Get a new one in time; it is read without a restart.")
         else:
             yield ok(name, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import subprocess
 import threading
@@ -120,6 +121,25 @@ def test_who_is_not_let_in_is_counted_by_name(site: Site, case: str, word: str) 
         peer.associate(*MR)
 
 
+@pytest.mark.peer("dcmtk")
+@pytest.mark.parametrize(
+    ("case", "word"),
+    [("stranger", "unknown_authority"), ("old", "certificate_expired"), ("anonymous", "no_certificate")],
+)
+def test_dcmtk_without_a_good_certificate_is_not_let_in(site: Site, case: str, word: str) -> None:
+    issuer = site.theirs if case == "stranger" else site.ours
+    options = tls_options(site.ours, issuer.issue("modality", days=-1 if case == "old" else 90))
+    if case == "anonymous":
+        options = ["+tla", "-ic"]
+    command = [str(program("echoscu")), *options, "-aec", "SPINEAI", LOOPBACK, str(site.node.tls_port)]
+
+    done = subprocess.run(command, env=peer_environment(), capture_output=True, timeout=30, check=False)
+
+    assert done.returncode != 0
+    wait_until(lambda: site.counted().get("associations_without_tls", 0) == 1, timeout_s=5, what="the refusal")
+    assert site.counted()[f"tls_handshakes_failed_{word}"] == 1
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_both_versions_serve_and_end_in_order(site: Site, version: ssl.TLSVersion) -> None:
     context = peer_context(site, site.ours.issue("modality"))
@@ -131,15 +151,24 @@ def test_both_versions_serve_and_end_in_order(site: Site, version: ssl.TLSVersio
         assert peer.socket.recv(1) == b"", "closed with the alert, not cut"
 
 
-@pytest.mark.parametrize("data", [b"\x01\0\0\0\x01\0" + bytes(256), b"GET / HTTP/1.1\r\n\r\n", os.urandom(64)])
-def test_plain_bytes_on_the_port_with_tls(site: Site, data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (association_request(*MR), "plain_bytes"),
+        (b"GET / HTTP/1.1\r\n\r\n", "plain_http"),
+        (bytes(range(100, 200)), "plain_bytes"),
+        (b"\x16\x03\x01\x00\x05\x01\0\0\x01\0", "handshake"),
+        (b"\x16\x03\x01", "timed_out"),
+    ],
+)
+def test_what_is_no_handshake_is_named(site: Site, data: bytes, word: str, caplog: pytest.LogCaptureFixture) -> None:
     with RawPeer(site.node.tls_port) as peer:
         peer.send(data)
         answer = peer.socket.recv(1)
         assert answer in {b"", bytes((ALERT,))}
     wait_until(lambda: site.counted().get("associations_without_tls", 0) == 1, timeout_s=5, what="the end")
     record = next(r for r in caplog.records if r.message == "tls_handshake_failed")
-    assert record.reason in {"plain_bytes", "plain_http", "handshake", "tls_version", "peer_left"}
+    assert record.reason == word
     assert record.host == LOOPBACK
     assert record.exc_info is None
 
@@ -260,6 +289,26 @@ def test_who_is_revoked_while_the_node_runs_is_out(site: Site) -> None:
     wait_until(
         lambda: site.counted().get("tls_handshakes_failed_certificate_revoked", 0) == 1, timeout_s=5, what="the refusal"
     )
+
+
+def test_who_only_knocks_and_who_does_not_believe_us_are_named(site: Site) -> None:
+    RawPeer(site.node.tls_port).socket.close()
+    wait_until(lambda: site.counted().get("tls_handshakes_failed_peer_left", 0) == 1, timeout_s=5, what="the knock")
+    stranger = ssl.create_default_context(cafile=site.theirs.certificate)
+    with socket.create_connection((LOOPBACK, site.node.tls_port)) as plain, pytest.raises(ssl.SSLCertVerificationError):
+        stranger.wrap_socket(plain, server_hostname=LOOPBACK)
+    word = "tls_handshakes_failed_our_certificate_refused"
+    wait_until(lambda: site.counted().get(word, 0) == 1, timeout_s=5, what="the refusal")
+
+
+def test_an_authority_without_its_list_gets_nobody_in(site: Site, tmp_path: Path) -> None:
+    bundle = site.files.authorities
+    assert bundle is not None
+    bundle.write_text(bundle.read_text() + site.theirs.certificate.read_text())
+    shown = site.theirs.issue("modality")
+    s_client(site.node.tls_port, "-cert", str(shown.certificate), "-key", str(shown.key))
+    word = "tls_handshakes_failed_no_revocation_list"
+    wait_until(lambda: site.counted().get(word, 0) == 1, timeout_s=5, what="the refusal")
 
 
 @pytest.mark.parametrize("prefix", [5, 60, 150])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builders.authority import Authority
-from dicom_node.certificates import expiries
+from dicom_node.certificates import Expiry, expiries
 from dicom_node.tls import LiveContext, TlsFiles, check_chain, client_context, server_context
 from inference.errors import SettingRefusal
 from server.certificate_watch import CertificateWatch
@@ -60,6 +60,16 @@ def test_the_first_end_counts_and_a_file_of_authorities_is_no_fault(ours: Author
         "dicom_revocations": 5,
     }
     assert "ended on" in str(watch(TlsFiles(revocations=ours.revoke(days=-1)))().fault)
+
+
+def test_a_list_that_lives_for_a_week_does_not_warn_all_its_life() -> None:
+    now = 1000 * DAY_S
+    week = {
+        days: Expiry(use="revocations", path=Path("a"), began_at=now - (7 - days) * DAY_S, ends_at=now + days * DAY_S)
+        for days in (5.0, 1.5)
+    }
+
+    assert [end.is_near(now, 30.0) for end in week.values()] == [False, True]
 
 
 def test_each_warning_is_logged_once(
