@@ -175,7 +175,7 @@ def _view_pointer(view: RetainedView) -> Pointer:
     words = ["retained view", view.plane.value if view.plane else "direction not known"]
     words += [f"at {view.acquired_at:%H:%M:%S}"] if view.acquired_at else []
     words += ["contrast agent recorded"] if view.contrast_agent else []
-    words += ["marked or last of its direction"] if view.is_final else []
+    words += ["final (marked as key image, or the last of its direction)"] if view.is_final else []
     return Pointer(kind=PointerKind.INSTANCE, reference=view.sop_instance_uid, text=", ".join(words))
 
 
