@@ -162,7 +162,7 @@ def _none_kept(material: Material) -> Answer:
     said = material.anywhere(Topic.IMAGES)
     polarities = {one.statement.polarity for one in said}
     if any(study.views for study in material.studies):
-        return open_(f"No retained view of {material.claim.service_date} is at hand; those at hand are of another day.")
+        return open_(f"No retained view that is known to be of {material.claim.service_date} is at hand.")
     if polarities == {Polarity.NEGATED}:
         return not_met("The signed report says that no images were kept.", *quotes(said))
     if polarities == {Polarity.AFFIRMED}:
