@@ -69,8 +69,8 @@ def _of_bodies(evidence: ClaimEvidence, findings: Sequence[StudyFindings]) -> It
     if not evidence.is_of_fracture:
         yield Prompt(
             code="send_otherwise",
-            sentence="Attachments are made here for vertebral augmentation only: send this claim's report and images in "
-            "another way.",
+            sentence="Attachments are made here for vertebral augmentation only: send the report and the images of "
+            "this claim in another way.",
         )
         return
     if not evidence.bodies:
