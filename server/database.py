@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from inference.errors import SettingRefusal, StorageFailure
 
-HEAD = "0010"
+HEAD = "0016"
 """The newest migration; the start of a process compares one string with it instead of importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000
@@ -41,6 +41,12 @@ DBOS_TABLES = frozenset(
     }
 )
 """Tables that DBOS makes in a SQLite file (workflow.md 7); in PostgreSQL they are in a schema of their own."""
+
+CLOCKS = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",  # Julian day of 1970-01-01T00:00Z
+    "postgresql": "extract(epoch from clock_timestamp())",
+}
+"""The database's clock in seconds since the epoch, as SQL, by dialect."""
 
 _READ_ONLY = "spine_read_only"
 _MIGRATION_LOCK = 0x5350_494E_45  # "SPINE": one migrator at a time on PostgreSQL
@@ -112,8 +118,13 @@ def prepare(engine: Engine) -> None:
             return
         _migrate(engine)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        where = engine.url.render_as_string(hide_password=True)
-        raise StorageFailure(f"The database {where} cannot be prepared: {_cause(error)}.") from error
+        raise StorageFailure(f"The database {shown_url(engine)} cannot be prepared: {_cause(error)}.") from error
+
+
+def shown_url(engine: Engine) -> str:
+    """The URL without a password, wherever in it one stands."""
+    hidden = {key: "hidden" for key in engine.url.query if "password" in key.casefold()}
+    return engine.url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _cause(error: Exception) -> str:

@@ -14,6 +14,8 @@ from dicom_node.results import Delivery as Parcel
 from dicom_node.results import DeliveryState, mark_delivery, pending_deliveries
 from dicom_node.spool import Spool
 from inference.errors import StorageFailure
+from server.auth.audit.record import AuditKind, AuditRecord, Outcome
+from server.auth.audit.trail import append
 from server.database import reading
 from server.events import event, fault
 from server.kernel import Value
@@ -48,6 +50,9 @@ class DeliverySteps:
             if not _is_current(connection, this):
                 return {"state": "superseded"}
             parcels = pending_deliveries(connection, study_instance_uid, revision, destination)
+        if parcels and attempt == 1:
+            with self.engine.begin() as connection:
+                append(connection, _audited(AuditKind.SENDING_BEGUN, this))
         outcomes = self._outcomes(destination, parcels) if parcels else ()
         self.leave_if_lost()
         with self.engine.begin() as connection:
@@ -83,7 +88,11 @@ class DeliverySteps:
                 attempt=this.attempt,
                 status=outcome.status,
             )
-        if delay is None or DeliveryState.RETRYING not in states:
+        accepted = sum(outcome.verdict is Verdict.ACCEPTED for outcome in outcomes)
+        is_over = delay is None or DeliveryState.RETRYING not in states
+        if accepted or (is_over and states):
+            append(connection, _audited(AuditKind.INSTANCES_SENT, this, accepted, len(outcomes)))
+        if delay is None or is_over:
             return {"state": "dead" if DeliveryState.DEAD in states else "delivered"}
         following = Delivery(
             study_instance_uid=this.study_instance_uid,
@@ -94,6 +103,22 @@ class DeliverySteps:
         )
         enqueue_delivery(self.client, connection, following, delay=delay)
         return {"state": "retry", "delay": delay}
+
+
+def _audited(kind: AuditKind, this: Delivery, accepted: int = 0, sent: int = 0) -> AuditRecord:
+    """A transfer that this node makes; a failure where the destination did not take everything."""
+    return AuditRecord(
+        kind=kind,
+        outcome=Outcome.SUCCESS if accepted == sent else Outcome.MINOR_FAILURE,
+        at=time.time(),
+        subject=this.destination,
+        display_name=this.destination,
+        role="",
+        method="settings",
+        address="",
+        studies=(this.study_instance_uid,),
+        instances=accepted,
+    )
 
 
 def _failed(parcel: Parcel, sentence: str) -> SendOutcome:

@@ -7,7 +7,9 @@ import os
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from inference.errors import UsageRefusal
+from server.activity import record_activity
 from server.attachment_work import AttachmentSteps
+from server.auth.audit.record import AuditKind
 from server.claim_destinations import claim_destinations
 from server.compose import Node, back_off, open_node
 from server.database import dbos_url
@@ -54,6 +56,7 @@ def run(settings: Settings) -> None:
         if not lease.held():
             os._exit(LOST_EXIT_CODE)
 
+    presence = Presence(node.engine, Role.WORK, slot=slot.number, counters=lease.counters)
     targets = destinations(settings)
     steps = (
         StudySteps(
@@ -64,6 +67,7 @@ def run(settings: Settings) -> None:
             attempts=settings.study_attempts,
             leave_if_lost=leave_if_lost,
             kept_roles=settings.kept_roles(),
+            report_fault=presence.report_fault,
         ),
         DeliverySteps(
             engine=node.engine,
@@ -78,13 +82,14 @@ def run(settings: Settings) -> None:
     )
     _launch(node, slot, steps)
     lease.start()
-    presence = Presence(node.engine, Role.WORK, slot=slot.number)
     presence.start()
+    record_activity(node.engine, AuditKind.NODE_STARTED, Role.WORK)
     event("worker_started", executor_id=slot.executor_id)
     stop.wait()
     DBOS.destroy(workflow_completion_timeout_sec=int(settings.stop_grace))
     kernel.stop()
     lease.stop()
+    record_activity(node.engine, AuditKind.NODE_STOPPED, Role.WORK)
     presence.stop()
     event("worker_stopped", executor_id=slot.executor_id)
     os._exit(0)
