@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from inference.errors import SettingRefusal, StorageFailure
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest migration; the start of a process compares one string with it instead of importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000

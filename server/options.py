@@ -25,6 +25,7 @@ _SINGULAR = {
     "http_authentication": "--http-authentication",
     "http_trusted_proxies": "--http-trusted-proxy",
     "oidc_roles": "--oidc-role",
+    "hl7_senders": "--hl7-sender",
 }
 _SECRET_SHOWN = {"database_url": "(SQLite file in the data folder)"}
 

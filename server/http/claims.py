@@ -19,7 +19,7 @@ from server.claims.evaluation import tables_of
 from server.claims.material import claim_of
 from server.claims.packets import packet_file, packet_of
 from server.claims.record import attachment_json, history_json, line_json, listed_json
-from server.claims.reports import report_json, report_of
+from server.claims.reports import report_of, reports_json
 from server.claims.rows import (
     ClaimState,
     claim_row,
@@ -105,7 +105,7 @@ def get_claim(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     """As it was handed in."""
     with reading(node.engine) as connection:
         row = claim_row(connection, claim_id)
-        reports = [report_json(report) for report in reports_of(connection, claim_id)]
+        reports = reports_json(reports_of(connection, claim_id))
         newest = newest_evaluation(connection, claim_id)
     return {**line_json(row, newest), "claim": plain(claim_of(row)), "reports": reports}
 
