@@ -13,6 +13,7 @@ from claims.report import Report, ReportRefusal, SignedState
 from inference.errors import StorageFailure
 from server.claims.documents import digest, to_text
 from server.compose import Node
+from server.database import reading
 from server.events import event, fault
 from server.hl7.message import NOTHING, Answer, Code, Message, MessageRefusal, acknowledge, check_report, parse
 from server.tables import received_reports
@@ -41,14 +42,14 @@ def take(node: Node, data: bytes) -> bytes:
 
 
 def _refused(message: Message, refusal: MessageRefusal) -> bytes:
-    event("report_refused", status=refusal.answer.value, reason_code=refusal.code.value)
+    event("report_refused", status=refusal.answer.value, reason_code=refusal.error_code.value)
     return acknowledge(message, refusal.answer, refusal)
 
 
 def _keep(node: Node, message: Message, data: bytes) -> None:
     identity = digest(message.field("MSH", 3), message.field("MSH", 4), message.control_id)
     sha256 = hashlib.sha256(data).hexdigest()
-    with node.engine.begin() as connection:
+    with reading(node.engine) as connection:
         if _is_known(connection, identity, sha256):
             return
     withdraws = message.withdraws
@@ -69,7 +70,7 @@ def _keep(node: Node, message: Message, data: bytes) -> None:
         with node.engine.begin() as connection:
             connection.execute(insert(received_reports).values(**row))
     except IntegrityError:  # the same control id on another connection meanwhile
-        with node.engine.begin() as connection:
+        with reading(node.engine) as connection:
             _is_known(connection, identity, sha256)
         return
     event("report_received", state=report.signed.value)

@@ -1,7 +1,7 @@
 """The listener of the report feed: MLLP over TCP, or over TLS, in a thread of its own.
 
-One message at a time on each connection, as MLLP has it (HL7 v2, Transport Specification: MLLP, Release 1); the next one
-is read when the one before was answered. What does not begin as a block ends the connection.
+One message at a time on each connection, as MLLP has it (HL7 v2 Transport Specification: MLLP, Release 1); the next is
+read when the one before was answered. What does not begin as a block ends the connection.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Listener:
                 data = await asyncio.wait_for(reader.readblock(), IDLE_S)
             except (ValueError, InvalidBlockError) as error:
                 refusal = _NO_BLOCK if isinstance(error, InvalidBlockError) else _TOO_LARGE
-                event("report_refused", status=refusal.answer.value, reason_code=refusal.code.value)
+                event("report_refused", status=refusal.answer.value, reason_code=refusal.error_code.value)
                 writer.writeblock(acknowledge(NOTHING, refusal.answer, refusal))
                 await writer.drain()
                 return

@@ -66,7 +66,7 @@ class MessageRefusal(Refusal):
     def __init__(self, answer: Answer, code: Code, sentence: str) -> None:
         """One sentence without anything of a patient."""
         super().__init__(sentence)
-        self.answer, self.code = answer, code
+        self.answer, self.error_code = answer, code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def acknowledge(message: Message, answer: Answer, refusal: MessageRefusal | None
     sentence = _UNPRINTABLE.sub(" ", str(refusal)) if refusal else ""
     lines = [bar.join(fields), bar.join(("MSA", answer.value, message.control_id, sentence)).rstrip(bar)]
     if refusal is not None:
-        code = caret.join((refusal.code.value, MEANINGS[refusal.code], "HL70357"))
+        code = caret.join((refusal.error_code.value, MEANINGS[refusal.error_code], "HL70357"))
         lines.append(bar.join(("ERR", "", "", code, "E", "", "", "", sentence)))
     return ("\r".join(lines) + "\r").encode("latin-1")
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import delete, select, update
 
-from builders.dicom import SeriesPlan, small_voxels
+from builders.claim_office import PLAN, STUDY, UID, Office, open_office
 from builders.posted_claims import claim_json, report_json
 from builders.reviews import add_reviewable_study
 from builders.web import serving
-from inference.findings import StudyFindings
 from server.auth.audit.record import AuditKind
 from server.auth.audit.trail import entries
 from server.claims.history import fault_of
@@ -28,61 +24,11 @@ from server.database import reading
 from server.http.app import create
 from server.tables import claim_actions, claim_evaluations, claims
 
-PLAN = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75), attributes={"StudyDate": "20260510"})
-STUDY, UID = PLAN.study, PLAN.study_instance_uid
-PERSON = {"name": "Doe^Jane", "identifier": "jdoe", "organisation": "General Hospital"}
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """A node that answers, with a study of the claims' patient."""
-
-    node: Node
-    http: httpx.Client
-    watch: ClaimWatch
-    findings: StudyFindings
-
-    def hand_in(self, claim: Any, key: str | None = None) -> httpx.Response:
-        content = claim if isinstance(claim, bytes) else json.dumps(claim).encode()
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return self.http.post("/api/v1/claims", content=content, headers=headers)
-
-    def kept(self, **more: Any) -> str:
-        answer = self.hand_in(claim_json(STUDY, **more))
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["claims"][0]["id"])
-
-    def get(self, path: str) -> Any:
-        return self.http.get(f"/api/v1/claims{path and '/'}{path}").raise_for_status().json()
-
-    def evidence(self, claim: str) -> Any:
-        return self.get(f"{claim}/evidence")
-
-    def report(self, claim: str, **more: Any) -> httpx.Response:
-        return self.http.post(f"/api/v1/claims/{claim}/reports", json=report_json(STUDY, UID, **more))
-
-    def decide(self, claim: str, action: str, **more: Any) -> httpx.Response:
-        return self.http.post(f"/api/v1/claims/{claim}/decisions", json={"action": action} | more)
-
-    def review(self, decision: dict[str, Any]) -> None:
-        body = {"revision": 1, "accept_rest": True, "reviewer": PERSON, "findings": [decision]}
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
-        self.http.post(f"/api/v1/studies/{UID}/reviews", json=body, headers=headers).raise_for_status()
-
-    def fracture(self) -> str:
-        found = (f for f in self.findings.findings if f.question == "compression_fracture" and f.site.level == "L1")
-        return next(found).id
-
 
 @pytest.fixture
 def office(node: Node, tmp_path: Path) -> Iterator[Office]:
-    application = create(node)
-    watch = ClaimWatch(node, application.state.dicomweb.index, None)
-    findings = add_reviewable_study(node, application.state.client, tmp_path / "series", PLAN)
-    with serving(node) as url, httpx.Client(base_url=url, timeout=60) as http:
-        yield Office(node, http, watch, findings)
-    application.state.dicomweb.door.close()
-    application.state.client.destroy()
+    with open_office(node, tmp_path / "series") as opened:
+        yield opened
 
 
 def codes(evidence: Any) -> set[str]:
