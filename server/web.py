@@ -65,6 +65,7 @@ def run(settings: Settings) -> None:
     server.should_exit = True
     thread.join(timeout=settings.stop_grace)
     application.state.dicomweb.door.close()
+    application.state.packets.stop()
     presence.stop()
     event("web_stopped", port=port)
 

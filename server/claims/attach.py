@@ -20,7 +20,8 @@ from server.auth.roles import Principal
 from server.claim_destinations import claim_destinations
 from server.claims.history import Action, record_action, seal_history
 from server.claims.material import Found
-from server.claims.packets import Ready, bring_up_to_date, evidence_of, packet_file, ready
+from server.claims.packet_maker import Packets
+from server.claims.packets import Ready, bring_up_to_date, evidence_of, ready
 from server.claims.rows import ClaimState, claim_row, reports_of
 from server.compose import Node
 from server.database import reading
@@ -63,14 +64,16 @@ def still_missing(node: Node, newest: Row[Any] | None, found: Found) -> tuple[Pr
     return missing(evidence, found.reports, found.findings)
 
 
-def attach(node: Node, client: DBOSClient, claim_id: str, order: Order, by: Principal) -> Attached:
+def attach(packets: Packets, client: DBOSClient, claim_id: str, order: Order, by: Principal) -> Attached:
     """Make the attachment and queue its sending.
 
     Raises:
         NotThere: no such claim or destination.
         AttachmentRefusal: something is missing, or it was sent before.
         ClaimRefusal: the claim cannot be judged, or is closed.
+        Failure: its packet cannot be made now.
     """
+    node = packets.node
     bring_up_to_date(node, claim_id)
     with reading(node.engine) as connection:
         claim = ready(connection, node, claim_id)
@@ -82,7 +85,7 @@ def attach(node: Node, client: DBOSClient, claim_id: str, order: Order, by: Prin
         title="Imaging evidence summary",
         loinc=IMAGING_STUDY,
         media_type="application/pdf",
-        content=packet_file(node, claim_id, SUMMARY_NAME),
+        content=packets.file(claim_id, SUMMARY_NAME),
     )
     signed = [read for read in claim.found.reports if read.report.signed is SignedState.SIGNED]
     documents = tuple(_report(node, read, paths[read.report.sha256]) for read in signed)

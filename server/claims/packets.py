@@ -29,7 +29,6 @@ from server.claims.rows import FOLDER, ClaimState, claim_row, newest_evaluation
 from server.claims.seals import Seal, Sealed, seal
 from server.compose import Node
 from server.database import reading
-from server.operations import NotThere
 from server.packet import MANIFEST_NAME, PacketRequest, make_packet
 from server.packet_study import StudyFiles
 from server.review_objects import verified_name
@@ -109,39 +108,12 @@ def bring_up_to_date(node: Node, claim_id: str) -> None:
             evaluate_claim(connection, node, row)
 
 
-def packet_of(node: Node, claim_id: str) -> KeptPacket:
-    """The packet of the newest evaluation, made now where it is not there yet.
-
-    Raises:
-        NotThere: no such claim.
-        Refusal: the claim cannot be judged, or what there is does not make a packet.
-    """
-    bring_up_to_date(node, claim_id)
-    kept = _kept(node, claim_id)
-    return _make(node, claim_id) if kept is None else kept
-
-
-def packet_file(node: Node, claim_id: str, name: str) -> bytes:
-    """One file of the packet of the newest evaluation, or its manifest.
-
-    Raises:
-        NotThere: no such claim, or the packet has no file of that name.
-        Refusal: as of the packet.
-    """
-    packet = _kept(node, claim_id) or packet_of(node, claim_id)
-    if name == MANIFEST_NAME:
-        return packet.manifest
-    if name not in packet.names:
-        raise NotThere(f"The packet of claim {claim_id} has no file {name!r}.")
-    return node.spool.path(f"{packet.folder}/{name}").read_bytes()
-
-
 def manifest_path(claim_id: str) -> str:
     """Of the manifests of a claim's packets, below the data folder; ``{number}`` stands for the evaluation."""
     return f"{_folder(claim_id, '{number}')}/{MANIFEST_NAME}"
 
 
-def _kept(node: Node, claim_id: str) -> KeptPacket | None:
+def kept_packet(node: Node, claim_id: str) -> KeptPacket | None:
     """The packet of the newest evaluation, where it was made; it is served only with its seal in the audit trail."""
     with reading(node.engine) as connection:
         claim_row(connection, claim_id)
@@ -156,7 +128,13 @@ def _kept(node: Node, claim_id: str) -> KeptPacket | None:
     return packet
 
 
-def _make(node: Node, claim_id: str) -> KeptPacket:
+def make_kept_packet(node: Node, claim_id: str) -> None:
+    """Make the packet of the newest evaluation; its manifest is written last, so that one without is not there.
+
+    Raises:
+        NotThere: no such claim.
+        Refusal: the claim cannot be judged, or what there is does not make a packet.
+    """
     with reading(node.engine) as connection:
         claim = ready(connection, node, claim_id)
         studies = _studies(connection, node.spool, claim, node)
@@ -172,10 +150,7 @@ def _make(node: Node, claim_id: str) -> KeptPacket:
         previous_manifest=earlier[-1] if earlier else None,
         ae_title=node.settings.ae_title,
     )
-    made = make_packet(request, lambda name, data: node.spool.write_result(f"{folder}/{name}", data))
-    packet = KeptPacket(number=claim.number, folder=folder, manifest=made.manifest)
-    _seal(node, claim_id, packet)
-    return packet
+    make_packet(request, lambda name, data: node.spool.write_result(f"{folder}/{name}", data))
 
 
 def _seal(node: Node, claim_id: str, packet: KeptPacket) -> None:
