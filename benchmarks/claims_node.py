@@ -32,7 +32,7 @@ from builders.reviews import add_reviewable_study
 from server.compose import Node, open_node
 from server.database import reading
 from server.processes import Role, list_processes
-from server.settings import Settings
+from server.settings import load
 from server.tables import claims
 from server.work_queue import make_client
 
@@ -50,7 +50,7 @@ def measure_node(folder: Path, *, bulk: int = BULK, say: Callable[[str], None]) 
     plan = SeriesPlan(
         voxels=small_voxels(SLICES, 512, 512), pixel_spacing_mm=(0.5, 0.5), attributes={"StudyDate": "20260510"}
     )
-    node = open_node(Settings(data_dir=folder / "node" / "data"))
+    node = open_node(load({"data_dir": folder / "node" / "data"}))
     client = make_client(node.engine)
     add_reviewable_study(node, client, folder / "series", plan)
     options = {"http-requests-per-minute": 0}

@@ -18,7 +18,7 @@ from claims.report import ReadReport, Report, SignedState
 from server.attachments import AttachmentStatus, Submission, queue_attachment
 from server.auth.roles import Principal
 from server.claim_destinations import claim_destinations
-from server.claims.history import Action, record_action, seal_history
+from server.claims.history import Action, is_recorded, record_action, seal_history
 from server.claims.material import Found
 from server.claims.packet_maker import Packets
 from server.claims.packets import Ready, bring_up_to_date, evidence_of, ready
@@ -99,9 +99,9 @@ def attach(packets: Packets, client: DBOSClient, claim_id: str, order: Order, by
         by=by,
     )
     status, is_new = queue_attachment(node, client, submission)
-    if is_new:
-        with node.engine.begin() as connection:
-            claim_row(connection, claim_id, lock=True)
+    with node.engine.begin() as connection:
+        claim_row(connection, claim_id, lock=True)
+        if not is_recorded(connection, claim_id, Action.ATTACHED, status.control_number):
             record_action(connection, claim_id, Action.ATTACHED, by, about=status.control_number)
             seal_history(connection, claim_id, by)
     return Attached(status=status, is_new=is_new, pwk=pwk_segment(made))

@@ -97,6 +97,11 @@ def actions_of(connection: Connection, claim_id: str) -> list[dict[str, Any]]:
     ]
 
 
+def is_recorded(connection: Connection, claim_id: str, action: Action, about: str) -> bool:
+    """Whether a row says that this was done; so that what is asked for again, after a kill, is recorded once."""
+    return any(one["action"] == action and one["about"] == about for one in actions_of(connection, claim_id))
+
+
 def fault_of(connection: Connection, claim_id: str) -> str | None:
     """One sentence about the first row that does not hang on the one before it; None where the chain is whole."""
     previous = START

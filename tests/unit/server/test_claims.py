@@ -16,8 +16,11 @@ from builders.reviews import add_reviewable_study
 from builders.web import serving
 from server.auth.audit.record import AuditKind
 from server.auth.audit.trail import entries
-from server.claims.history import fault_of
+from server.auth.roles import LOOPBACK
+from server.claims.history import Action, fault_of, record_action
+from server.claims.packets import manifest_path
 from server.claims.retention import delete_old
+from server.claims.seals import seal_fault
 from server.claims.watch import ClaimWatch
 from server.compose import Node
 from server.database import reading
@@ -187,6 +190,31 @@ def test_a_history_that_was_tampered_with_shows(office: Office, damage: str) -> 
     with reading(office.node.engine) as connection:
         assert fault_of(connection, claim) is not None
         assert fault_of(connection, other) is None
+
+
+@pytest.mark.parametrize("damage", ["none", "cut off", "written anew", "packet changed", "packet gone"])
+def test_a_history_that_was_cut_off_and_a_packet_that_was_changed_show(office: Office, damage: str) -> None:
+    claim = office.kept()
+    office.decide(claim, "noted", reason="one")
+    number = office.get(f"{claim}/packet")["evaluation"]
+    manifest = office.node.spool.path(manifest_path(claim).format(number=number))
+    mine, second = claim_actions.c.claim_id == claim, claim_actions.c.number == 2
+    with office.node.engine.begin() as connection:
+        if damage == "cut off":
+            connection.execute(delete(claim_actions).where(mine, second))
+        elif damage == "written anew":
+            connection.execute(delete(claim_actions).where(mine))
+            record_action(connection, claim, Action.RECEIVED, LOOPBACK)
+            record_action(connection, claim, Action.NOTED, LOOPBACK, reason="two")
+        elif damage == "packet changed":
+            manifest.write_bytes(manifest.read_bytes() + b" ")
+        elif damage == "packet gone":
+            manifest.unlink()
+    with reading(office.node.engine) as connection:
+        assert fault_of(connection, claim) is None
+        fault = seal_fault(connection, office.node.spool, claim, manifest_path(claim))
+    words = {"none": "None", "cut off": "cut off", "packet changed": "not the one", "packet gone": "is gone"}
+    assert words.get(damage, "not the one") in str(fault)
 
 
 def test_evaluations_are_only_added(office: Office) -> None:
