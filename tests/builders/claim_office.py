@@ -73,7 +73,7 @@ def open_office(node: Node, folder: Path) -> Iterator[Office]:
     application = create(node)
     watch = ClaimWatch(node, application.state.dicomweb.index, None)
     findings = add_reviewable_study(node, application.state.client, folder, PLAN)
-    with serving(node) as url, httpx.Client(base_url=url, timeout=60) as http:
+    with serving(node) as url, httpx.Client(base_url=url, timeout=300) as http:
         yield Office(node, http, watch, findings)
     application.state.dicomweb.door.close()
     application.state.client.destroy()

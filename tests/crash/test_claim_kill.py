@@ -164,11 +164,11 @@ def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path: Path) -> None:
     try:
         with clients(Clinic(f"{url}/api/v1", feed, findings)) as made:
             for moment in MOMENTS_S:
-                wait_until(lambda: is_up(url), timeout_s=120, what="the web role")
+                wait_until(lambda: is_up(url), timeout_s=300, what="the web role")
                 time.sleep(moment)
                 web.kill()
                 web.start()
-            wait_until(lambda: is_up(url), timeout_s=120, what="the web role")
+            wait_until(lambda: is_up(url), timeout_s=300, what="the web role")
         counts = {name: one.done for name, one in made.items()}
         assert_all_there_once(node, counts)
         assert_whole(node)
