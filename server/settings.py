@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     tls_warning_days: float = Field(
         30.0,
         ge=0,
-        description="Warn of a certificate or revocation list that ends in so many days, in the last quarter of its life.",
+        description="Warn of a certificate or revocation list that ends in so many days (in its last quarter).",
     )
     audit_repository: str = Field(
         "", description="HOST:PORT of the audit record repository: syslog over TLS (6514 is the registered port)."
