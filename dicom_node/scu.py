@@ -27,7 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from dicom_node.delivery import Ruling, SendOutcome, Verdict, rule_context, rule_store
+from dicom_node.delivery import OPEN_GATE, Gate, Ruling, SendOutcome, Verdict, rule_context, rule_store
 from inference.errors import PeerFailure, StorageFailure
 
 pynetdicom._config.STORE_SEND_CHUNKED_DATASET = True  # noqa: SLF001 - the documented switch: a path is sent as its bytes
@@ -84,8 +84,10 @@ class _Parcel:
         )
 
 
-def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, ...]:
+def send(files: Sequence[Path], destination: Destination, gate: Gate = OPEN_GATE) -> tuple[SendOutcome, ...]:
     """Send instances by C-STORE; one outcome per file, in the order given, whatever goes wrong at the peer.
+
+    The gate is asked before each C-STORE, and told each answer.
 
     Raises:
         StorageFailure: a file cannot be read, or is not a PS3.10 file.
@@ -96,7 +98,12 @@ def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, 
         contexts = _contexts(batch)
         with _associated(destination, contexts) as (association, problem):
             for parcel in batch:
-                outcomes[parcel.path] = _store(parcel, association) if problem is None else parcel.outcome(problem)
+                if problem is None:
+                    gate.before(parcel.path)
+                    outcomes[parcel.path] = _store(parcel, association)
+                else:
+                    outcomes[parcel.path] = parcel.outcome(problem)
+                gate.after(parcel.path, outcomes[parcel.path])
     return tuple(outcomes[path] for path in files)
 
 

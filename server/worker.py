@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
@@ -14,7 +16,7 @@ from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
 from server.kernel import Kernel
-from server.lease import LOST_EXIT_CODE, Lease, Slot, take_slot
+from server.lease import Lease, Slot, take_slot
 from server.outbound import destinations
 from server.processes import Presence, Role
 from server.review_work import ReviewSteps
@@ -34,7 +36,7 @@ def run(settings: Settings) -> None:
     """Work until told to stop. Does not return: running steps must not outlive the engine (workflow.md 5).
 
     Raises:
-        UsageRefusal: every slot of this data folder is taken.
+        UsageRefusal: every slot of this host is taken.
         SettingRefusal: the engine that the settings name cannot be used on this machine, or a claim destination may
             not be used.
     """
@@ -46,14 +48,16 @@ def run(settings: Settings) -> None:
     slot = _free_slot(node)
     client = make_client(node.engine)
     sweep = Sweep(node.engine, client)
-    lease = Lease(node.engine, slot, ttl=settings.lease_ttl, beat=settings.lease_beat, after_beat=sweep)
     kernel = Kernel(ReaderFactory(settings), timeout=settings.study_timeout)
     kernel.start()
-
-    def leave_if_lost() -> None:
-        if not lease.held():
-            os._exit(LOST_EXIT_CODE)
-
+    lease = Lease(
+        node.engine,
+        slot,
+        ttl=settings.lease_ttl,
+        beat=settings.lease_beat,
+        on_lost=lambda: _begin_anew(kernel),
+        after_beat=sweep,
+    )
     targets = destinations(settings)
     steps = (
         StudySteps(
@@ -62,7 +66,7 @@ def run(settings: Settings) -> None:
             kernel=kernel,
             destinations=tuple(targets),
             attempts=settings.study_attempts,
-            leave_if_lost=leave_if_lost,
+            tenure=lease,
             kept_roles=settings.kept_roles(),
         ),
         DeliverySteps(
@@ -71,10 +75,10 @@ def run(settings: Settings) -> None:
             spool=node.spool,
             destinations=targets,
             back_off=back_off(settings),
-            leave_if_lost=leave_if_lost,
+            tenure=lease,
         ),
-        ReviewSteps(node=node, client=client, destinations=tuple(targets), leave_if_lost=leave_if_lost),
-        AttachmentSteps(node=node, client=client, destinations=payers, leave_if_lost=leave_if_lost),
+        ReviewSteps(node=node, client=client, destinations=tuple(targets), tenure=lease),
+        AttachmentSteps(node=node, client=client, destinations=payers, tenure=lease),
     )
     _launch(node, slot, steps)
     lease.start()
@@ -90,10 +94,16 @@ def run(settings: Settings) -> None:
     os._exit(0)
 
 
+def _begin_anew(kernel: Kernel) -> None:
+    """Become a fresh worker in this very process: whatever thread still holds old work, or a socket, ends with it."""
+    kernel.stop()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, as we were started
+
+
 def _free_slot(node: Node) -> Slot:
     for number in range(MAX_SLOTS):
         try:
-            return take_slot(number, node.settings.data_dir / "run")
+            return take_slot(number, node.settings.data_dir / "run" / socket.gethostname())
         except UsageRefusal:
             continue
     raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")

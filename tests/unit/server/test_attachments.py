@@ -18,6 +18,7 @@ from builders.claim_attachments import attachment, of_patient, report
 from builders.claim_submission import STUDY, submission
 from builders.findings import refused_findings
 from builders.payer import Payer, destinations_file, functional, outcome, payer, say, stay_silent, ta1, x12_table
+from builders.tenure import Held
 from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
@@ -61,7 +62,7 @@ class Desk:
             node=self.node,
             client=self.client,
             destinations=claim_destinations(self.node.settings),
-            leave_if_lost=lambda: None,
+            tenure=Held(),
         )
         return str(steps.send((made or attachment()).control_number, generation, attempt)["state"])
 
