@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, Engine, delete, select
 
+from server import __version__
 from server.events import fault
 from server.tables import processes
 
@@ -48,6 +49,8 @@ class Process:
     last_seen: float
     counters: Mapping[str, float]
     fault: str | None
+    version: str | None
+    """Of its software; None for one that does not say it yet."""
 
     def is_alive(self, now: float) -> bool:
         """Whether its last sign of life is recent."""
@@ -111,6 +114,7 @@ class Presence:
             "last_seen": now,
             "counters": json.dumps(dict(self._counters()), sort_keys=True),
             "fault": self.fault,
+            "version": __version__,
         }
         with self._engine.begin() as connection:
             connection.execute(delete(processes).where(processes.c.last_seen < now - _FORGET_S))

@@ -3,7 +3,8 @@
 A notice holds our opaque id of the claim and the number of its evaluation, nothing of a patient: who may read the claim
 asks for it. It is committed with the evaluation, sent at least once, and carries an id by which the receiver counts it
 once. Several web processes may send: each try is taken first, and its number is the fence by which a process that was
-paused meanwhile is kept from sending, or from recording, what another has taken since. With a secret it is signed as GitHub and others do: HMAC-SHA-256 over the body.
+paused meanwhile is kept from sending, or from recording, what another has taken since. With a secret it is signed as
+GitHub and others do: HMAC-SHA-256 over the body.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ AT_ONCE = 50
 TAKEN_S = 60.0
 """Whoever took a try has it for so long, by the wall clock of its host;"""
 HELD_S = 20.0
-"""and begins to send no later than this after it took it: what lies between covers the sending and clocks that differ."""
+"""and begins to send no later than this after it took it: between lie the sending, and how far clocks differ."""
 SIGNATURE = "X-Spine-Signature-256"
 
 
