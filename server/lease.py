@@ -39,7 +39,8 @@ _CLOCK = {
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",  # Julian day of 1970-01-01T00:00Z
     "postgresql": "extract(epoch from clock_timestamp())",
 }
-_DBOS_INTERNAL_QUEUE = "_dbos_internal_queue"
+INTERNAL_QUEUE = "_dbos_internal_queue"
+"""Where DBOS puts what it recovers; every worker reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +233,7 @@ class Lease:
         now_ms = time.time() * 1000
         for workflow_id, claimed_at in mine:
             if workflow_id not in active and claimed_at is not None and now_ms - claimed_at > _LOST_CLAIM_MS:
-                engine._sys_db.reenqueue_for_recovery(workflow_id, [self._me], _DBOS_INTERNAL_QUEUE)  # noqa: SLF001
+                engine._sys_db.reenqueue_for_recovery(workflow_id, [self._me], INTERNAL_QUEUE)  # noqa: SLF001
 
     def start(self) -> None:
         """Renew and reap in a thread of its own, until ``stop``."""

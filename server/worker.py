@@ -25,7 +25,16 @@ from server.signals import StopSignal
 from server.study_kernel import ReaderFactory, check_engine
 from server.study_work import StudySteps
 from server.sweep import Sweep
-from server.work_queue import APPLICATION, DELIVERY_QUEUE, STUDY_QUEUE, VERSION, disable_pickle, make_client
+from server.work_queue import (
+    APPLICATION,
+    DELIVERY_KIND,
+    READ_QUEUES,
+    STUDY_KIND,
+    VERSION,
+    disable_pickle,
+    make_client,
+    queues_of,
+)
 from server.workflow import register
 
 MAX_SLOTS = 64
@@ -121,15 +130,13 @@ def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, Revi
         run_migrations=False,
     )
     DBOS(config=config)
-    DBOS.listen_queues([STUDY_QUEUE, DELIVERY_QUEUE])
+    DBOS.listen_queues(sorted(READ_QUEUES))
     register(*steps)
     DBOS.launch()
     interval = node.settings.poll_interval
     # Registered alike by every worker: the queue's rules are rows that all of them read again at each look.
-    DBOS.register_queue(STUDY_QUEUE, worker_concurrency=1, polling_interval_sec=interval, on_conflict="always_update")
-    DBOS.register_queue(
-        DELIVERY_QUEUE,
-        worker_concurrency=DELIVERIES_AT_ONCE,
-        polling_interval_sec=interval,
-        on_conflict="always_update",
-    )
+    for kind, at_once in ((STUDY_KIND, 1), (DELIVERY_KIND, DELIVERIES_AT_ONCE)):
+        for name in queues_of(kind):
+            DBOS.register_queue(
+                name, worker_concurrency=at_once, polling_interval_sec=interval, on_conflict="always_update"
+            )

@@ -31,7 +31,7 @@ pytestmark = [
 
 TAKEOVER_S = 60.0
 DICOM_PORT, HTTP_PORT = 11112, 8080
-LEASE = {"lease-ttl": 3, "lease-beat": 1, "inference-engine": "onnxruntime", "models": "mr_sagittal_segmentation"}
+LEASE = {"lease-ttl": 3, "lease-beat": 1, "inference-engine": "onnxruntime", "model": "mr_sagittal_segmentation"}
 
 
 class Site:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import signal
-import struct
 import subprocess
 import sys
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 from sqlalchemy import Engine, select
 
-from builders.archive import Archive, archive
+from builders.archive import archive
 from builders.dicom import T2_TSE, SeriesPlan, write_series
 from builders.peers import LOOPBACK, free_tcp_port, is_listening, wait_until
-from builders.receiving import RawPeer, data_set_bytes, pdata, store_command
+from builders.survived import Sender, assert_every_instance_is_there, assert_one_report_per_revision, is_settled
 from dicom_node.spool import Spool
-from dicom_node.tables import deliveries, instances, results, studies
 from server.database import make_engine, reading
 from server.tables import executor_lease, runs, workitems
 
@@ -38,8 +32,6 @@ SLICES = 5
 LONGEST_LIFE_S = 2.5
 """A process is killed at a random moment up to here after it began to listen or to work."""
 SETTLE_S = 300.0
-SUCCESS = struct.pack("<HHIH", 0, 0x0900, 2, 0x0000)
-"""The element Status (0000,0900) of a C-STORE-RSP that accepted."""
 
 
 class Role:
@@ -66,38 +58,6 @@ class Role:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(60)
-
-
-class Sender(threading.Thread):
-    """A source that keeps sending its studies, instance by instance, until each instance was acknowledged."""
-
-    def __init__(self, port: int, paths: list[Path]) -> None:
-        super().__init__(daemon=True)
-        self._port = port
-        self._waiting = list(paths)
-        self._pause = random.Random(2).uniform  # noqa: S311 - repeatable moments
-        self.acknowledged: dict[str, bytes] = {}
-
-    def run(self) -> None:
-        while self._waiting:
-            try:
-                with RawPeer(self._port) as peer:
-                    peer.associate(MRImageStorage, ExplicitVRLittleEndian)
-                    self._send(peer)
-            except (AssertionError, OSError):
-                time.sleep(0.3)  # the receiver is dead or died: try again
-
-    def _send(self, peer: RawPeer) -> None:
-        while self._waiting:
-            path = self._waiting[0]
-            data, uid = data_set_bytes(path), str(dcmread(path, stop_before_pixels=True).SOPInstanceUID)
-            peer.send(pdata((1, 0x03, store_command(MRImageStorage, uid)), (1, 0x02, data)))
-            answer = peer.read_pdu()
-            if answer is None or SUCCESS not in answer[1]:
-                raise OSError("not acknowledged")
-            self.acknowledged[uid] = data
-            self._waiting.pop(0)
-            time.sleep(self._pause(0.0, 0.6))
 
 
 @pytest.fixture
@@ -168,38 +128,6 @@ def kill_at_random(receiver: Role, worker: Role, engine: Engine, dicom_port: int
             seen = leases(engine)
             worker.start()
             wait_until(lambda known=seen: worker_is_up(engine, known), timeout_s=120, what="a new worker")
-
-
-def is_settled(engine: Engine, count: int) -> bool:
-    """Whether every study is done in its newest revision and everything is delivered."""
-    with reading(engine) as connection:
-        done = connection.execute(select(studies.c.state)).scalars().all()
-        sent = connection.execute(select(deliveries.c.state)).scalars().all()
-    return len(done) == count and set(done) == {"done"} and set(sent) == {"delivered"}
-
-
-def assert_every_instance_is_there(engine: Engine, spool: Spool, acknowledged: dict[str, bytes]) -> None:
-    with reading(engine) as connection:
-        rows = {row.sop_instance_uid: row for row in connection.execute(select(instances))}
-    assert set(rows) >= set(acknowledged)
-    for uid, data in acknowledged.items():
-        assert data_set_bytes(spool.path(rows[uid].path)) == data
-        assert rows[uid].sha256 == hashlib.sha256(data).hexdigest()
-        assert rows[uid].revision is not None
-
-
-def assert_one_report_per_revision(engine: Engine, archived: Archive) -> None:
-    with reading(engine) as connection:
-        made = connection.execute(select(results).where(results.c.role == "sr")).all()
-        revisions = {(row.study_instance_uid, row.revision) for row in connection.execute(select(runs))}
-    reports = {(row.study_instance_uid, row.revision): row.sop_instance_uid for row in made}
-    assert len(made) == len(reports) == len(revisions)
-    assert set(reports) == revisions
-    copies: dict[str, set[bytes]] = defaultdict(set)
-    for dataset in archived.of("SR"):
-        copies[str(dataset.SOPInstanceUID)].add(dataset.to_json().encode())
-    assert set(copies) == set(reports.values())
-    assert all(len(contents) == 1 for contents in copies.values()), "one UID, two contents"
 
 
 def assert_every_run_is_a_workitem(engine: Engine) -> None:

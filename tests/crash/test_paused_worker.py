@@ -83,7 +83,7 @@ def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(tmp_path: Path) ->
         classes = [Comprehensive3DSRStorage, EnhancedSRStorage]
         archived = stack.enter_context(archive(archive_port, classes, pause=watch))
         options = {**QUICK, "database-url": url, "quiet-period": 1, "text-report": "send"}
-        options["models"] = "mr_sagittal_segmentation"
+        options["model"] = "mr_sagittal_segmentation"
         options["destination"] = f"PACS=ARCHIVE@{LOOPBACK}:{archive_port}"
         node = stack.enter_context(Node.started(tmp_path / "node", role="receive", options=options))
         wait_until(lambda: is_listening(node.dicom_port), timeout_s=120, what="the receiver to listen")
