@@ -134,6 +134,7 @@ class Lease:
         self._after_beat = after_beat
         self._now = _CLOCK[engine.dialect.name]
         self._stop = threading.Event()
+        self._losing = threading.Lock()
         self._thread: threading.Thread | None = None
         started = boot_clock()
         with engine.begin() as connection:
@@ -178,8 +179,9 @@ class Lease:
             self._lose()
 
     def _lose(self) -> NoReturn:
-        event("lease_lost", executor_id=self._me)
-        self._on_lost()
+        with self._losing:  # one thread notices first; in a worker the others end here
+            event("lease_lost", executor_id=self._me)
+            self._on_lost()
         raise LeaseLost(f"Worker {self._me} was declared dead; its work is another's.")
 
     def reap(self) -> list[str]:
