@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
@@ -45,7 +44,7 @@ def run(settings: Settings) -> None:
     """Work until told to stop. Does not return: running steps must not outlive the engine (workflow.md 5).
 
     Raises:
-        UsageRefusal: every slot of this host is taken.
+        UsageRefusal: every slot of this data folder is taken.
         SettingRefusal: the engine that the settings name cannot be used on this machine, or a claim destination may
             not be used.
     """
@@ -112,7 +111,7 @@ def _begin_anew(kernel: Kernel) -> None:
 def _free_slot(node: Node) -> Slot:
     for number in range(MAX_SLOTS):
         try:
-            return take_slot(number, node.settings.data_dir / "run" / socket.gethostname())
+            return take_slot(number, node.settings.data_dir / "run")
         except UsageRefusal:
             continue
     raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")
