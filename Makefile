@@ -46,7 +46,8 @@ format: develop
 peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		dcmtk orthanc orthanc-dicomweb postgresql chromium default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java
+		dcmtk orthanc orthanc-dicomweb postgresql chromium default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java \
+		iproute2 util-linux procps
 	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm
 
 install: $(VENV)/.installed
