@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
@@ -122,6 +123,17 @@ def negotiate(
     )
 
 
+def own_user_information(max_pdu_bytes: int) -> list[Any]:
+    """What we say about ourselves in a request and in an acceptance (PS3.7 D.3.3.1 and D.3.3.2)."""
+    length = MaximumLengthNotification()
+    length.maximum_length_received = max_pdu_bytes
+    class_uid = ImplementationClassUIDNotification()
+    class_uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    version_name = ImplementationVersionNameNotification()
+    version_name.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return [length, class_uid, version_name]
+
+
 def _decode(body: bytes) -> tuple[int, A_ASSOCIATE]:
     unit = A_ASSOCIATE_RQ()
     whole = bytes((PduType.ASSOCIATE_RQ, 0)) + len(body).to_bytes(4, "big") + body
@@ -153,19 +165,13 @@ def _peer_max_pdu_bytes(request: A_ASSOCIATE) -> int:
 
 
 def _encode_acceptance(request: A_ASSOCIATE, answered: list[PresentationContext], policy: AssociationPolicy) -> bytes:
-    length = MaximumLengthNotification()
-    length.maximum_length_received = policy.max_pdu_bytes
-    class_uid = ImplementationClassUIDNotification()
-    class_uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    version_name = ImplementationVersionNameNotification()
-    version_name.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     acceptance = A_ASSOCIATE()
     acceptance.application_context_name = UID(APPLICATION_CONTEXT_NAME)
     acceptance.calling_ae_title = request.calling_ae_title
     acceptance.called_ae_title = request.called_ae_title
     acceptance.result, acceptance.result_source = 0x00, 0x01
     acceptance.presentation_context_definition_results_list = answered
-    acceptance.user_information = [length, class_uid, version_name]
+    acceptance.user_information = own_user_information(policy.max_pdu_bytes)
     unit = A_ASSOCIATE_AC()
     unit.from_primitive(acceptance)
     return unit.encode()[HEADER_BYTES:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class DeliverySteps:
             self._send(destination, gate)
             with self.engine.begin() as connection:
                 gate.lock(connection)
-                return self._follow(connection, this, gate.states)
+                return self._follow(connection, this, gate.marked.values())
         except Overtaken:
             event("send_overtaken", destination=destination, study_instance_uid=study_instance_uid, revision=revision)
             return {"state": "superseded"}
@@ -82,7 +82,7 @@ class DeliverySteps:
             fault("results_unreadable", failure, destination=destination)
             gate.fail_all(str(failure))
 
-    def _follow(self, connection: Connection, this: Delivery, states: Sequence[DeliveryState]) -> Value:
+    def _follow(self, connection: Connection, this: Delivery, states: Collection[DeliveryState]) -> Value:
         delay = self.back_off.delay_s(this.attempt)
         if delay is None or DeliveryState.RETRYING not in states:
             return {"state": "dead" if DeliveryState.DEAD in states else "delivered"}
@@ -108,8 +108,8 @@ class SendGate:
     parcels: Mapping[Path, Parcel]
     is_last: bool
     """Whether this is the last try."""
-    states: list[DeliveryState] = field(default_factory=list)
-    """Of what was marked so far."""
+    marked: dict[Path, DeliveryState] = field(default_factory=dict)
+    """What was marked so far."""
 
     def before(self, file: Path, /) -> None:
         """Ask the database whose work it is, then renew the lease; between that and the socket is nothing that waits.
@@ -127,7 +127,7 @@ class SendGate:
         """Mark the object at once: who takes the work over sends only what is not marked."""
         parcel = self.parcels[file]
         state = patiently(lambda: self._mark(parcel, outcome))
-        self.states.append(state)
+        self.marked[file] = state
         event(
             "object_sent",
             destination=self.delivery.destination,
@@ -143,8 +143,8 @@ class SendGate:
             return mark_delivery(connection, parcel.id, outcome, time.time(), attempts_left=not self.is_last)
 
     def fail_all(self, sentence: str) -> None:
-        """Mark every object as not sent, for one reason of ours."""
-        for path, parcel in self.parcels.items():
+        """Mark every object that is left as not sent, for one reason of ours."""
+        for path, parcel in [(p, parcel) for p, parcel in self.parcels.items() if p not in self.marked]:
             self.after(path, _failed(parcel, sentence))
 
     def lock(self, connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -33,15 +34,16 @@ NO_WATERMARK = InboxRules(min_free_bytes=0, min_free_fraction=0.0)
 """Tests run on whatever disk there is."""
 
 
-def sqlite_engine(path: Path, *, busy_timeout_ms: int = 30_000) -> Engine:
+def sqlite_engine(path: Path, *, busy_timeout_ms: int = 30_000, synchronous: str = "FULL") -> Engine:
     """An engine on one SQLite file, as the server makes it: BEGIN IMMEDIATE, WAL, FULL, foreign keys."""
     engine = create_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={busy_timeout_ms}"):
-            connection.execute(f"PRAGMA {pragma}")
+        pragmas = {"journal_mode": "WAL", "synchronous": synchronous, "foreign_keys": "ON"}
+        for name, value in (pragmas | {"busy_timeout": str(busy_timeout_ms)}).items():
+            connection.execute(f"PRAGMA {name}={value}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
@@ -84,10 +86,10 @@ class Node:
 
 
 @contextmanager
-def running_node(folder: Path, **settings: Any) -> Iterator[Node]:
+def running_node(folder: Path, *, synchronous: str = "FULL", **settings: Any) -> Iterator[Node]:
     """Start a receiver on a free port; stopped with the block."""
     folder.mkdir(parents=True, exist_ok=True)
-    engine = sqlite_engine(folder / "node.sqlite")
+    engine = sqlite_engine(folder / "node.sqlite", synchronous=synchronous)
     metadata.create_all(engine)
     spool = Spool(folder / "spool")
     values = {"host": LOOPBACK, "port": 0, "rules": NO_WATERMARK, **settings}
@@ -103,6 +105,13 @@ def running_node(folder: Path, **settings: Any) -> Iterator[Node]:
 def serve_for_ever(folder: Path, port: int) -> None:
     """A receiver until it is killed: the target of a process of its own."""
     with running_node(folder, port=port):
+        threading.Event().wait()
+
+
+def serve_unsynced(folder: Path, port: int) -> None:
+    """A receiver that acknowledges what no disk has: what a test of durability must notice."""
+    os.fsync = os.fdatasync = lambda _: None
+    with running_node(folder, port=port, synchronous="OFF"):
         threading.Event().wait()
 
 

@@ -6,38 +6,28 @@ import time
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 from pydicom.uid import Comprehensive3DSRStorage
 
 from builders.archive import archive
-from builders.dicom import T2_TSE, SeriesPlan, write_series
+from builders.kills import (
+    Sender,
+    assert_every_instance_is_there,
+    assert_one_report_per_revision,
+    is_settled,
+    write_studies,
+)
 from builders.node import Node
 from builders.peers import LOOPBACK, free_tcp_port, wait_until
 from builders.postgres import PostgresCluster
-from builders.survived import Sender, assert_every_instance_is_there, assert_one_report_per_revision, is_settled
 from dicom_node.spool import Spool
 from server.database import make_engine
 
 pytestmark = [pytest.mark.peer("postgresql"), pytest.mark.slow, pytest.mark.timeout(600)]
 
-STUDIES, SLICES = 12, 5
+STUDIES = 12
 AWAY_S = 9.0
 """Longer than the five tries of a step take (7.5 s)."""
-
-
-def source(folder: Path) -> list[Path]:
-    """Instances of many small studies; no two have the same pixels."""
-    noise = np.random.default_rng(3)
-    plans = [
-        SeriesPlan(
-            voxels=(noise.random((SLICES, 48, 48)) * 500).astype(np.int16),
-            study=f"away {number}",
-            attributes=dict(T2_TSE),
-        )
-        for number in range(STUDIES)
-    ]
-    return [path for number, plan in enumerate(plans) for path in write_series(folder / str(number), plan)]
 
 
 def database_check(node: Node) -> tuple[int, str]:
@@ -67,7 +57,7 @@ def test_the_node_outlives_a_crash_of_the_database_and_a_fail_over(tmp_path: Pat
                 "destination": f"PACS=ARCHIVE@{LOOPBACK}:{archive_port}",
             }
             with Node.started(tmp_path / "node", options=options) as node:
-                sender = Sender(node.dicom_port, source(tmp_path / "source"))
+                sender = Sender(node.dicom_port, write_studies(tmp_path / "source", STUDIES))
                 sender.start()
                 wait_until(lambda: len(archived.received) >= 1, timeout_s=90, what="the first study to be read")
 

@@ -18,10 +18,10 @@ from sqlalchemy import Engine, select
 
 from builders.archive import archive
 from builders.dicom import T2_TSE, SeriesPlan, write_series
+from builders.kills import is_settled
 from builders.node import Node
 from builders.peers import LOOPBACK, REPOSITORY, free_tcp_port, is_listening, running, store_with_storescu, wait_until
 from builders.postgres import PostgresCluster
-from builders.survived import is_settled
 from server.database import Standing, make_engine, reading, standing
 from server.tables import executor_lease, runs
 from server.work_queue import STUDY_KIND, STUDY_WORKFLOW, WORK_FORMAT, make_client, queue_name

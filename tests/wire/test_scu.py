@@ -209,7 +209,7 @@ def test_orthanc_refuses_a_wrong_ae_title(files, orthanc):
     assert outcome.verdict is REFUSED
 
 
-def test_no_delay_is_set_on_the_connection(files, scp, monkeypatch):
+def test_no_delay_is_set_on_the_connection(scp, monkeypatch):
     options = []
     original = scu._set_no_delay
 
@@ -218,7 +218,7 @@ def test_no_delay_is_set_on_the_connection(files, scp, monkeypatch):
         options.append(event.assoc.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     monkeypatch.setattr(scu, "_set_no_delay", look)
-    send(files[:1], scp([build_context(MR)], answering(0)))
+    echo(scp([build_context(Verification)], []))
     assert options
     assert all(options)
 
@@ -227,7 +227,11 @@ def test_more_contexts_than_one_association_can_hold_are_split(tmp_path):
     classes = [f"1.2.840.10008.5.1.4.1.1.{n}" for n in range(200)]
     parcels = [
         scu._Parcel(
-            path=tmp_path, sop_class_uid=c, sop_instance_uid="1.2", transfer_syntax_uid=str(ExplicitVRLittleEndian)
+            path=tmp_path,
+            sop_class_uid=c,
+            sop_instance_uid="1.2",
+            transfer_syntax_uid=str(ExplicitVRLittleEndian),
+            offset=0,
         )
         for c in classes
     ]
