@@ -135,7 +135,7 @@ class Lease:
         self._now = _CLOCK[engine.dialect.name]
         self._stop = threading.Event()
         self._losing = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         started = boot_clock()
         with engine.begin() as connection:
             connection.execute(
@@ -238,23 +238,29 @@ class Lease:
                 engine._sys_db.reenqueue_for_recovery(workflow_id, [self._me], INTERNAL_QUEUE)  # noqa: SLF001
 
     def start(self) -> None:
-        """Renew and reap in a thread of its own, until ``stop``."""
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
-        self._thread.start()
+        """Renew in one thread and reap in another, until ``stop``: DBOS waits for a database that is away with growing
+        pauses, and may look for the dead again long after this worker could have given a sign of life.
+        """
+        self._threads = [
+            threading.Thread(target=self._run, args=tasks, name=name, daemon=True)
+            for name, tasks in (("lease", (self.beat,)), ("reaper", (self.reap, self._after_beat)))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End the thread, and let others know at once that this worker is gone."""
+        """End the threads, and let others know at once that this worker is gone."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=self._beat_s)
+        for thread in self._threads:
+            thread.join(timeout=self._beat_s)
         with self._engine.begin() as connection:
             connection.execute(
                 text("UPDATE executor_lease SET dead = :yes WHERE executor_id = :me"), {"yes": True, "me": self._me}
             )
 
-    def _run(self) -> None:
+    def _run(self, *tasks: Callable[[], object]) -> None:
         while not self._stop.wait(self._beat_s):
-            for task in (self.beat, self.reap, self._after_beat):
+            for task in tasks:
                 try:
                     task()
                 except Exception as error:  # noqa: BLE001 - a boundary: a lost connection must not end the signs of life

@@ -38,6 +38,8 @@ from server.workflow import register
 
 MAX_SLOTS = 64
 DELIVERIES_AT_ONCE = 4
+LOST_EXIT_CODE = 70
+"""Exit code of a worker that was declared dead and cannot begin anew (sysexits.h EX_SOFTWARE)."""
 
 
 def run(settings: Settings) -> None:
@@ -104,8 +106,11 @@ def run(settings: Settings) -> None:
 
 def _begin_anew(kernel: Kernel) -> None:
     """Become a fresh worker in this very process: whatever thread still holds old work, or a socket, ends with it."""
-    kernel.stop()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, as we were started
+    try:
+        kernel.stop()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, as we were started
+    finally:
+        os._exit(LOST_EXIT_CODE)  # the program is not where it was: whoever supervises us starts what is there now
 
 
 def _free_slot(node: Node) -> Slot:

@@ -15,7 +15,7 @@ from builders.tenure import Held
 from dicom_node import store
 from dicom_node.delivery import OPEN_GATE, BackOff, Gate, SendOutcome, Verdict
 from dicom_node.tables import deliveries, studies
-from inference.errors import Refusal, UsageRefusal
+from inference.errors import Refusal, StorageFailure, UsageRefusal
 from server.compose import Node
 from server.delivery_work import DeliverySteps
 from server.kernel import Ended
@@ -324,6 +324,22 @@ def test_a_try_that_was_overtaken_stops(desk: Desk) -> None:
 
     assert steps.send(STUDY, 1, "PACS", 1, 1) == {"state": "superseded"}
     assert peer.sent == [["seg", "sr"], []]
+
+
+def test_a_file_that_is_gone_fails_what_was_not_sent_and_nothing_else(desk: Desk) -> None:
+    desk.receive("1")
+    desk.hand_over()
+    desk.finish()
+    peer = desk.peer
+
+    def breaking(files: Sequence[Path], gate: Gate) -> tuple[SendOutcome, ...]:
+        peer(files[:1], gate)
+        raise StorageFailure("sr.dcm cannot be sent: it cannot be read any more.")
+
+    steps = replace(desk.delivery, destinations={"PACS": breaking})
+
+    assert steps.send(STUDY, 1, "PACS", 1, 1)["state"] == "retry"
+    assert desk.parcels() == {SEG: "delivered", SR: "retrying"}
 
 
 def test_two_readings_of_a_study_write_to_folders_of_their_own(desk: Desk) -> None:
