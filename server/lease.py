@@ -238,8 +238,10 @@ class Lease:
                 engine._sys_db.reenqueue_for_recovery(workflow_id, [self._me], INTERNAL_QUEUE)  # noqa: SLF001
 
     def start(self) -> None:
-        """Renew in one thread and reap in another, until ``stop``: DBOS waits for a database that is away with growing
-        pauses, and may look for the dead again long after this worker could have given a sign of life.
+        """Renew in one thread and reap in another, until ``stop``.
+
+        DBOS waits for a database that is away with growing pauses, and so may look for the dead again long after this
+        worker could have given a sign of life.
         """
         self._threads = [
             threading.Thread(target=self._run, args=tasks, name=name, daemon=True)
