@@ -29,8 +29,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from dicom_node.delivery import OPEN_GATE, Gate, Ruling, SendOutcome, Verdict, rule_context, rule_store
 from dicom_node.pdu import PeerGone, ProtocolFault
+from dicom_node.peer_answer import PeerAnswer, Rejection
 from dicom_node.requestor import Context, Rejected, StorageAssociation
-from inference.errors import PeerFailure, StorageFailure
+from dicom_node.tls import TlsFiles, client_context
+from dicom_node.tls_socket import CallingContext
+from inference.errors import PeerFailure, SettingRefusal, StorageFailure
 
 MAX_CONTEXTS = 128
 """Presentation context identifiers are the odd numbers of one byte: PS3.8 9.3.2.2."""
@@ -53,6 +56,10 @@ class Destination:
     calling_ae_title: str
     timeout_s: float = 30.0
     """Longest wait for the connection, and for each answer."""
+    tls: TlsFiles | None = None
+    """Our certificate and whom we believe; read at each connection. None: without TLS."""
+    certificate_name: str = ""
+    """For which host the peer's certificate is; empty: `host`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +127,20 @@ def echo(destination: Destination) -> None:
             raise PeerFailure(f"C-ECHO to {destination.name}: {_status_words(status)}.")
 
 
+def ask(destination: Destination, sop_classes: Sequence[str]) -> PeerAnswer:
+    """Whether the peer takes our association, C-ECHO and these classes (Explicit VR Little Endian); sends nothing."""
+    contexts = [build_context(Verification), *(build_context(uid, ExplicitVRLittleEndian) for uid in sop_classes)]
+    with _associated(destination, contexts) as (association, problem):
+        answer = association.acceptor.primitive
+        if association.is_rejected and answer is not None:
+            return PeerAnswer(rejection=Rejection(source=answer.result_source or 0, reason=answer.diagnostic or 0))
+        if problem is not None:
+            return PeerAnswer(problem=problem.meaning)
+        accepted = frozenset(str(context.abstract_syntax) for context in association.accepted_contexts)
+        status = association.send_c_echo().get("Status") if str(Verification) in accepted else None
+        return PeerAnswer(accepted=accepted, echo_status=status)
+
+
 def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
     """NumberOfStudyRelatedInstances by C-FIND (study root); None where the peer does not know the study or the number.
 
@@ -183,16 +204,34 @@ def _contexts(parcels: Sequence[_Parcel]) -> list[Context]:
 @contextmanager
 def _sending(destination: Destination, contexts: Sequence[Context]) -> Iterator[StorageAssociation | Ruling]:
     """An association to store on, or why there is none; released at the end."""
-    try:
-        connection = socket.create_connection((destination.host, destination.port), destination.timeout_s)
-    except OSError:
-        yield NO_ANSWER
+    connection = _connected(destination)
+    if isinstance(connection, Ruling):
+        yield connection
         return
     association = StorageAssociation(connection, timeout_s=destination.timeout_s)
     try:
         yield _requested(association, destination, contexts) or association
     finally:
         association.close()
+
+
+def _connected(destination: Destination) -> socket.socket | Ruling:
+    """A connection, with TLS where the destination has it, or why there is none."""
+    try:
+        context = _calling_context(destination)
+    except PeerFailure as failure:
+        return Ruling(verdict=Verdict.FAILED, meaning=str(failure).rstrip("."))
+    try:
+        connection = socket.create_connection((destination.host, destination.port), destination.timeout_s)
+    except OSError:
+        return NO_ANSWER
+    if context is None:
+        return connection
+    try:
+        return context.wrap_socket(connection, server_hostname=destination.certificate_name or destination.host)
+    except OSError:
+        connection.close()
+        return _without_tls(context)
 
 
 def _requested(association: StorageAssociation, destination: Destination, contexts: Sequence[Context]) -> Ruling | None:
@@ -212,7 +251,12 @@ def _requested(association: StorageAssociation, destination: Destination, contex
 def _associated(
     destination: Destination, contexts: Sequence[PresentationContext]
 ) -> Iterator[tuple[Association, Ruling | None]]:
-    """An association, and why it does not stand for everything that was to be sent; released at the end."""
+    """An association, and why it does not stand for everything that was to be sent; released at the end.
+
+    Raises:
+        PeerFailure: our own TLS files cannot be used now.
+    """
+    context = _calling_context(destination)
     entity = AE(ae_title=destination.calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
@@ -222,19 +266,33 @@ def _associated(
         contexts=list(contexts),
         ae_title=destination.ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay)],
+        tls_args=None if context is None else (context, destination.certificate_name or destination.host),
     )
     try:
-        problem = _problem(association)
+        problem = _without_tls(context) if context is not None and context.fault else _problem(association)
         yield association, problem
     finally:
         if association.is_established:
             association.release()
 
 
+def _calling_context(destination: Destination) -> CallingContext | None:
+    if destination.tls is None:
+        return None
+    try:
+        return client_context(destination.tls)
+    except SettingRefusal as refusal:
+        raise PeerFailure(f"{destination.name} is not reached: {refusal.sentence}") from refusal
+
+
 def _set_no_delay(event: evt.Event) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _without_tls(context: CallingContext) -> Ruling:
+    return Ruling(verdict=Verdict.FAILED, meaning=f"no association: {context.fault}")
 
 
 def _problem(association: Association) -> Ruling | None:

@@ -70,6 +70,12 @@ _SESSION = (
     "-c tcp_keepalives_count=3 -c tcp_user_timeout=10000"
 )
 """And the other way round: a process that was paused or cut off inside a transaction keeps no row locked for long."""
+CLOCKS = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",  # Julian day of 1970-01-01T00:00Z
+    "postgresql": "extract(epoch from clock_timestamp())",
+}
+"""The database's clock in seconds since the epoch, as SQL, by dialect."""
+
 _READ_ONLY = "spine_read_only"
 _MIGRATION_LOCK = 0x5350_494E_45  # "SPINE": one migrator at a time on PostgreSQL
 _SUBSEC_SQLITE = (3, 42)
@@ -169,15 +175,15 @@ def prepare(engine: Engine) -> None:
     Raises:
         StorageFailure: the database cannot be reached or written, or is of a version that this one cannot use.
     """
-    where = engine.url.render_as_string(hide_password=True)
     try:
         _make_parent(engine)
         found = standing(engine)
         if found is Standing.OLDER:
             _migrate(engine)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise StorageFailure(f"The database {where} cannot be prepared: {_cause(error)}.") from error
+        raise StorageFailure(f"The database {shown_url(engine)} cannot be prepared: {_cause(error)}.") from error
     if found is Standing.TOO_NEW:
+        where = shown_url(engine)
         raise StorageFailure(f"The database {where} was upgraded by a newer version; upgrade this host too.")
 
 
@@ -206,6 +212,13 @@ def is_away(error: DBAPIError) -> bool:
     if state is None:  # no server said it: psycopg could not connect, or the connection broke
         return type(error.orig).__module__.startswith("psycopg") and isinstance(error, OperationalError)
     return state in _AWAY or state[:2] in _AWAY_CLASSES
+
+
+def shown_url(engine: Engine) -> str:
+    """The URL without a password, wherever in it one stands, and without what we put into it."""
+    hidden = {key: "hidden" for key in engine.url.query if "password" in key.casefold()}
+    shown = engine.url.difference_update_query((*_LIBPQ, "options")).update_query_dict(hidden)
+    return shown.render_as_string(hide_password=True)
 
 
 def _cause(error: Exception) -> str:

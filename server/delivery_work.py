@@ -15,6 +15,8 @@ from dicom_node.results import Delivery as Parcel
 from dicom_node.results import DeliveryState, mark_delivery, pending_deliveries
 from dicom_node.spool import Spool
 from inference.errors import StorageFailure
+from server.auth.audit.record import AuditKind, AuditRecord, Outcome
+from server.auth.audit.trail import append
 from server.database import patiently
 from server.events import event, fault
 from server.fence import Fence, Overtaken, take_up
@@ -50,6 +52,8 @@ class DeliverySteps:
             self.tenure.lock(connection)
             taken = take_up(connection, delivery_chains, *_current(this))
             parcels = pending_deliveries(connection, study_instance_uid, revision, destination)
+            if taken is not None and parcels and attempt == 1:
+                append(connection, _audited(AuditKind.SENDING_BEGUN, this))
         if taken is None:
             return {"state": "superseded"}
         gate = SendGate(
@@ -84,7 +88,11 @@ class DeliverySteps:
 
     def _follow(self, connection: Connection, this: Delivery, states: Collection[DeliveryState]) -> Value:
         delay = self.back_off.delay_s(this.attempt)
-        if delay is None or DeliveryState.RETRYING not in states:
+        accepted = sum(state is DeliveryState.DELIVERED for state in states)
+        is_over = delay is None or DeliveryState.RETRYING not in states
+        if accepted or (is_over and states):
+            append(connection, _audited(AuditKind.INSTANCES_SENT, this, accepted, len(states)))
+        if delay is None or is_over:
             return {"state": "dead" if DeliveryState.DEAD in states else "delivered"}
         following = Delivery(
             study_instance_uid=this.study_instance_uid,
@@ -151,6 +159,22 @@ class SendGate:
         """See that this worker lives and has the work, until the transaction ends."""
         self.tenure.lock(connection)
         self.fence.check(connection)
+
+
+def _audited(kind: AuditKind, this: Delivery, accepted: int = 0, sent: int = 0) -> AuditRecord:
+    """A transfer that this node makes; a failure where the destination did not take everything."""
+    return AuditRecord(
+        kind=kind,
+        outcome=Outcome.SUCCESS if accepted == sent else Outcome.MINOR_FAILURE,
+        at=time.time(),
+        subject=this.destination,
+        display_name=this.destination,
+        role="",
+        method="settings",
+        address="",
+        studies=(this.study_instance_uid,),
+        instances=accepted,
+    )
 
 
 def _failed(parcel: Parcel, sentence: str) -> SendOutcome:

@@ -29,16 +29,13 @@ from typing import IO, NoReturn, Protocol
 from sqlalchemy import Connection, Engine, select, text
 
 from inference.errors import Failure, UsageRefusal
+from server.database import CLOCKS
 from server.events import event, fault
 from server.tables import executor_lease
 
 _HELD_SHARE = 0.6  # side effects need this much of the lease still to run
 _LOST_CLAIM_MS = 60_000
 _FORGET_S = 86_400.0
-_CLOCK = {
-    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",  # Julian day of 1970-01-01T00:00Z
-    "postgresql": "extract(epoch from clock_timestamp())",
-}
 INTERNAL_QUEUE = "_dbos_internal_queue"
 """Where DBOS puts what it recovers; every worker reads it."""
 
@@ -132,10 +129,11 @@ class Lease:
         self._beat_s = beat
         self._on_lost = on_lost
         self._after_beat = after_beat
-        self._now = _CLOCK[engine.dialect.name]
+        self._now = CLOCKS[engine.dialect.name]
         self._stop = threading.Event()
         self._losing = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._takeovers = 0
         started = boot_clock()
         with engine.begin() as connection:
             connection.execute(
@@ -151,6 +149,10 @@ class Lease:
     def held(self) -> bool:
         """Whether the lease is good for long enough to begin something that other machines see."""
         return boot_clock() - self._renewed < self._ttl * _HELD_SHARE
+
+    def counters(self) -> dict[str, int]:
+        """``takeovers``: silent workers whose studies this one put back into the queue, since it started."""
+        return {"takeovers": self._takeovers}
 
     def beat(self) -> None:
         """Renew; leave at once if this worker was declared dead: another has its studies."""
@@ -194,6 +196,7 @@ class Lease:
         orphaned = sorted((holders & dead) | (holders - known))
         if orphaned:
             DBOS._recover_pending_workflows(orphaned)  # noqa: SLF001 - see the module's text
+            self._takeovers += len(orphaned)
             event("work_taken_over", executor_id=self._me, count=len(orphaned))
         self._release_lost_claims([(f.workflow_id, f.dequeued_at) for f in pending if f.executor_id == self._me])
         return orphaned

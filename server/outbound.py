@@ -12,6 +12,7 @@ from typing import Protocol
 from dicom_node import scu, stow
 from dicom_node.delivery import OPEN_GATE, Gate, SendOutcome
 from inference.errors import PeerFailure
+from server.dicom_trust import tls_files
 from server.events import fault
 from server.peers import DestinationPeer, DicomPeer, StowPeer
 from server.settings import Settings
@@ -77,6 +78,8 @@ def dicom_destination(peer: DicomPeer, settings: Settings) -> scu.Destination:
         port=peer.port,
         calling_ae_title=settings.ae_title,
         timeout_s=settings.delivery_timeout,
+        tls=tls_files(settings) if peer.is_tls else None,
+        certificate_name=peer.certificate_name,
     )
 
 

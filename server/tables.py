@@ -21,6 +21,7 @@ runs = Table(
     Column("generation", Integer, nullable=False, default=1),  # grows with each retry by a person
     Column("state", String(16), nullable=False),  # RunState
     Column("reason", Text),  # one sentence when failed or refused
+    Column("last_received_at", Float),  # of the study when this revision was handed over; NULL in rows from before 0016
     Column("queued_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
@@ -60,6 +61,8 @@ processes = Table(
     Column("last_seen", Float, nullable=False),
     Column("counters", Text, nullable=False),  # JSON object of numbers
     Column("fault", Text),  # one sentence when the process cannot do its work
+    Column("warning", Text),  # one sentence when it soon cannot, or does with what it had
+    Column("expiries", Text, nullable=False, server_default="{}"),  # JSON object: what of its TLS files ends when
     Column("version", String(32)),  # of the software that it runs
 )
 

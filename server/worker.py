@@ -8,7 +8,9 @@ import sys
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from inference.errors import UsageRefusal
+from server.activity import record_activity
 from server.attachment_work import AttachmentSteps
+from server.auth.audit.record import AuditKind
 from server.claim_destinations import claim_destinations
 from server.compose import Node, back_off, open_node
 from server.database import dbos_url
@@ -68,6 +70,7 @@ def run(settings: Settings) -> None:
         on_lost=lambda: _begin_anew(kernel),
         after_beat=sweep,
     )
+    presence = Presence(node.engine, Role.WORK, slot=slot.number, counters=lease.counters)
     targets = destinations(settings)
     steps = (
         StudySteps(
@@ -78,6 +81,7 @@ def run(settings: Settings) -> None:
             attempts=settings.study_attempts,
             tenure=lease,
             kept_roles=settings.kept_roles(),
+            report_fault=presence.report_fault,
         ),
         DeliverySteps(
             engine=node.engine,
@@ -92,13 +96,14 @@ def run(settings: Settings) -> None:
     )
     _launch(node, slot, steps)
     lease.start()
-    presence = Presence(node.engine, Role.WORK, slot=slot.number)
     presence.start()
+    record_activity(node.engine, AuditKind.NODE_STARTED, Role.WORK)
     event("worker_started", executor_id=slot.executor_id)
     stop.wait()
     DBOS.destroy(workflow_completion_timeout_sec=int(settings.stop_grace))
     kernel.stop()
     lease.stop()
+    record_activity(node.engine, AuditKind.NODE_STOPPED, Role.WORK)
     presence.stop()
     event("worker_stopped", executor_id=slot.executor_id)
     os._exit(0)
