@@ -51,7 +51,7 @@ peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
 		dcmtk fuse3 orthanc orthanc-dicomweb postgresql prometheus chromium \
-		default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java
+		default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java iproute2 util-linux procps
 	test -x .triton/bin/python || $(PYTHON) -m venv .triton
 	.triton/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement tests/triton.txt
 	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm

@@ -29,6 +29,7 @@ runs = Table(
     Column("inference_s", Float),
     Column("findings_path", Text),  # relative to the results folder
     Column("findings_sha256", String(64)),
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows each time a worker takes it up
 )
 
 delivery_chains = Table(
@@ -38,6 +39,7 @@ delivery_chains = Table(
     Column("revision", Integer, primary_key=True),
     Column("destination", String(64), primary_key=True),
     Column("generation", Integer, nullable=False, default=1),  # grows with each retry by a person; older chains stop
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows each time a worker takes it up
 )
 
 executor_lease = Table(
@@ -61,6 +63,13 @@ processes = Table(
     Column("fault", Text),  # one sentence when the process cannot do its work
     Column("warning", Text),  # one sentence when it soon cannot, or does with what it had
     Column("expiries", Text, nullable=False, server_default="{}"),  # JSON object: what of its TLS files ends when
+    Column("version", String(32)),  # of the software that it runs
+)
+
+schema_epoch = Table(  # one row: a version of the software that knows no such epoch may not use these tables
+    "schema_epoch",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
 )
 
 reviews = Table(  # rows are added and never changed
@@ -218,6 +227,7 @@ claim_attachments = Table(
     Column("sent_at", Float),
     Column("answered_at", Float),
     Column("updated_at", Float, nullable=False),
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows each time a worker takes it up
 )
 
 workitems = Table(
