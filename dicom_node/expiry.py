@@ -1,8 +1,9 @@
-"""Deleting what was received of a study: rows first, files afterwards, so that a kill at any moment leaves no doubt.
+"""Deleting the images of a study: rows first, files afterwards, so that a kill at any moment leaves no doubt.
 
-In one transaction the study becomes *expired*, the rows of its instances and of the search index go, and every file is
+In one transaction the study becomes *expired*, the rows of its images and of the search index go, and every file is
 listed in the table removals. Then the files are unlinked; what a kill leaves is unlinked at the next sweep. Which study
-may go is the caller's to decide (server.retention). What this node made of it stays.
+may go is the caller's to decide (server.retention). Reports and other documents that came with it stay, as does what
+this node made of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from dicom_node.spool import Spool
-from dicom_node.store import StudyState
+from dicom_node.store import IMAGE_CLASS_UIDS, StudyState
 from dicom_node.tables import (
     expirations,
     instances,
@@ -30,7 +31,7 @@ from dicom_node.tables import (
 )
 
 EXPIRABLE = (StudyState.DONE, StudyState.REFUSED, StudyState.EXPIRED)
-"""States of a study that nobody works on. An expired one may have got a report since, which goes like the rest."""
+"""States of a study that nobody works on."""
 UIDS_PER_QUERY = 500
 """Fewer than SQLite's default limit of 999 bound values."""
 FILES_AT_ONCE = 200
@@ -76,8 +77,9 @@ def expire(connection: Connection, spool: Spool, study_instance_uid: str, cause:
         .returning(studies.c.revision)
     ).scalar_one_or_none()
     of_study = instances.c.study_instance_uid == study_instance_uid
+    images = (of_study, instances.c.sop_class_uid.in_(IMAGE_CLASS_UIDS))
     columns = (instances.c.sop_instance_uid, instances.c.path, instances.c.size_bytes)
-    rows = connection.execute(select(*columns).where(of_study)).all()
+    rows = connection.execute(select(*columns).where(*images)).all()
     if marked is None or not rows:
         return None
     files = [(row.path, spool.inode(row.path)) for row in rows]
@@ -85,11 +87,11 @@ def expire(connection: Connection, spool: Spool, study_instance_uid: str, cause:
         {"path": path, "study_instance_uid": study_instance_uid, "inode": inode} for path, inode in files if inode
     ]
     if listed:
-        of_before = removals.c.path.in_(select(instances.c.path).where(of_study))
+        of_before = removals.c.path.in_(select(instances.c.path).where(*images))
         connection.execute(delete(removals).where(of_before))  # the file has come again, and is another one
         connection.execute(insert(removals), listed)
     modalities = _modalities(connection, study_instance_uid)
-    connection.execute(delete(instances).where(of_study))
+    connection.execute(delete(instances).where(*images))
     _forget_in_index(connection, study_instance_uid, [row.sop_instance_uid for row in rows])
     gone = Expired(
         study_instance_uid=study_instance_uid,
@@ -116,18 +118,23 @@ def _modalities(connection: Connection, study_instance_uid: str) -> list[str]:
 
 
 def _forget_in_index(connection: Connection, study_instance_uid: str, uids: Sequence[str]) -> None:
-    """Instances, series and the study go from the search index, unless objects that this node made are in them."""
-    of_study = results.c.study_instance_uid == study_instance_uid
-    made = set(connection.execute(select(results.c.sop_instance_uid).where(of_study)).scalars())
-    going = [uid for uid in uids if uid not in made]
+    """What has gone goes from the search index, with the series and the study of which nothing is left."""
+    left = [
+        select(table.c.sop_instance_uid, table.c.series_instance_uid).where(
+            table.c.study_instance_uid == study_instance_uid
+        )
+        for table in (results, instances)
+    ]
+    kept = {uid: series for query in left for uid, series in connection.execute(query)}
+    going = [uid for uid in uids if uid not in kept]
     for start in range(0, len(going), UIDS_PER_QUERY):
         for table in (web_instances, web_headers):
             some = going[start : start + UIDS_PER_QUERY]
             connection.execute(delete(table).where(table.c.sop_instance_uid.in_(some)))
-    is_kept = web_series.c.series_instance_uid.in_(select(results.c.series_instance_uid).where(of_study))
     of_series = web_series.c.study_instance_uid == study_instance_uid
+    is_kept = web_series.c.series_instance_uid.in_(sorted(set(kept.values())))
     connection.execute(delete(web_series).where(of_series, ~is_kept))
-    if not made:  # else the study's row says whose its results are
+    if not kept:  # else the study's row says whose the rest is
         connection.execute(delete(web_studies).where(web_studies.c.study_instance_uid == study_instance_uid))
 
 

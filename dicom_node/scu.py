@@ -29,10 +29,13 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from dicom_node.delivery import Ruling, SendOutcome, Verdict, rule_context, rule_store
+from dicom_node.delivery import OPEN_GATE, Gate, Ruling, SendOutcome, Verdict, rule_context, rule_store
 from dicom_node.pdu import PeerGone, ProtocolFault
+from dicom_node.peer_answer import PeerAnswer, Rejection
 from dicom_node.requestor import Context, Rejected, StorageAssociation
-from inference.errors import PeerFailure, StorageFailure
+from dicom_node.tls import TlsFiles, client_context
+from dicom_node.tls_socket import CallingContext
+from inference.errors import PeerFailure, SettingRefusal, StorageFailure
 
 MAX_CONTEXTS = 128
 """Presentation context identifiers are the odd numbers of one byte: PS3.8 9.3.2.2."""
@@ -55,6 +58,10 @@ class Destination:
     calling_ae_title: str
     timeout_s: float = 30.0
     """Longest wait for the connection, and for each answer."""
+    tls: TlsFiles | None = None
+    """Our certificate and whom we believe; read at each connection. None: without TLS."""
+    certificate_name: str = ""
+    """For which host the peer's certificate is; empty: `host`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +96,10 @@ class _Parcel:
         )
 
 
-def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, ...]:
+def send(files: Sequence[Path], destination: Destination, gate: Gate = OPEN_GATE) -> tuple[SendOutcome, ...]:
     """Send instances by C-STORE; one outcome per file, in the order given, whatever goes wrong at the peer.
+
+    The gate is asked before each C-STORE, and told each answer.
 
     Raises:
         StorageFailure: a file cannot be read, or is not a PS3.10 file.
@@ -100,7 +109,9 @@ def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, 
     for batch in _batches(parcels):
         with _sending(destination, _contexts(batch)) as peer:
             for parcel in batch:
-                outcomes[parcel.path] = parcel.outcome(peer) if isinstance(peer, Ruling) else _store(parcel, peer)
+                outcome = parcel.outcome(peer) if isinstance(peer, Ruling) else _store(parcel, peer, gate)
+                gate.after(parcel.path, outcome)
+                outcomes[parcel.path] = outcome
     return tuple(outcomes[path] for path in files)
 
 
@@ -116,6 +127,20 @@ def echo(destination: Destination) -> None:
         status = association.send_c_echo().get("Status")
         if status != 0:
             raise PeerFailure(f"C-ECHO to {destination.name}: {status_words(status)}.")
+
+
+def ask(destination: Destination, sop_classes: Sequence[str]) -> PeerAnswer:
+    """Whether the peer takes our association, C-ECHO and these classes (Explicit VR Little Endian); sends nothing."""
+    contexts = [build_context(Verification), *(build_context(uid, ExplicitVRLittleEndian) for uid in sop_classes)]
+    with associated(destination, contexts) as (association, problem):
+        answer = association.acceptor.primitive
+        if association.is_rejected and answer is not None:
+            return PeerAnswer(rejection=Rejection(source=answer.result_source or 0, reason=answer.diagnostic or 0))
+        if problem is not None:
+            return PeerAnswer(problem=problem.meaning)
+        accepted = frozenset(str(context.abstract_syntax) for context in association.accepted_contexts)
+        status = association.send_c_echo().get("Status") if str(Verification) in accepted else None
+        return PeerAnswer(accepted=accepted, echo_status=status)
 
 
 def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
@@ -181,16 +206,34 @@ def _contexts(parcels: Sequence[_Parcel]) -> list[Context]:
 @contextmanager
 def _sending(destination: Destination, contexts: Sequence[Context]) -> Iterator[StorageAssociation | Ruling]:
     """An association to store on, or why there is none; released at the end."""
-    try:
-        connection = socket.create_connection((destination.host, destination.port), destination.timeout_s)
-    except OSError:
-        yield NO_ANSWER
+    connection = _connected(destination)
+    if isinstance(connection, Ruling):
+        yield connection
         return
     association = StorageAssociation(connection, timeout_s=destination.timeout_s)
     try:
         yield _requested(association, destination, contexts) or association
     finally:
         association.close()
+
+
+def _connected(destination: Destination) -> socket.socket | Ruling:
+    """A connection, with TLS where the destination has it, or why there is none."""
+    try:
+        context = _calling_context(destination)
+    except PeerFailure as failure:
+        return Ruling(verdict=Verdict.FAILED, meaning=str(failure).rstrip("."))
+    try:
+        connection = socket.create_connection((destination.host, destination.port), destination.timeout_s)
+    except OSError:
+        return NO_ANSWER
+    if context is None:
+        return connection
+    try:
+        return context.wrap_socket(connection, server_hostname=destination.certificate_name or destination.host)
+    except OSError:
+        connection.close()
+        return _without_tls(context)
 
 
 def _requested(association: StorageAssociation, destination: Destination, contexts: Sequence[Context]) -> Ruling | None:
@@ -221,7 +264,11 @@ def associated(
         contexts: what is proposed.
         roles: role selection, where this node is not the user of a SOP class.
         handlers: pynetdicom's, for what the peer may request of this node.
+
+    Raises:
+        PeerFailure: our own TLS files cannot be used now.
     """
+    context = _calling_context(destination)
     entity = AE(ae_title=destination.calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
@@ -232,19 +279,33 @@ def associated(
         ae_title=destination.ae_title,
         ext_neg=list(roles),
         evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay), *handlers],
+        tls_args=None if context is None else (context, destination.certificate_name or destination.host),
     )
     try:
-        problem = _problem(association)
+        problem = _without_tls(context) if context is not None and context.fault else _problem(association)
         yield association, problem
     finally:
         if association.is_established:
             association.release()
 
 
+def _calling_context(destination: Destination) -> CallingContext | None:
+    if destination.tls is None:
+        return None
+    try:
+        return client_context(destination.tls)
+    except SettingRefusal as refusal:
+        raise PeerFailure(f"{destination.name} is not reached: {refusal.sentence}") from refusal
+
+
 def _set_no_delay(event: evt.Event) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _without_tls(context: CallingContext) -> Ruling:
+    return Ruling(verdict=Verdict.FAILED, meaning=f"no association: {context.fault}")
 
 
 def _problem(association: Association) -> Ruling | None:
@@ -262,7 +323,7 @@ def _rejection(result: int | None, reason: str) -> Ruling:
     return Ruling(verdict=verdict, meaning=f"the peer rejected the association: {reason}")
 
 
-def _store(parcel: _Parcel, association: StorageAssociation) -> SendOutcome:
+def _store(parcel: _Parcel, association: StorageAssociation, gate: Gate) -> SendOutcome:
     """Send one instance over an association."""
     accepted = [c for c in (parcel.context, parcel.default_context) if c is not None and association.is_accepted(c)]
     if not accepted:
@@ -270,6 +331,7 @@ def _store(parcel: _Parcel, association: StorageAssociation) -> SendOutcome:
     if not association.is_open:
         return parcel.outcome(Ruling(verdict=Verdict.FAILED, meaning="the association ended before this instance"))
     with _payload(parcel, accepted[0]) as dataset:
+        gate.before(parcel.path)
         status = association.store(accepted[0], parcel.sop_instance_uid, dataset)
     if status is None:
         return parcel.outcome(

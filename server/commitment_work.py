@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from server.commitments import Commitments, log_told
 from server.database import reading
 from server.events import event, fault
 from server.kernel import Value
+from server.lease import Tenure
 from server.outbound import AskCommitment, TellCommitment
 from server.work_queue import CommitmentTelling, Delivery, enqueue_asking, enqueue_telling
 
@@ -33,12 +34,11 @@ class CommitmentSteps:
     """How to tell who may ask us, by AE title."""
     wait_s: float
     """How long a destination may take for its report before it is asked anew."""
-    leave_if_lost: Callable[[], None]
-    """Ends this process if its lease is not good for a while: another may be doing the same."""
+    tenure: Tenure
+    """Asked before anything leaves, and where it is recorded: another may be doing the same."""
 
     def ask(self, study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
         """Ask for what was delivered and is not answered for, and queue the next look."""
-        self.leave_if_lost()
         this = Delivery(
             study_instance_uid=study_instance_uid,
             revision=revision,
@@ -48,6 +48,7 @@ class CommitmentSteps:
         )
         transaction_uid = f"2.25.{uuid.uuid4().int}"
         with self.commitments.engine.begin() as connection:
+            self.tenure.lock(connection)
             if not is_current_delivery(connection, this):
                 return {"state": "superseded"}
             if destination not in self.destinations:
@@ -55,8 +56,8 @@ class CommitmentSteps:
                 return {"state": "off"}
             rows = self._open(connection, this, transaction_uid)
         failure = self._request(destination, transaction_uid, rows) if rows else None
-        self.leave_if_lost()
         with self.commitments.engine.begin() as connection:
+            self.tenure.lock(connection)
             return self._after(connection, this, transaction_uid, failure)
 
     def _open(self, connection: Connection, this: Delivery, transaction_uid: str) -> list[Row[Any]]:
@@ -69,6 +70,7 @@ class CommitmentSteps:
 
     def _request(self, destination: str, transaction_uid: str, rows: list[Row[Any]]) -> str | None:
         """Send the request; why it was not taken."""
+        self.tenure.assure()
         items = tuple(Item(row.sop_class_uid, row.sop_instance_uid) for row in rows)
         try:
             request = CommitmentRequest(transaction_uid=transaction_uid, items=items)
@@ -97,7 +99,6 @@ class CommitmentSteps:
 
     def tell(self, number: int, generation: int, attempt: int) -> Value:
         """Tell the peer, if it was not told on the association of its request."""
-        self.leave_if_lost()
         commitments = self.commitments
         with reading(commitments.engine) as connection:
             row = commitment_rows.pending_request(connection, number, generation)
@@ -105,12 +106,13 @@ class CommitmentSteps:
                 return {"state": "superseded"}
             report = commitment_rows.evaluate(connection, commitments.spool, row)
         reason = None
+        self.tenure.assure()
         try:
             self._peer(row.calling_ae_title)(report)
         except PeerFailure as failure:
             reason = str(failure)
-        self.leave_if_lost()
         with commitments.engine.begin() as connection:
+            self.tenure.lock(connection)
             if reason is None:
                 commitment_rows.mark_told(connection, row, report, time.time())
                 log_told(row, report)

@@ -18,7 +18,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, or_
 from dicom_node.commitment import Commitment
 from dicom_node.expiry import EXPIRABLE, UIDS_PER_QUERY, Cause, expire, lock_study, remove_files
 from dicom_node.results import DeliveryState
-from dicom_node.tables import deliveries, instances, studies
+from dicom_node.store import IMAGE_CLASS_UIDS
+from dicom_node.tables import deliveries, instances, studies, web_studies
 from dicom_node.ups.states import UpsState
 from server.attachment_rows import OPEN as OPEN_ATTACHMENTS
 from server.auth.audit.record import AuditKind, record_of
@@ -29,7 +30,7 @@ from server.compose import Node
 from server.database import reading
 from server.events import event, fault
 from server.runs import UNFINISHED, RunState
-from server.tables import claim_attachments, claims, review_runs, runs, study_holds, study_patients, workitems
+from server.tables import claim_attachments, claims, review_runs, runs, study_holds, workitems
 
 DAY_S = 86_400.0
 GIB = 1024**3
@@ -58,12 +59,10 @@ def _of_study(table: Any, *conditions: ColumnElement[bool]) -> ColumnElement[boo
 def _of_claim() -> ColumnElement[bool]:
     """An open claim of the study's patient, or one that names the study, or of who knows whom."""
     is_open = claims.c.state != ClaimState.CLOSED.value
-    number = select(study_patients.c.medical_record_number).where(
-        study_patients.c.study_instance_uid == _S.study_instance_uid
-    )
+    number = select(web_studies.c.patient_id).where(web_studies.c.study_instance_uid == _S.study_instance_uid)
     is_patient = claims.c.medical_record_number == number.correlate(studies).scalar_subquery()
     names_it = claims.c.studies.contains(_S.study_instance_uid)
-    is_unknown = ~_of_study(study_patients)
+    is_unknown = ~_of_study(web_studies)
     return exists().where(is_open, or_(is_patient, names_it, is_unknown)).correlate(studies)
 
 
@@ -106,7 +105,7 @@ class Candidate:
 
     study_instance_uid: str
     last_received_at: float
-    """Of its last instance, whatever that is."""
+    """Of its last image."""
     instance_count: int
     size_bytes: int
     cause: Cause
@@ -120,7 +119,7 @@ def _with_images(*conditions: ColumnElement[bool]) -> Select[Any]:
     size = func.sum(instances.c.size_bytes).label("size")
     return (
         select(instances.c.study_instance_uid, last, func.count().label("instances"), size)
-        .where(*conditions)
+        .where(instances.c.sop_class_uid.in_(IMAGE_CLASS_UIDS), *conditions)
         .group_by(instances.c.study_instance_uid)
         .order_by(last, instances.c.study_instance_uid)
     )

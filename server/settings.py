@@ -16,12 +16,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inference.errors import SettingRefusal
+from server.dicom_trust import check_dicom_trust
 from server.exposure import check_exposure
-from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
+from server.inference_server import check_inference_server
+from server.peers import (
+    DestinationPeer,
+    DicomPeer,
+    check_commitment,
+    checked_ae_title,
+    parse_destination,
+    parse_dicom_peer,
+)
 
 ENVIRONMENT_PREFIX = "SPINE_"
 NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS", "SPINE_SUPERVISOR_PID"})
@@ -30,6 +39,13 @@ NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PE
 OFF, KEEP, SEND = "off", "keep", "send"
 """What becomes of an object that archives do not expect: not made, for viewers of this node, for destinations too."""
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "inference_engine": ("auto", "onnxruntime", "openvino", "remote"),
+    "rejection_note": ("none", "quality", "patient_safety"),
+    "text_report": (OFF, KEEP, SEND),
+    "key_images": (OFF, KEEP, SEND),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+}
 Listed = Annotated[tuple[str, ...], NoDecode]
 _LISTS = (
     "destinations",
@@ -42,6 +58,8 @@ _LISTS = (
     "http_authentication",
     "http_trusted_proxies",
     "oidc_roles",
+    "inference_server_models",
+    "hl7_senders",
 )
 
 
@@ -57,6 +75,39 @@ class Settings(BaseSettings):
     ae_title: str = Field("SPINEAI", description="Our AE title.")
     dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
+    dicom_tls_port: int | None = Field(
+        None, ge=0, le=65535, description="Port on which DICOM over TLS listens (2762 is the registered one)."
+    )
+    dicom_tls_certificate: Path | None = Field(
+        None, description="PEM file with our certificate chain, for peers that we answer and peers that we call."
+    )
+    dicom_tls_key: Path | None = Field(None, description="PEM file with the certificate's key, without a passphrase.")
+    dicom_tls_ca: Path | None = Field(
+        None, description="PEM file with the authorities whose certificates are believed, of peers either way."
+    )
+    dicom_tls_crl: Path | None = Field(
+        None, description="PEM file with the revocation lists of those authorities, one of each."
+    )
+    dicom_tls_demand_certificate: bool = Field(
+        default=True, description="Who associates over TLS has to show a certificate of those authorities."
+    )
+    dicom_tls_required: bool = Field(
+        default=False, description="Nothing is sent to, or taken from, another machine without TLS."
+    )
+    dicom_peers_file: Path | None = Field(
+        None, description="TOML file that says who may associate: by AE title, address and certificate."
+    )
+    dicom_users_file: Path | None = Field(
+        None, description="File of users, NAME:HASH, one of whom an association request has to name."
+    )
+    tls_warning_days: float = Field(
+        30.0,
+        ge=0,
+        description="Warn of a certificate or revocation list that ends in so many days (in its last quarter).",
+    )
+    audit_repository: str = Field(
+        "", description="HOST:PORT of the audit record repository: syslog over TLS (6514 is the registered port)."
+    )
     http_host: str = Field(
         "127.0.0.1", description="Address on which HTTP listens; any but loopback needs authentication and TLS."
     )
@@ -88,9 +139,11 @@ class Settings(BaseSettings):
         ("radiologist=radiologist", "coder=coder", "administrator=administrator", "viewer=viewer"),
         description="VALUE=ROLE: what a value of the claim stands for; the first that the claim holds.",
     )
-    destinations: Listed = Field((), description="Where results go: NAME=AET@HOST:PORT or NAME=https://.../studies.")
+    destinations: Listed = Field(
+        (), description="Where results go: NAME=AET@HOST:PORT, NAME=dicoms://... or NAME=https://.../studies."
+    )
     query_peers: Listed = Field(
-        (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT."
+        (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT or dicoms://..."
     )
     commitment_destinations: Listed = Field(
         (), description="Names of destinations that are asked to answer for what they took (Storage Commitment)."
@@ -109,12 +162,8 @@ class Settings(BaseSettings):
     dicom_max_associations: int = Field(20, ge=1, description="Associations that are served at the same time.")
     dicom_max_per_address: int = Field(0, ge=0, description="Of them, most from one network address; 0: any number.")
     dicom_max_per_ae_title: int = Field(0, ge=0, description="Of them, most of one calling AE title; 0: any number.")
-    dicom_mib_per_second: float = Field(
-        0.0, ge=0, description="Read no faster from one network address, in MiB a second; 0: as fast as it comes."
-    )
-    dicom_gib_per_day: float = Field(
-        0.0, ge=0, description="Refuse instances of an AE title beyond so many GiB a day (UTC); 0: never."
-    )
+    dicom_mib_per_second: float = Field(0.0, ge=0, description="Fastest that one address is read, in MiB/s; 0: any.")
+    dicom_gib_per_day: float = Field(0.0, ge=0, description="Most GiB of one AE title in a day (UTC); 0: any.")
     dicom_least_bytes_per_second: float = Field(
         256.0, ge=0, description="Abort an association whose message comes slower than this for a minute; 0: never."
     )
@@ -123,9 +172,7 @@ class Settings(BaseSettings):
     disk_reserve_percent: float = Field(
         10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent."
     )
-    retention_days: float = Field(
-        0.0, ge=0, description="Delete the images of a study so many days after its last instance; 0: never."
-    )
+    retention_days: float = Field(0.0, ge=0, description="Delete images so many days after the study's last; 0: never.")
     received_max_gib: float = Field(
         0.0, ge=0, description="Delete the images of the oldest studies when all take more than so many GiB; 0: never."
     )
@@ -153,8 +200,23 @@ class Settings(BaseSettings):
     device: str = Field("cpu", description="Where models run: cpu, or cuda where that runtime is installed.")
     inference_engine: str = Field(
         "auto",
-        description="What runs models on the cpu: onnxruntime, openvino, or auto (openvino where it is installed "
-        "and gives the same logits, else onnxruntime).",
+        description="What runs models: onnxruntime, openvino, auto (openvino where it is installed and gives the same "
+        "logits, else onnxruntime), or remote (inference_server).",
+    )
+    inference_server: str = Field(
+        "", description="Server that runs models (KServe v2, like Triton): https://...; plain http on loopback only."
+    )
+    inference_server_models: Listed = Field(
+        (), description="BUNDLE=MODEL or BUNDLE=MODEL/VERSION: names there; a bundle that is not named has its own."
+    )
+    inference_server_token_file: Path | None = Field(
+        None, description="File with the token that the inference server asks for."
+    )
+    inference_server_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the inference server's certificate is from."
+    )
+    inference_server_timeout: float = Field(
+        60.0, gt=0, description="Longest wait for an answer of the inference server."
     )
     fracture_loss: float = Field(
         0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture."
@@ -202,6 +264,19 @@ class Settings(BaseSettings):
     claim_destinations_file: Path | None = Field(
         None, description="TOML file that says where attachments of claims go, one table for each destination."
     )
+    hl7_port: int = Field(
+        0, ge=0, le=65535, description="Port on which reports are taken as HL7 v2 ORU over MLLP; 0: none are."
+    )
+    hl7_host: str = Field(
+        "127.0.0.1", description="Address on which reports are taken; any but loopback needs hl7_senders and TLS."
+    )
+    hl7_senders: Listed = Field((), description="Addresses or networks that may send reports; empty: any of loopback.")
+    hl7_tls_certificate: Path | None = Field(None, description="PEM file with the report feed's certificate chain.")
+    hl7_tls_key: Path | None = Field(None, description="PEM file with its key, without a passphrase.")
+    hl7_tls_authorities: Path | None = Field(
+        None, description="PEM file with the authorities of which senders of reports need a certificate; none: no need."
+    )
+    hl7_retention_days: int = Field(400, ge=0, description="Forget reports of the feed after so many days; 0: never.")
     claim_attachment_max_mib: float = Field(
         64.0, gt=0, description="Largest attachment of a claim, in MiB, all its documents together."
     )
@@ -255,32 +330,13 @@ class Settings(BaseSettings):
     def _ae_titles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(checked_ae_title(title) for title in value)
 
-    @field_validator("log_level")
+    @field_validator(*_CHOICES)
     @classmethod
-    def _level(cls, value: str) -> str:
-        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise SettingRefusal(f"log_level is DEBUG, INFO, WARNING or ERROR, got {value!r}.")
-        return value.upper()
-
-    @field_validator("inference_engine")
-    @classmethod
-    def _engine(cls, value: str) -> str:
-        if value not in {"auto", "onnxruntime", "openvino"}:
-            raise SettingRefusal(f"inference_engine is auto, onnxruntime or openvino, got {value!r}.")
-        return value
-
-    @field_validator("rejection_note")
-    @classmethod
-    def _note(cls, value: str) -> str:
-        if value not in {"none", "quality", "patient_safety"}:
-            raise SettingRefusal(f"rejection_note is none, quality or patient_safety, got {value!r}.")
-        return value
-
-    @field_validator("text_report", "key_images")
-    @classmethod
-    def _extra(cls, value: str) -> str:
-        if value not in {OFF, KEEP, SEND}:
-            raise SettingRefusal(f"text_report and key_images are off, keep or send, got {value!r}.")
+    def _choice(cls, value: str, info: ValidationInfo) -> str:
+        choices = _CHOICES[str(info.field_name)]
+        value = value.upper() if value.upper() in choices else value
+        if value not in choices:
+            raise SettingRefusal(f"{info.field_name} is {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}.")
         return value
 
     @field_validator("database_url")
@@ -297,24 +353,15 @@ class Settings(BaseSettings):
         if len(set(names)) != len(names):
             raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
         self.source_peers()
-        self._check_commitment()
+        check_commitment(self.destination_peers(), self.commitment_destinations, self.commitment_peers)
         check_exposure(self)
+        check_dicom_trust(self)
+        check_inference_server(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."
             )
         return self
-
-    def _check_commitment(self) -> None:
-        dicom = [peer.name for peer in self.destination_peers() if isinstance(peer, DicomPeer)]
-        for name in self.commitment_destinations:
-            if name not in dicom:
-                known = ", ".join(dicom) or "none"
-                raise SettingRefusal(
-                    f"commitment_destinations names destinations that are reached by DICOM ({known}), got {name!r}."
-                )
-        for text in self.commitment_peers:
-            parse_dicom_peer(text)
 
     def destination_peers(self) -> tuple[DestinationPeer, ...]:
         """Where results go."""
@@ -348,10 +395,3 @@ class Settings(BaseSettings):
     def site_bundles(self) -> Path:
         """Where bundles are kept that a site imported."""
         return self.data_dir / "models"
-
-    def environment(self) -> dict[str, str]:
-        """These settings as environment variables, for a process that runs one role of this node."""
-        return {
-            f"{ENVIRONMENT_PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in self.model_dump(mode="json", exclude_none=True).items()
-        }

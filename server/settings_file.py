@@ -34,6 +34,14 @@ def load(overrides: Mapping[str, Any] | None = None, *, config: Path | None = No
         raise SettingRefusal(f"A list that starts with '[' is JSON; it is broken at character {error.pos}.") from None
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Settings as environment variables, for a process that runs one role of this node."""
+    return {
+        f"{ENVIRONMENT_PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.model_dump(mode="json", exclude_none=True).items()
+    }
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

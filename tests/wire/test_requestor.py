@@ -15,6 +15,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.sop_class import MRImageStorage
 
 from dicom_node import requestor
+from dicom_node.admission import Origin
 from dicom_node.dimse import decode_command, encode_response
 from dicom_node.negotiation import AssociationPolicy, negotiate
 from dicom_node.pdu import PduStream, PduType, PeerGone, ProtocolFault, data_values
@@ -36,7 +37,7 @@ def scripted() -> Iterator[Callable[[Callable[[PduStream], None]], StorageAssoci
         def serve() -> None:
             stream = PduStream(theirs, max_pdu_bytes=1 << 14, timeout_s=10)
             _, body = stream.read()
-            answer = negotiate(bytes(body), POLICY, [build_context(MR[0], [MR[1]])])
+            answer = negotiate(bytes(body), POLICY, [build_context(MR[0], [MR[1]])], Origin(address="127.0.0.1"))
             stream.send(PduType.ASSOCIATE_AC, answer.response)
             script(stream)
             stream.close()

@@ -20,6 +20,7 @@ from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.orthanc import Orthanc
 from builders.peers import LOOPBACK, free_tcp_port, wait_until
 from builders.receiving import association, store_file
+from builders.tenure import Held
 from dicom_node.commitment import (
     CommitmentReport,
     CommitmentRequest,
@@ -58,7 +59,7 @@ def steps(node: Node, commitments: Commitments, *, wait_s: float = 3600.0) -> Co
         destinations=committing_destinations(node.settings),
         peers=commitment_peers(node.settings),
         wait_s=wait_s,
-        leave_if_lost=lambda: None,
+        tenure=Held(),
     )
 
 
@@ -288,7 +289,7 @@ def delivered(node: Node, commitments: Commitments, generation: int) -> dict[str
         spool=node.spool,
         destinations=destinations(node.settings),
         back_off=commitments.back_off,
-        leave_if_lost=lambda: None,
+        tenure=Held(),
         asked=frozenset({"PACS"}),
     )
     return work.send(PLAN.study_instance_uid, 1, "PACS", generation, 1)

@@ -27,13 +27,12 @@ from dicom_node.recovery import recover
 from dicom_node.scp import Receiver
 from dicom_node.spool import GOING, Spool
 from dicom_node.store import StudyState
-from dicom_node.tables import deliveries, instances, removals, studies
+from dicom_node.tables import deliveries, instances, removals, studies, web_studies
 from inference.errors import Refusal
 from inference.findings.encode import encode
 from server.auth.audit.record import AuditKind
 from server.auth.audit.trail import entries
 from server.auth.roles import NODE
-from server.claims.patients import note_patients
 from server.cli import run
 from server.compose import Node, receiver_settings
 from server.database import reading
@@ -42,7 +41,7 @@ from server.http.app import create
 from server.operations import complete, retry
 from server.retention import delete_expired, needs_of, survey_of
 from server.settings import Settings
-from server.tables import review_runs, runs, study_holds, study_patients, workitems
+from server.tables import review_runs, runs, study_holds, workitems
 
 PLAN = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75), attributes={"StudyDate": "20260510"})
 UID = PLAN.study_instance_uid
@@ -82,7 +81,6 @@ def desk(with_settings: Any, tmp_path: Path) -> Iterator[Desk]:
     add_reviewable_study(node, application.state.client, tmp_path / "series", PLAN)
     application.state.dicomweb.index.refresh()
     with node.engine.begin() as connection:
-        note_patients(connection)
         connection.execute(update(deliveries).values(state="delivered"))
     with serving(node) as url, httpx.Client(base_url=url, timeout=60) as http:
         yield Desk(node, http, application, sorted((tmp_path / "series").glob("*.dcm")))
@@ -144,7 +142,7 @@ def test_a_study_that_is_needed_stays(desk: Desk) -> None:
         (insert(workitems).values(state="IN PROGRESS", created_at=1.0, changed_at=1.0, **item), "workitem"),
         *((update(deliveries).values(state=state), "not delivered") for state in ("pending", "retrying", "dead")),
         *((update(deliveries).values(commitment=state), "Commitment") for state in ("waiting", "asked", "failed")),
-        (update(study_patients).values(medical_record_number="another"), None),
+        (update(web_studies).values(patient_id="another"), None),
         (update(deliveries).values(commitment="committed"), None),
         (insert(study_holds).values(hold), "legal hold"),
     ]
@@ -169,7 +167,7 @@ def test_an_open_claim_keeps_the_images_of_its_patient_and_of_whom_nobody_knows(
     other = claim_json("another")
     desk.http.post("/api/v1/claims", json=other, headers={"Idempotency-Key": "b"}).raise_for_status()
     assert desk.kept_because() is None
-    desk.execute(delete(study_patients))
+    desk.execute(delete(web_studies))
     assert "claim" in str(desk.kept_because()), "not indexed yet: it may be the patient's"
     assert len(desk.files()) == 5
 
@@ -197,6 +195,17 @@ def test_the_oldest_go_first_until_the_rest_fits(with_settings: Any, node: Node)
         found = store.studies_of(connection, list(sizes.values()))
     assert {name for name, uid in sizes.items() if found[uid].state is StudyState.EXPIRED} == {"old", "middle"}
     assert delete_expired(kept) == 0
+
+
+def test_a_report_that_came_with_the_images_stays(desk: Desk) -> None:
+    with desk.node.engine.connect() as connection:
+        kept = connection.execute(select(instances.c.sop_instance_uid)).scalars().first()
+    document = update(instances).where(instances.c.sop_instance_uid == kept)
+    desk.execute(document.values(sop_class_uid="1.2.840.10008.5.1.4.1.1.104.1"))
+    assert delete_expired(desk.node) == 1
+    assert [path for path in desk.files() if kept in path] == desk.files()
+    assert len(desk.get(f"{IMAGES}/instances")) == 1
+    assert delete_expired(desk.node) == 0
 
 
 def test_a_study_goes_and_what_it_needs_is_known_on_both_databases(
