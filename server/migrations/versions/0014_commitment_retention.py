@@ -69,3 +69,13 @@ def _retention() -> None:
         sa.Column("held_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("study_instance_uid"),
     )
+
+
+def downgrade() -> None:
+    """Forget what was asked, held and deleted; files that were still to be removed are found without a row."""
+    for table in ("study_holds", "removals", "expirations", "commitment_requests"):
+        op.drop_table(table)
+    for index in ("ix_deliveries_transaction", "ix_deliveries_study"):
+        op.drop_index(index, "deliveries")
+    for column in ("transaction_uid", "commitment_failures", "commitment"):
+        op.drop_column("deliveries", column)
