@@ -10,6 +10,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY inference ./inference
 COPY models ./models
 COPY dicom_node ./dicom_node
+COPY claims ./claims
 COPY server ./server
 COPY training ./training
 RUN /opt/spine-node/bin/pip install --no-cache-dir --constraint constraints.txt ".[postgresql]"

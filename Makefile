@@ -14,7 +14,8 @@ help:
 	@echo "check   ruff, mypy, import-linter"
 	@echo "bench   measure receiving and reading side by side with Orthanc and DCMTK"
 	@echo "docs    write the generated pages of docs/ and README.md again"
-	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL, Chromium, PDFBox, FUSE, npm; Debian, as root)"
+	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL, Prometheus, Chromium, PDFBox, FUSE, npm;"
+	@echo "        Debian, as root)"
 	@echo "format  format the code"
 
 demo: install
@@ -46,7 +47,8 @@ format: develop
 peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		dcmtk fuse3 orthanc orthanc-dicomweb postgresql chromium default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java
+		dcmtk fuse3 orthanc orthanc-dicomweb postgresql prometheus chromium \
+		default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java
 	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm
 
 install: $(VENV)/.installed

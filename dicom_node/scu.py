@@ -29,6 +29,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from dicom_node.delivery import Ruling, SendOutcome, Verdict, rule_context, rule_store
 from dicom_node.pdu import PeerGone, ProtocolFault
+from dicom_node.peer_answer import PeerAnswer, Rejection
 from dicom_node.requestor import Context, Rejected, StorageAssociation
 from dicom_node.tls import TlsFiles, client_context
 from dicom_node.tls_socket import CallingContext
@@ -120,6 +121,20 @@ def echo(destination: Destination) -> None:
         status = association.send_c_echo().get("Status")
         if status != 0:
             raise PeerFailure(f"C-ECHO to {destination.name}: {_status_words(status)}.")
+
+
+def ask(destination: Destination, sop_classes: Sequence[str]) -> PeerAnswer:
+    """Whether the peer takes our association, C-ECHO and these classes (Explicit VR Little Endian); sends nothing."""
+    contexts = [build_context(Verification), *(build_context(uid, ExplicitVRLittleEndian) for uid in sop_classes)]
+    with _associated(destination, contexts) as (association, problem):
+        answer = association.acceptor.primitive
+        if association.is_rejected and answer is not None:
+            return PeerAnswer(rejection=Rejection(source=answer.result_source or 0, reason=answer.diagnostic or 0))
+        if problem is not None:
+            return PeerAnswer(problem=problem.meaning)
+        accepted = frozenset(str(context.abstract_syntax) for context in association.accepted_contexts)
+        status = association.send_c_echo().get("Status") if str(Verification) in accepted else None
+        return PeerAnswer(accepted=accepted, echo_status=status)
 
 
 def count_instances(peer: Destination, study_instance_uid: str) -> int | None:

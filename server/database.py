@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from inference.errors import SettingRefusal, StorageFailure
 
-HEAD = "0013"
+HEAD = "0016"
 """The newest migration; the start of a process compares one string with it instead of importing Alembic."""
 
 BUSY_TIMEOUT_MS = 30_000
@@ -41,6 +41,12 @@ DBOS_TABLES = frozenset(
     }
 )
 """Tables that DBOS makes in a SQLite file (workflow.md 7); in PostgreSQL they are in a schema of their own."""
+
+CLOCKS = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",  # Julian day of 1970-01-01T00:00Z
+    "postgresql": "extract(epoch from clock_timestamp())",
+}
+"""The database's clock in seconds since the epoch, as SQL, by dialect."""
 
 _READ_ONLY = "spine_read_only"
 _MIGRATION_LOCK = 0x5350_494E_45  # "SPINE": one migrator at a time on PostgreSQL

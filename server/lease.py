@@ -24,6 +24,7 @@ from typing import IO
 from sqlalchemy import Engine, text
 
 from inference.errors import UsageRefusal
+from server.database import CLOCKS
 from server.events import event, fault
 
 LOST_EXIT_CODE = 70
@@ -32,10 +33,6 @@ LOST_EXIT_CODE = 70
 _HELD_SHARE = 0.6  # side effects need this much of the lease still to run
 _LOST_CLAIM_MS = 60_000
 _FORGET_S = 86_400.0
-_CLOCK = {
-    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",  # Julian day of 1970-01-01T00:00Z
-    "postgresql": "extract(epoch from clock_timestamp())",
-}
 _DBOS_INTERNAL_QUEUE = "_dbos_internal_queue"
 
 
@@ -90,9 +87,10 @@ class Lease:
         self._beat_s = beat
         self._on_lost = on_lost
         self._after_beat = after_beat
-        self._now = _CLOCK[engine.dialect.name]
+        self._now = CLOCKS[engine.dialect.name]
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._takeovers = 0
         started = time.monotonic()
         with engine.begin() as connection:
             connection.execute(
@@ -108,6 +106,10 @@ class Lease:
     def held(self) -> bool:
         """Whether the lease is good for long enough to begin something that other machines see."""
         return time.monotonic() - self._renewed < self._ttl * _HELD_SHARE
+
+    def counters(self) -> dict[str, int]:
+        """``takeovers``: silent workers whose studies this one put back into the queue, since it started."""
+        return {"takeovers": self._takeovers}
 
     def beat(self) -> None:
         """Renew; leave at once if this worker was declared dead: another has its studies."""
@@ -131,6 +133,7 @@ class Lease:
         orphaned = sorted((holders & dead) | (holders - known))
         if orphaned:
             DBOS._recover_pending_workflows(orphaned)  # noqa: SLF001 - see the module's text
+            self._takeovers += len(orphaned)
             event("work_taken_over", executor_id=self._me, count=len(orphaned))
         self._release_lost_claims([(f.workflow_id, f.dequeued_at) for f in pending if f.executor_id == self._me])
         return orphaned

@@ -27,6 +27,7 @@ _SINGULAR = {
     "http_authentication": "--http-authentication",
     "http_trusted_proxies": "--http-trusted-proxy",
     "oidc_roles": "--oidc-role",
+    "inference_server_models": "--inference-server-model",
 }
 _SECRET_SHOWN = {"database_url": "(SQLite file in the data folder)"}
 

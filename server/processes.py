@@ -120,6 +120,10 @@ class Presence:
         with self._engine.begin() as connection:
             connection.execute(delete(processes).where(processes.c.name == self._name, processes.c.pid == os.getpid()))
 
+    def report_fault(self, sentence: str | None) -> None:
+        """Say why this process cannot do its work, or that it can; the row has it with the next sign of life."""
+        self.fault = sentence
+
     def write(self) -> None:
         """Renew the row, and drop rows of the long gone."""
         now = time.time()

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from inference.errors import SettingRefusal
 from server.dicom_trust import check_dicom_trust
 from server.exposure import check_exposure
+from server.inference_server import check_inference_server
 from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
 
 ENVIRONMENT_PREFIX = "SPINE_"
@@ -34,7 +35,7 @@ OFF, KEEP, SEND = "off", "keep", "send"
 """What becomes of an object that archives do not expect: not made, for viewers of this node, for destinations too."""
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "inference_engine": ("auto", "onnxruntime", "openvino"),
+    "inference_engine": ("auto", "onnxruntime", "openvino", "remote"),
     "rejection_note": ("none", "quality", "patient_safety"),
     "text_report": (OFF, KEEP, SEND),
     "key_images": (OFF, KEEP, SEND),
@@ -49,6 +50,7 @@ _LISTS = (
     "http_authentication",
     "http_trusted_proxies",
     "oidc_roles",
+    "inference_server_models",
 )
 
 
@@ -92,7 +94,7 @@ class Settings(BaseSettings):
     tls_warning_days: float = Field(
         30.0,
         ge=0,
-        description="Warn of a certificate or revocation list that ends in so many days, in the last quarter of its life.",
+        description="Warn of a certificate or list that ends in so many days, in the last quarter of its life.",
     )
     audit_repository: str = Field(
         "", description="HOST:PORT of the audit record repository: syslog over TLS (6514 is the registered port)."
@@ -167,8 +169,23 @@ class Settings(BaseSettings):
     device: str = Field("cpu", description="Where models run: cpu, or cuda where that runtime is installed.")
     inference_engine: str = Field(
         "auto",
-        description="What runs models on the cpu: onnxruntime, openvino, or auto (openvino where it is installed "
-        "and gives the same logits, else onnxruntime).",
+        description="What runs models: onnxruntime, openvino, auto (openvino where it is installed and gives the same "
+        "logits, else onnxruntime), or remote (inference_server).",
+    )
+    inference_server: str = Field(
+        "", description="Server that runs models (KServe v2, like Triton): https://...; plain http on loopback only."
+    )
+    inference_server_models: Listed = Field(
+        (), description="BUNDLE=MODEL or BUNDLE=MODEL/VERSION: names there; a bundle that is not named has its own."
+    )
+    inference_server_token_file: Path | None = Field(
+        None, description="File with the token that the inference server asks for."
+    )
+    inference_server_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the inference server's certificate is from."
+    )
+    inference_server_timeout: float = Field(
+        60.0, gt=0, description="Longest wait for an answer of the inference server."
     )
     fracture_loss: float = Field(
         0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture."
@@ -300,6 +317,7 @@ class Settings(BaseSettings):
         self.source_peers()
         check_exposure(self)
         check_dicom_trust(self)
+        check_inference_server(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from dbos import DBOSClient
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from dicom_node.results import ResultRecord, record_results
 from dicom_node.store import instances_of
@@ -23,6 +24,7 @@ from server.runs import (
     RunState,
     finish_run,
     has_unfinished_before,
+    postpone_run,
     predecessor_path,
     run_of,
     start_run,
@@ -31,6 +33,8 @@ from server.work_queue import enqueue_study
 
 WAIT_S = 2.0
 """How long a revision waits before it looks again whether the earlier one is finished."""
+FIRST_AWAY_S, LONGEST_AWAY_S = 5.0, 300.0
+"""How long a revision waits for an inference server that is away: doubled each time, up to the longest, for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,8 @@ class StudySteps:
     """Ends this process if its lease is not good for a while: another may have its studies."""
     kept_roles: frozenset[str] = frozenset()
     """Roles of objects that no destination gets."""
+    report_fault: Callable[[str | None], None] = lambda _: None
+    """Told why this worker cannot read at all, and None when it can."""
 
     def begin(self, study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
         """Start the run, or wait for the earlier revision, whose SR is this one's predecessor."""
@@ -73,6 +79,7 @@ class StudySteps:
                 "earlier_text": predecessor_path(connection, study_instance_uid, revision, ObjectRole.TEXT_REPORT),
                 "earlier_review": earlier_review(connection, study_instance_uid, revision),
                 "attempts": self.attempts,
+                "wait": wait,
             }
 
     def read(self, study_instance_uid: str, revision: int, begun: Value) -> Value:
@@ -91,7 +98,10 @@ class StudySteps:
                 "earlier_review": begun.get("earlier_review"),
             }
         )
-        return {"state": "ended", "reason": answer.reason} if isinstance(answer, Ended) else answer
+        if isinstance(answer, Ended):
+            return {"state": "ended", "reason": answer.reason}
+        self.report_fault(answer["reason"] if answer["state"] == "away" else None)
+        return answer | {"wait": begun.get("wait", 0)} if answer["state"] == "away" else answer
 
     def record(self, study_instance_uid: str, revision: int, outcome: Value) -> Value:
         """Write the rows of the run and its objects, and queue the deliveries, in one transaction."""
@@ -109,6 +119,8 @@ class StudySteps:
         run = run_of(connection, study_instance_uid, revision)
         if run is None or run.state not in UNFINISHED:
             return {"state": "superseded"}
+        if outcome["state"] == "away":
+            return self._postpone(connection, run, outcome)
         now = time.time()
         state, reason = self._final(outcome)
         made = [
@@ -145,6 +157,22 @@ class StudySteps:
             seconds=outcome.get("seconds"),
         )
         return {"state": state.value}
+
+    def _postpone(self, connection: Connection, run: Row[Any], outcome: Value) -> Value:
+        """Queue the run again for later, with the reason beside it; it is neither failed nor given up."""
+        wait = int(outcome["wait"])
+        postpone_run(connection, run.study_instance_uid, run.revision, outcome["reason"])
+        enqueue_study(
+            self.client,
+            connection,
+            run.study_instance_uid,
+            run.revision,
+            generation=run.generation,
+            wait=wait + 1,
+            delay=min(FIRST_AWAY_S * 2.0 ** min(wait, 16), LONGEST_AWAY_S),
+        )
+        event("study_postponed", study_instance_uid=run.study_instance_uid, revision=run.revision, wait=wait)
+        return {"state": "postponed"}
 
     def _final(self, outcome: Value) -> tuple[RunState, str | None]:
         """The state of the run, and why, for every way in which reading can end."""

@@ -21,6 +21,7 @@ runs = Table(
     Column("generation", Integer, nullable=False, default=1),  # grows with each retry by a person
     Column("state", String(16), nullable=False),  # RunState
     Column("reason", Text),  # one sentence when failed or refused
+    Column("last_received_at", Float),  # of the study when this revision was handed over; NULL in rows from before 0016
     Column("queued_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),

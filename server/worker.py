@@ -56,6 +56,7 @@ def run(settings: Settings) -> None:
         if not lease.held():
             os._exit(LOST_EXIT_CODE)
 
+    presence = Presence(node.engine, Role.WORK, slot=slot.number, counters=lease.counters)
     targets = destinations(settings)
     steps = (
         StudySteps(
@@ -66,6 +67,7 @@ def run(settings: Settings) -> None:
             attempts=settings.study_attempts,
             leave_if_lost=leave_if_lost,
             kept_roles=settings.kept_roles(),
+            report_fault=presence.report_fault,
         ),
         DeliverySteps(
             engine=node.engine,
@@ -80,7 +82,6 @@ def run(settings: Settings) -> None:
     )
     _launch(node, slot, steps)
     lease.start()
-    presence = Presence(node.engine, Role.WORK, slot=slot.number)
     presence.start()
     record_activity(node.engine, AuditKind.NODE_STARTED, Role.WORK)
     event("worker_started", executor_id=slot.executor_id)

@@ -38,7 +38,7 @@ class StudyWork(Protocol):
         ...
 
     def read(self, study_instance_uid: str, revision: int, begun: Value) -> Value:
-        """``state``: done, refused, failed, or ended (the child died: try again)."""
+        """``state``: done, refused, failed, away (what computes is elsewhere: later), or ended (try again now)."""
         ...
 
     def record(self, study_instance_uid: str, revision: int, outcome: Value) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -24,6 +24,8 @@ from inference.series.role import SeriesRole
 from server.claims.documents import digest, from_text
 from server.claims.patients import identifiers_of, studies_of, study_day
 from server.claims.rows import reports_of
+from server.claims.views import MODALITIES as VIEWED
+from server.claims.views import views_of
 from server.review_rows import newest_review
 from server.runs import finished_run
 
@@ -68,7 +70,9 @@ def find_material(connection: Connection, spool: Spool, row: Row[Any]) -> Found:
             left_out.append((uid, str(refusal)))
             digests += [uid, str(refusal)]
             continue
-        studies.setdefault(uid, study)
+        if study.date == claim.service_date and study.modality in VIEWED:
+            study = replace(study, views=views_of(connection, uid))
+        studies[uid] = _with_views(studies.get(uid), study)
         digests += [uid, repr(study), sha256]
         if document is not None:
             findings[uid] = document
@@ -82,6 +86,13 @@ def find_material(connection: Connection, spool: Spool, row: Row[Any]) -> Found:
         left_out=tuple(left_out),
         sha256=digest(*digests),
     )
+
+
+def _with_views(stated: Study | None, held: Study) -> Study:
+    """The study as the claim file describes it, with the views of its images where the file names none."""
+    if stated is None:
+        return held
+    return stated if stated.views else replace(stated, views=held.views)
 
 
 def _held(connection: Connection, claim: Claim) -> Mapping[str, Mapping[str, Any]]:

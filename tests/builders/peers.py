@@ -64,6 +64,11 @@ PEERS: Mapping[str, Peer] = {
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
     "npm": Peer(programs=("npm",), package="npm (apt)"),
     "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
+    "prometheus": Peer(programs=("prometheus", "promtool"), package="prometheus (apt)"),
+    "triton": Peer(
+        files=(REPOSITORY / ".triton" / "bin" / "python",),
+        package="nvidia-pytriton (PyPI; make peers)",
+    ),
     "pdfbox": Peer(
         programs=("java",),
         files=JARS,
@@ -122,11 +127,18 @@ def is_listening(port: int) -> bool:
 
 
 @contextmanager
-def running(command: Sequence[str], *, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until the block ends, its output in `log`; terminate it, kill it when that does not help."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=peer_environment(), cwd=log.parent
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=peer_environment() if environment is None else environment,
+            cwd=log.parent,
         )
         try:
             yield process

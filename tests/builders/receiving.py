@@ -103,9 +103,9 @@ class Node:
 def running_node(
     folder: Path,
     *,
-    synchronous: str = "FULL",
     tls: LiveContext | None = None,
     witness: Witness = nobody,
+    synchronous: str = "FULL",
     **settings: Any,
 ) -> Iterator[Node]:
     """Start a receiver on a free port, and on one with TLS where a context is given; stopped with the block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -260,7 +261,7 @@ def test_the_tries_end_in_the_dead_letter_and_a_person_retries(desk: Desk) -> No
         retry(desk.node.engine, desk.client, number)
     assert len(set(desk.payer.bodies)) == 1
     assert b'spine_claim_attachments{destination="acme",state="acknowledged"} 1.0' in render(
-        desk.node.engine, DriftWatch(), OutputWatch()
+        desk.node, DriftWatch(), OutputWatch()
     )
 
 
@@ -383,6 +384,6 @@ def test_status_and_check_show_them(desk: Desk, capsys: pytest.CaptureFixture[st
     assert "retrying" in shown
     assert "HTTP 500" in shown
     run(["check", *options])
-    assert "ok   claim destination acme: 275 by HTTPS to https://localhost" in capsys.readouterr().out
+    assert re.search("ok +│ claim destination acme +│ 275 by HTTPS to https://localhost", capsys.readouterr().out)
     assert run(["retry", desk.status().control_number, *options]) == 0
     assert "is queued to be sent again" in capsys.readouterr().out

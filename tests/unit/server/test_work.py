@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,29 @@ def test_reading_asks_for_the_instances_of_the_revision(desk: Desk) -> None:
     assert desk.study.read(STUDY, 1, begun) == DONE
     assert desk.kernel.requests[0]["paths"] == ["received/1"]
     assert desk.kernel.requests[0]["content_at"] == begun["content_at"]
+
+
+def test_a_study_waits_while_what_reads_is_away_and_is_then_read(desk: Desk) -> None:
+    desk.receive("1")
+    desk.hand_over()
+    told: list[str | None] = []
+    study = replace(desk.study, report_fault=told.append)
+    away = {"state": "away", "reason": "The inference server is not reached (model m)."}
+    desk.kernel.answers = [away, away, DONE]
+
+    for wait in range(2):
+        begun = study.begin(STUDY, 1, 1, wait)
+        assert study.record(STUDY, 1, study.read(STUDY, 1, begun)) == {"state": "postponed"}
+        assert f"{STUDY}/r1/wait{wait + 1}" in desk.queued()
+        with desk.node.engine.connect() as connection:
+            (run,) = runs_of(connection, STUDY)
+        assert (run.state, run.reason) == ("queued", away["reason"])
+        assert desk.study_row().state == "complete"
+    assert Sweep(desk.node.engine, desk.client).run(time.time() + 1000) == 0
+    begun = study.begin(STUDY, 1, 1, 2)
+    assert study.record(STUDY, 1, study.read(STUDY, 1, begun)) == {"state": "done"}
+    assert (desk.study_row().state, desk.study_row().reason) == ("done", None)
+    assert told == [away["reason"], away["reason"], None]
 
 
 def test_a_child_that_died_is_an_ended_reading_and_in_the_end_a_failed_study(desk: Desk) -> None:
