@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from inference.errors import StorageFailure, UsageRefusal
 from server.backup.manifest import POSTGRES_FILE, SQLITE_FILE
 from server.backup.rows import FORGOTTEN
-from server.database import make_engine, reading
+from server.database import make_engine, reading, shown_url
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def require_empty(engine: Engine) -> None:
     """
     found = [name for schema in ("public", "dbos") for name in inspect(engine).get_table_names(schema=schema)]
     if found:
-        where = engine.url.render_as_string(hide_password=True)
+        where = shown_url(engine)
         raise UsageRefusal(f"{where} holds {len(found)} tables, like {found[0]}: restore into an empty database.")
 
 

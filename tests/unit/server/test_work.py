@@ -15,6 +15,7 @@ from dicom_node import store
 from dicom_node.delivery import BackOff, SendOutcome, Verdict
 from dicom_node.tables import deliveries, studies
 from inference.errors import Refusal, UsageRefusal
+from server.auth.audit.trail import entries_after
 from server.compose import Node
 from server.delivery_work import DeliverySteps
 from server.kernel import Ended
@@ -123,6 +124,12 @@ class Desk:
     def queued(self) -> list[str]:
         flows = self.client.list_workflows(status=["ENQUEUED", "DELAYED"], load_input=False)
         return sorted(flow.workflow_id for flow in flows)
+
+    def audited(self) -> list[tuple[str, str, int]]:
+        with self.node.engine.connect() as connection:
+            rows = [entry.record for entry in entries_after(connection, 0, limit=100)]
+        assert {(row.subject, row.studies) for row in rows} <= {("PACS", (STUDY,))}
+        return [(row.kind.value, row.outcome.value, row.instances) for row in rows]
 
     def study_row(self) -> Any:
         with self.node.engine.connect() as connection:
@@ -299,6 +306,10 @@ def test_each_object_has_its_own_answer(
 
     assert desk.parcels() == {SR: parcels[0], SEG: parcels[1]}
     assert (f"{STUDY}/r1/deliver/PACS/g1/try{attempt + 1}" in desk.queued()) is (state == "retry")
+    accepted = verdicts.count(Verdict.ACCEPTED)
+    begun = [("sending_begun", "0", 0)] if attempt == 1 else []
+    ended = [("instances_sent", "0" if accepted == 2 else "4", accepted)] if accepted or state == "dead" else []
+    assert desk.audited() == begun + ended
 
 
 def test_what_was_delivered_is_not_sent_again(desk: Desk) -> None:
