@@ -123,5 +123,7 @@ class ClaimEvidence:
     criteria: tuple[CriterionAnswer, ...]
     concordance: tuple[ConcordanceFact, ...]
     prompts: tuple[Prompt, ...]
+    is_of_fracture: bool = True
+    """Whether the policy asks for a fracture; attachments are made for such claims only."""
     policy_documents: tuple[str, ...] = ()
     """Numbers of the policy's published documents that hold in the claim's jurisdiction, like ``L35130``."""

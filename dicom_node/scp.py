@@ -65,7 +65,7 @@ class ReceiverSettings:
     request_timeout_s: float = 30.0
     network_timeout_s: float = 60.0
     record_deadline_s: float = 15.0
-    """How long a sender waits for a database that does not answer, before it is told 0x0110."""
+    """How long a sender waits for a database that does not answer, before it is told 0xA700."""
     rules: InboxRules = field(default_factory=InboxRules)
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from dicom_node.delivery import Ruling, SendOutcome, Verdict, rule_context, rule_store
+from dicom_node.delivery import OPEN_GATE, Gate, Ruling, SendOutcome, Verdict, rule_context, rule_store
 from dicom_node.pdu import PeerGone, ProtocolFault
 from dicom_node.peer_answer import PeerAnswer, Rejection
 from dicom_node.requestor import Context, Rejected, StorageAssociation
@@ -94,8 +94,10 @@ class _Parcel:
         )
 
 
-def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, ...]:
+def send(files: Sequence[Path], destination: Destination, gate: Gate = OPEN_GATE) -> tuple[SendOutcome, ...]:
     """Send instances by C-STORE; one outcome per file, in the order given, whatever goes wrong at the peer.
+
+    The gate is asked before each C-STORE, and told each answer.
 
     Raises:
         StorageFailure: a file cannot be read, or is not a PS3.10 file.
@@ -105,7 +107,9 @@ def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, 
     for batch in _batches(parcels):
         with _sending(destination, _contexts(batch)) as peer:
             for parcel in batch:
-                outcomes[parcel.path] = parcel.outcome(peer) if isinstance(peer, Ruling) else _store(parcel, peer)
+                outcome = parcel.outcome(peer) if isinstance(peer, Ruling) else _store(parcel, peer, gate)
+                gate.after(parcel.path, outcome)
+                outcomes[parcel.path] = outcome
     return tuple(outcomes[path] for path in files)
 
 
@@ -306,7 +310,7 @@ def _rejection(result: int | None, reason: str) -> Ruling:
     return Ruling(verdict=verdict, meaning=f"the peer rejected the association: {reason}")
 
 
-def _store(parcel: _Parcel, association: StorageAssociation) -> SendOutcome:
+def _store(parcel: _Parcel, association: StorageAssociation, gate: Gate) -> SendOutcome:
     """Send one instance over an association."""
     accepted = [c for c in (parcel.context, parcel.default_context) if c is not None and association.is_accepted(c)]
     if not accepted:
@@ -314,6 +318,7 @@ def _store(parcel: _Parcel, association: StorageAssociation) -> SendOutcome:
     if not association.is_open:
         return parcel.outcome(Ruling(verdict=Verdict.FAILED, meaning="the association ended before this instance"))
     with _payload(parcel, accepted[0]) as dataset:
+        gate.before(parcel.path)
         status = association.store(accepted[0], parcel.sop_instance_uid, dataset)
     if status is None:
         return parcel.outcome(

@@ -28,6 +28,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "reasons": reference.reasons,
     "review-reasons": reference.review_reasons,
     "review-faults": reference.review_faults,
+    "metrics": reference.metrics,
     "priorities": reference.priorities,
     "validation": validation.validation,
     "roles": access.roles,

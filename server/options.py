@@ -28,6 +28,7 @@ _SINGULAR = {
     "http_trusted_proxies": "--http-trusted-proxy",
     "oidc_roles": "--oidc-role",
     "inference_server_models": "--inference-server-model",
+    "hl7_senders": "--hl7-sender",
 }
 _SECRET_SHOWN = {"database_url": "(SQLite file in the data folder)"}
 

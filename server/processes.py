@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, Engine, delete, select
 
+from server import __version__
 from server.events import fault
 from server.tables import processes
 
@@ -48,6 +49,8 @@ class Process:
     last_seen: float
     counters: Mapping[str, float]
     fault: str | None
+    version: str | None
+    """Of its software; None for one that does not say it yet."""
     warning: str | None
     expiries: Mapping[str, float]
     """When each of its TLS files ends, in seconds since the epoch (UTC), by use."""
@@ -138,6 +141,7 @@ class Presence:
             "fault": self.fault or health.fault,
             "warning": health.warning,
             "expiries": json.dumps(dict(health.expiries), sort_keys=True),
+            "version": __version__,
         }
         with self._engine.begin() as connection:
             connection.execute(delete(processes).where(processes.c.last_seen < now - _FORGET_S))

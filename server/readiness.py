@@ -13,8 +13,16 @@ from models.registry import list_bundles
 from server.auth.audit.shipment import find_shipment
 from server.auth.audit.trail import newest_number
 from server.compose import Node
-from server.database import is_current, reading
+from server.database import Standing, reading, standing
 from server.processes import Process, Role, list_processes
+
+_USABLE = (Standing.CURRENT, Standing.NEWER)
+_STANDING = {
+    Standing.CURRENT: "The database is up to date.",
+    Standing.NEWER: "The database is of a newer version that this one can use; upgrade this host soon.",
+    Standing.OLDER: "The database has the tables of another version.",
+    Standing.TOO_NEW: "The database is of a newer version that this one cannot use; upgrade this host.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +59,8 @@ def node_checks(node: Node) -> tuple[Check, ...]:
 
 def check_database(node: Node) -> Check:
     """Whether the tables are those of this version."""
-    is_ok = is_current(node.engine)
-    sentence = "The database is up to date." if is_ok else "The database has the tables of another version."
-    return Check(name="database", is_ok=is_ok, sentence=sentence)
+    found = standing(node.engine)
+    return Check(name="database", is_ok=found in _USABLE, sentence=_STANDING[found])
 
 
 def check_models(node: Node) -> Check:

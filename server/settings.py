@@ -51,6 +51,7 @@ _LISTS = (
     "http_trusted_proxies",
     "oidc_roles",
     "inference_server_models",
+    "hl7_senders",
 )
 
 
@@ -94,7 +95,7 @@ class Settings(BaseSettings):
     tls_warning_days: float = Field(
         30.0,
         ge=0,
-        description="Warn of a certificate or list that ends in so many days, in the last quarter of its life.",
+        description="Warn of a certificate or revocation list that ends in so many days (in its last quarter).",
     )
     audit_repository: str = Field(
         "", description="HOST:PORT of the audit record repository: syslog over TLS (6514 is the registered port)."
@@ -233,6 +234,19 @@ class Settings(BaseSettings):
     claim_destinations_file: Path | None = Field(
         None, description="TOML file that says where attachments of claims go, one table for each destination."
     )
+    hl7_port: int = Field(
+        0, ge=0, le=65535, description="Port on which reports are taken as HL7 v2 ORU over MLLP; 0: none are."
+    )
+    hl7_host: str = Field(
+        "127.0.0.1", description="Address on which reports are taken; any but loopback needs hl7_senders and TLS."
+    )
+    hl7_senders: Listed = Field((), description="Addresses or networks that may send reports; empty: any of loopback.")
+    hl7_tls_certificate: Path | None = Field(None, description="PEM file with the report feed's certificate chain.")
+    hl7_tls_key: Path | None = Field(None, description="PEM file with its key, without a passphrase.")
+    hl7_tls_authorities: Path | None = Field(
+        None, description="PEM file with the authorities of which senders of reports need a certificate; none: no need."
+    )
+    hl7_retention_days: int = Field(400, ge=0, description="Forget reports of the feed after so many days; 0: never.")
     claim_attachment_max_mib: float = Field(
         64.0, gt=0, description="Largest attachment of a claim, in MiB, all its documents together."
     )

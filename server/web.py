@@ -21,6 +21,7 @@ from server.claims.notices import webhook_of
 from server.claims.watch import ClaimWatch
 from server.compose import open_node
 from server.events import configure, event
+from server.hl7.listener import Listener
 from server.http.app import create
 from server.http.wire import BoundedProtocol
 from server.indexing import Indexer
@@ -44,6 +45,7 @@ def run(settings: Settings) -> None:
     node = open_node(settings)
     webhook, _ = webhook_of(settings), tables_of(node)
     node.spool.sweep()
+    feed = Listener(node) if settings.hl7_port else None
     listener = _listen(settings)
     port = int(listener.getsockname()[1])
     application = create(node)
@@ -60,13 +62,18 @@ def run(settings: Settings) -> None:
     indexer.start()
     watch = ClaimWatch(node, application.state.dicomweb.index, webhook)
     watch.start()
+    if feed is not None:
+        feed.start()
     event("web_started", port=port)
     stop.wait()
+    if feed is not None:
+        feed.stop()
     watch.stop()
     indexer.stop()
     server.should_exit = True
     thread.join(timeout=settings.stop_grace)
     application.state.dicomweb.door.close()
+    application.state.packets.stop()
     record_activity(node.engine, AuditKind.NODE_STOPPED, Role.WEB)
     shipping.stop()
     presence.stop()

@@ -81,7 +81,8 @@ def _side_open(view: View) -> Iterator[Outcome]:
     billed = {side for line in lines for word in line.modifiers for side in SIDES.get(word, ())}
     if view.rule.finding is not Topic.NEEDLE or not billed or not view.found:
         return
-    named = {side for one in view.found for side in _sides(one.statement.side)}
+    said_to_be = [one.statement for one in view.found if one.statement.polarity is Polarity.AFFIRMED]
+    named = {side for statement in said_to_be for side in _sides(statement.side)}
     if not billed <= named:
         said = f"names the {' and '.join(sorted(named))}" if named else "names no side"
         sentence = f"Billed at {view.at}: {' and '.join(sorted(billed))}; the signed report {said} there."

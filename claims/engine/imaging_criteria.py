@@ -162,7 +162,7 @@ def _none_kept(material: Material) -> Answer:
     said = material.anywhere(Topic.IMAGES)
     polarities = {one.statement.polarity for one in said}
     if any(study.views for study in material.studies):
-        return open_(f"No retained view of {material.claim.service_date} is at hand; those at hand are of another day.")
+        return open_(f"No retained view that is known to be of {material.claim.service_date} is at hand.")
     if polarities == {Polarity.NEGATED}:
         return not_met("The signed report says that no images were kept.", *quotes(said))
     if polarities == {Polarity.AFFIRMED}:
@@ -175,7 +175,7 @@ def _view_pointer(view: RetainedView) -> Pointer:
     words = ["retained view", view.plane.value if view.plane else "direction not known"]
     words += [f"at {view.acquired_at:%H:%M:%S}"] if view.acquired_at else []
     words += ["contrast agent recorded"] if view.contrast_agent else []
-    words += ["marked or last of its direction"] if view.is_final else []
+    words += ["final (marked as key image, or the last of its direction)"] if view.is_final else []
     return Pointer(kind=PointerKind.INSTANCE, reference=view.sop_instance_uid, text=", ".join(words))
 
 

@@ -19,7 +19,7 @@ TOPICS: Mapping[Topic, str] = {
     Topic.AUGMENTED: "an earlier augmentation",
     Topic.TRANSITIONAL: "transitional anatomy",
     Topic.MODIC: "Modic change",
-    Topic.HARDWARE: "a fault of hardware",
+    Topic.HARDWARE: "a fault of hardware or fusion",
     Topic.NEEDLE: "the final needle position",
     Topic.CONTRAST: "where the contrast went",
     Topic.IMAGES: "images that were kept",

@@ -113,7 +113,7 @@ def test_two_planes_of_the_day_and_a_signed_report_support_the_claim(story: Stor
     assert [pointer["kind"] for pointer in planes["pointers"]] == ["instance"] * 3
     lateral = derived_uid("shot", "both", 2)
     (text,) = [pointer["text"] for pointer in planes["pointers"] if pointer["reference"] == lateral]
-    assert text == "retained view, lateral, at 10:17:00, marked or last of its direction"
+    assert text == "retained view, lateral, at 10:17:00, final (marked as key image, or the last of its direction)"
     assert criterion(after, "final_needle")["state"] == "met"
 
 

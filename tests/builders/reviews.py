@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from builders.dicom import SeriesPlan, write_series
 from builders.findings import context_of, reference, spine_findings
+from builders.tenure import Held
 from dicom_node import store
 from dicom_node.sr import encode_report
 from dicom_node.uids import ObjectRole
@@ -111,13 +112,13 @@ def study_steps(node: Node, client: Any) -> StudySteps:
         kernel=None,  # type: ignore[arg-type]
         destinations=("PACS",),
         attempts=1,
-        leave_if_lost=lambda: None,
+        tenure=Held(),
     )
 
 
 def review_steps(node: Node, client: Any) -> ReviewSteps:
     """The steps of a review."""
-    return ReviewSteps(node=node, client=client, destinations=("PACS",), leave_if_lost=lambda: None)
+    return ReviewSteps(node=node, client=client, destinations=("PACS",), tenure=Held())
 
 
 def _instance(header: Dataset, path: str, received_at: float) -> store.Instance:

@@ -69,6 +69,7 @@ class AuditKind(Enum):
     CLAIM_READ = "claim_read"
     CLAIM_CHANGED = "claim_changed"
     CLAIM_DELETED = "claim_deleted"
+    CLAIM_SEALED = "claim_sealed"
     EXPORTED = "exported"
     AUDIT_READ = "audit_read"
     USER_CHANGED = "user_changed"
@@ -101,6 +102,7 @@ CODES = {
     AuditKind.CLAIM_READ: _codes(("110110", "Patient Record"), "R"),
     AuditKind.CLAIM_CHANGED: _codes(("110110", "Patient Record"), "U"),
     AuditKind.CLAIM_DELETED: _codes(("110110", "Patient Record"), "D"),
+    AuditKind.CLAIM_SEALED: _codes(("110110", "Patient Record"), "U"),
     AuditKind.EXPORTED: _codes(("110106", "Export"), "R"),
     AuditKind.AUDIT_READ: _codes(("110101", "Audit Log Used"), "R"),
     AuditKind.USER_CHANGED: _codes(_ALERT, "E", ("110137", "User Security Attributes Changed")),

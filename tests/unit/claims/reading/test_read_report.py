@@ -208,6 +208,8 @@ def kinds(text: str) -> set[str]:
         ("Neither Modic type 1 nor type 2 at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
         ("Modic type 1 treatment at L5.", {"L5 modic uncertain 1"}),
         ("Endplate changes at L5.", set()),
+        ("Modic changes 3 mm deep at L5.", {"L5 modic affirmed"}),
+        ("L5 (Modic 3).", {"L5 modic affirmed 3"}),
         ("New fracture of L3 above the L4-L5 fusion hardware.", set()),
         ("Fracture of the left L4 pedicle screw.", {"L4 hardware affirmed breakage"}),
         ("Interval removal of the broken L4 screw.", {"L4 hardware uncertain breakage"}),
