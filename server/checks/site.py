@@ -133,5 +133,6 @@ def _check_port(name: str, host: str, port: int, ours: dict[int, int]) -> Answer
         )
     except OSError as error:
         advice = f"ss -ltnp 'sport = :{port}' says who has it; use another port, or end that."
-        return fail(name, f"{host}:{port} cannot be opened: {error.strerror}.", advice)
+        reason = os.strerror(error.errno) if error.errno else str(error)  # create_server adds words of its own
+        return fail(name, f"{host}:{port} cannot be opened: {reason}.", advice)
     return ok(name, f"{port} is free.")
