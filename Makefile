@@ -15,7 +15,8 @@ help:
 	@echo "check   ruff, mypy, import-linter"
 	@echo "bench   measure receiving and reading side by side with Orthanc and DCMTK"
 	@echo "docs    write the generated pages of docs/ and README.md again"
-	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL, Prometheus, Chromium, PDFBox, npm, Triton; Debian, as root)"
+	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL, Prometheus, Chromium, PDFBox, FUSE, npm,"
+	@echo "        Triton; Debian, as root)"
 	@echo "audit   look every pinned package up among known vulnerabilities (needs the vulnerability service of PyPI)"
 	@echo "sbom    write what the node consists of to sbom.json (CycloneDX)"
 	@echo "format  format the code"
@@ -49,7 +50,8 @@ format: develop
 peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		dcmtk orthanc orthanc-dicomweb postgresql prometheus chromium default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java
+		dcmtk fuse3 orthanc orthanc-dicomweb postgresql prometheus chromium \
+		default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java iproute2 util-linux procps
 	test -x .triton/bin/python || $(PYTHON) -m venv .triton
 	.triton/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement tests/triton.txt
 	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm

@@ -3,7 +3,7 @@
     received/<aa>/<Study Instance UID>/<SOP Instance UID>-<content key>.dcm     aa: two digits of the study's digest
     quarantine/<content key>.dcm                                                set aside, with a row that says why
     results/...                                                                 what this node made
-    tmp/<token>/, tmp/<token>.lock                                              one process's unfinished files
+    tmp/<host>@<token>/, tmp/<host>@<token>.lock                                one process's unfinished files
 
 The content key is a digest of transfer syntax and data set bytes. So a file never replaces one with other content, and
 a file that is found without a row (the process died between rename and commit) can be told from a torn one.
@@ -17,6 +17,7 @@ import hashlib
 import mmap
 import os
 import shutil
+import socket
 import threading
 import uuid
 from collections.abc import Iterator
@@ -134,10 +135,11 @@ class Spool:
         """Remove the unfinished files of processes that are gone; returns how many.
 
         What is below tmp/ was never published, its row never committed, so it was never acknowledged: the sender still
-        has it and sends it again. A process holds a lock on its folder, so that a live one beside us is left alone.
+        has it and sends it again. A process holds a lock on its folder, so that a live one beside us is left alone;
+        those of other hosts too, because not every shared file system shows one host the locks of another.
         """
         removed = 0
-        for lock in sorted(self.path(TMP).glob("*.lock")):
+        for lock in sorted(self.path(TMP).glob(f"{_host_part()}*.lock")):
             with _locked(lock) as is_free:
                 if is_free:
                     folder = lock.with_suffix("")
@@ -251,7 +253,7 @@ class _TmpArea:
     @classmethod
     def open(cls, parent: Path) -> _TmpArea:
         while True:
-            folder = parent / uuid.uuid4().hex
+            folder = parent / f"{_host_part()}{uuid.uuid4().hex}"
             lock = folder.with_suffix(".lock")
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -268,6 +270,11 @@ class _TmpArea:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.with_suffix(".lock").unlink(missing_ok=True)
         os.close(self._lock_descriptor)
+
+
+def _host_part() -> str:
+    """What the names of this host's unfinished files begin with."""
+    return f"{socket.gethostname().replace('.', '-')}@"
 
 
 @contextmanager

@@ -20,6 +20,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "receive-status": conformance.receive_status,
     "send-status": conformance.send_status,
     "implementation": conformance.implementation,
+    "tls-suites": conformance.tls_suites,
+    "handshake-reasons": conformance.handshake_reasons,
     "private-codes": conformance.private_codes,
     "settings": reference.settings,
     "commands": reference.commands,

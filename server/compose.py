@@ -13,6 +13,7 @@ from dicom_node.inbox import InboxRules
 from dicom_node.scp import ReceiverSettings
 from dicom_node.spool import Spool
 from server import database
+from server.dicom_trust import peer_rules, user_check
 from server.settings import Settings
 
 
@@ -37,13 +38,21 @@ def open_node(settings: Settings) -> Node:
 
 
 def receiver_settings(settings: Settings) -> ReceiverSettings:
-    """How the receiver listens."""
+    """How the receiver listens, and to whom.
+
+    Raises:
+        SettingRefusal: the file of peers or of users cannot be used.
+    """
     return ReceiverSettings(
         ae_title=settings.ae_title,
         host=settings.dicom_host,
         port=settings.dicom_port,
         calling_ae_titles=frozenset(settings.allowed_calling_ae_titles),
         rules=inbox_rules(settings),
+        peers=peer_rules(settings),
+        check_user=user_check(settings),
+        tls_port=settings.dicom_tls_port,
+        is_plain_local=settings.dicom_tls_required,
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_node.tables import deliveries, instances, quarantine, studies
 from server.agreement import DriftWatch, decision_counts
+from server.auth.audit.shipment import list_shipments
 from server.compose import Node
 from server.database import reading
 from server.events import fault
@@ -71,6 +72,7 @@ class _Rows:
             yield from _of_reviews(connection, self._watch)
             yield _of_outputs(connection, self._outputs)
             yield from _of_processes(connection)
+            yield _audit_waiting(connection)
             yield from of_rows(connection, self._node)
 
 
@@ -127,6 +129,15 @@ def _of_outputs(connection: Connection, watch: OutputWatch) -> Metric:
     return alarms
 
 
+def _audit_waiting(connection: Connection) -> Metric:
+    family = GaugeMetricFamily(
+        "spine_audit_waiting", "Audit records that a repository has not taken yet.", labels=["repository"]
+    )
+    for shipment in list_shipments(connection):
+        family.add_metric([shipment.repository], shipment.waiting)
+    return family
+
+
 def _of_processes(connection: Connection) -> Iterator[Metric]:
     now = time.time()
     up = GaugeMetricFamily("spine_process_up", "Whether a process gave a sign of life.", labels=["role", "process"])
@@ -134,6 +145,14 @@ def _of_processes(connection: Connection) -> Iterator[Metric]:
         "spine_process_start_time_seconds",
         "When a process began (seconds since the epoch).",
         labels=["role", "process"],
+    )
+    warned = GaugeMetricFamily(
+        "spine_process_warning", "1 where a process says that somebody should look.", labels=["role", "process"]
+    )
+    ends = GaugeMetricFamily(
+        "spine_certificate_expiry_seconds",
+        "Seconds until a certificate or a revocation list ends; negative: it has ended.",
+        labels=["role", "process", "certificate"],
     )
     counted = {
         Role.RECEIVE: CounterMetricFamily(
@@ -145,12 +164,14 @@ def _of_processes(connection: Connection) -> Iterator[Metric]:
     }
     totals: dict[tuple[Role, str], float] = {}
     for process in list_processes(connection):
+        of_process = [process.role.value, process.name]
+        warned.add_metric(of_process, 1.0 if process.warning else 0.0)
+        for use, ends_at in sorted(process.expiries.items()):
+            ends.add_metric([*of_process, use], ends_at - now)
         up.add_metric([process.role.value, process.name], 1.0 if process.is_alive(now) else 0.0)
         started.add_metric([process.role.value, process.name], process.started_at)
         for kind, value in process.counters.items():
             totals[process.role, kind] = totals.get((process.role, kind), 0.0) + value
     for (role, kind), value in sorted(totals.items()):
         counted[role].add_metric([kind], value)
-    yield up
-    yield started
-    yield from counted.values()
+    yield from (up, started, warned, ends, *counted.values())

@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inference.errors import SettingRefusal
+from server.dicom_trust import check_dicom_trust
 from server.exposure import check_exposure
 from server.inference_server import check_inference_server
 from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
@@ -33,6 +34,12 @@ NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PE
 OFF, KEEP, SEND = "off", "keep", "send"
 """What becomes of an object that archives do not expect: not made, for viewers of this node, for destinations too."""
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "inference_engine": ("auto", "onnxruntime", "openvino", "remote"),
+    "rejection_note": ("none", "quality", "patient_safety"),
+    "text_report": (OFF, KEEP, SEND),
+    "key_images": (OFF, KEEP, SEND),
+}
 Listed = Annotated[tuple[str, ...], NoDecode]
 _LISTS = (
     "destinations",
@@ -44,6 +51,7 @@ _LISTS = (
     "http_trusted_proxies",
     "oidc_roles",
     "inference_server_models",
+    "hl7_senders",
 )
 
 
@@ -59,6 +67,39 @@ class Settings(BaseSettings):
     ae_title: str = Field("SPINEAI", description="Our AE title.")
     dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
+    dicom_tls_port: int | None = Field(
+        None, ge=0, le=65535, description="Port on which DICOM over TLS listens (2762 is the registered one)."
+    )
+    dicom_tls_certificate: Path | None = Field(
+        None, description="PEM file with our certificate chain, for peers that we answer and peers that we call."
+    )
+    dicom_tls_key: Path | None = Field(None, description="PEM file with the certificate's key, without a passphrase.")
+    dicom_tls_ca: Path | None = Field(
+        None, description="PEM file with the authorities whose certificates are believed, of peers either way."
+    )
+    dicom_tls_crl: Path | None = Field(
+        None, description="PEM file with the revocation lists of those authorities, one of each."
+    )
+    dicom_tls_demand_certificate: bool = Field(
+        default=True, description="Who associates over TLS has to show a certificate of those authorities."
+    )
+    dicom_tls_required: bool = Field(
+        default=False, description="Nothing is sent to, or taken from, another machine without TLS."
+    )
+    dicom_peers_file: Path | None = Field(
+        None, description="TOML file that says who may associate: by AE title, address and certificate."
+    )
+    dicom_users_file: Path | None = Field(
+        None, description="File of users, NAME:HASH, one of whom an association request has to name."
+    )
+    tls_warning_days: float = Field(
+        30.0,
+        ge=0,
+        description="Warn of a certificate or revocation list that ends in so many days (in its last quarter).",
+    )
+    audit_repository: str = Field(
+        "", description="HOST:PORT of the audit record repository: syslog over TLS (6514 is the registered port)."
+    )
     http_host: str = Field(
         "127.0.0.1", description="Address on which HTTP listens; any but loopback needs authentication and TLS."
     )
@@ -90,9 +131,11 @@ class Settings(BaseSettings):
         ("radiologist=radiologist", "coder=coder", "administrator=administrator", "viewer=viewer"),
         description="VALUE=ROLE: what a value of the claim stands for; the first that the claim holds.",
     )
-    destinations: Listed = Field((), description="Where results go: NAME=AET@HOST:PORT or NAME=https://.../studies.")
+    destinations: Listed = Field(
+        (), description="Where results go: NAME=AET@HOST:PORT, NAME=dicoms://... or NAME=https://.../studies."
+    )
     query_peers: Listed = Field(
-        (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT."
+        (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT or dicoms://..."
     )
     allowed_calling_ae_titles: Listed = Field((), description="Who may send; empty: anyone who reaches the port.")
     quiet_period: float = Field(30.0, gt=0, description="A study is complete after so long without a new instance.")
@@ -191,6 +234,19 @@ class Settings(BaseSettings):
     claim_destinations_file: Path | None = Field(
         None, description="TOML file that says where attachments of claims go, one table for each destination."
     )
+    hl7_port: int = Field(
+        0, ge=0, le=65535, description="Port on which reports are taken as HL7 v2 ORU over MLLP; 0: none are."
+    )
+    hl7_host: str = Field(
+        "127.0.0.1", description="Address on which reports are taken; any but loopback needs hl7_senders and TLS."
+    )
+    hl7_senders: Listed = Field((), description="Addresses or networks that may send reports; empty: any of loopback.")
+    hl7_tls_certificate: Path | None = Field(None, description="PEM file with the report feed's certificate chain.")
+    hl7_tls_key: Path | None = Field(None, description="PEM file with its key, without a passphrase.")
+    hl7_tls_authorities: Path | None = Field(
+        None, description="PEM file with the authorities of which senders of reports need a certificate; none: no need."
+    )
+    hl7_retention_days: int = Field(400, ge=0, description="Forget reports of the feed after so many days; 0: never.")
     claim_attachment_max_mib: float = Field(
         64.0, gt=0, description="Largest attachment of a claim, in MiB, all its documents together."
     )
@@ -251,25 +307,12 @@ class Settings(BaseSettings):
             raise SettingRefusal(f"log_level is DEBUG, INFO, WARNING or ERROR, got {value!r}.")
         return value.upper()
 
-    @field_validator("inference_engine")
+    @field_validator(*_CHOICES)
     @classmethod
-    def _engine(cls, value: str) -> str:
-        if value not in {"auto", "onnxruntime", "openvino", "remote"}:
-            raise SettingRefusal(f"inference_engine is auto, onnxruntime, openvino or remote, got {value!r}.")
-        return value
-
-    @field_validator("rejection_note")
-    @classmethod
-    def _note(cls, value: str) -> str:
-        if value not in {"none", "quality", "patient_safety"}:
-            raise SettingRefusal(f"rejection_note is none, quality or patient_safety, got {value!r}.")
-        return value
-
-    @field_validator("text_report", "key_images")
-    @classmethod
-    def _extra(cls, value: str) -> str:
-        if value not in {OFF, KEEP, SEND}:
-            raise SettingRefusal(f"text_report and key_images are off, keep or send, got {value!r}.")
+    def _choice(cls, value: str, info: ValidationInfo) -> str:
+        choices = _CHOICES[str(info.field_name)]
+        if value not in choices:
+            raise SettingRefusal(f"{info.field_name} is {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}.")
         return value
 
     @field_validator("database_url")
@@ -287,6 +330,7 @@ class Settings(BaseSettings):
             raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
         self.source_peers()
         check_exposure(self)
+        check_dicom_trust(self)
         check_inference_server(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(

@@ -149,7 +149,7 @@ class StudyReader:
         return self._detectors
 
     def _read(self, request: Value, detectors: tuple[Detector, ...]) -> Value:
-        folder = results_folder(request["study_instance_uid"], request["revision"])
+        folder = f"{results_folder(request['study_instance_uid'], request['revision'])}/{request['reading']}"
         context = RunContext(
             created=datetime.fromtimestamp(request["content_at"], UTC),
             revision=request["revision"],
@@ -178,7 +178,11 @@ class StudyReader:
 
 
 def results_folder(study_instance_uid: str, revision: int) -> str:
-    """Where the objects of one revision are kept, relative to the spool's root."""
+    """Where the objects of one revision are kept, relative to the spool's root.
+
+    Each reading writes into a folder of its own below it: a worker that was taken for dead and goes on, perhaps with
+    an older version of the software, never writes over what another one made and published.
+    """
     fan_out = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]
     return f"{RESULTS}/{fan_out}/{study_instance_uid}/r{revision}"
 

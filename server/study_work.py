@@ -15,9 +15,10 @@ from dicom_node.store import instances_of
 from dicom_node.uids import ObjectRole
 from inference.errors import StorageFailure
 from server.chains import start_deliveries
-from server.database import reading
 from server.events import event
+from server.fence import take_up
 from server.kernel import Ended, Kernel, Value
+from server.lease import Tenure
 from server.review_rows import earlier_review
 from server.runs import (
     UNFINISHED,
@@ -29,6 +30,7 @@ from server.runs import (
     run_of,
     start_run,
 )
+from server.tables import runs
 from server.work_queue import enqueue_study
 
 WAIT_S = 2.0
@@ -46,8 +48,8 @@ class StudySteps:
     kernel: Kernel
     destinations: tuple[str, ...]
     attempts: int
-    leave_if_lost: Callable[[], None]
-    """Ends this process if its lease is not good for a while: another may have its studies."""
+    tenure: Tenure
+    """Asked before each step, and where it publishes: another may have this worker's studies."""
     kept_roles: frozenset[str] = frozenset()
     """Roles of objects that no destination gets."""
     report_fault: Callable[[str | None], None] = lambda _: None
@@ -55,8 +57,8 @@ class StudySteps:
 
     def begin(self, study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
         """Start the run, or wait for the earlier revision, whose SR is this one's predecessor."""
-        self.leave_if_lost()
         with self.engine.begin() as connection:
+            self.tenure.lock(connection)
             run = run_of(connection, study_instance_uid, revision, is_locked=True)
             if run is None or run.generation != generation or run.state not in UNFINISHED:
                 return {"state": "superseded"}
@@ -83,14 +85,17 @@ class StudySteps:
             }
 
     def read(self, study_instance_uid: str, revision: int, begun: Value) -> Value:
-        """Have the child process read the study and write its objects."""
-        self.leave_if_lost()
-        with reading(self.engine) as connection:
+        """Have the child process read the study and write its objects, in a folder that no other reading writes to."""
+        with self.engine.begin() as connection:
+            self.tenure.lock(connection)
+            of_run = (runs.c.study_instance_uid == study_instance_uid, runs.c.revision == revision)
+            taken = take_up(connection, runs, *of_run)
             paths = [row.path for row in instances_of(connection, study_instance_uid, revision)]
         answer = self.kernel.call(
             {
                 "study_instance_uid": study_instance_uid,
                 "revision": revision,
+                "reading": taken.token if taken else 0,
                 "paths": paths,
                 "content_at": begun["content_at"],
                 "predecessor": begun["predecessor"],
@@ -105,18 +110,19 @@ class StudySteps:
 
     def record(self, study_instance_uid: str, revision: int, outcome: Value) -> Value:
         """Write the rows of the run and its objects, and queue the deliveries, in one transaction."""
-        self.leave_if_lost()
         try:
             with self.engine.begin() as connection:
+                self.tenure.lock(connection)
                 return self._record(connection, study_instance_uid, revision, outcome)
         except StorageFailure as failure:  # one UID with two contents: nothing of it may leave
             with self.engine.begin() as connection:
+                self.tenure.lock(connection)
                 return self._record(
                     connection, study_instance_uid, revision, {"state": "failed", "reason": str(failure)}
                 )
 
     def _record(self, connection: Connection, study_instance_uid: str, revision: int, outcome: Value) -> Value:
-        run = run_of(connection, study_instance_uid, revision)
+        run = run_of(connection, study_instance_uid, revision, is_locked=True)
         if run is None or run.state not in UNFINISHED:
             return {"state": "superseded"}
         if outcome["state"] == "away":

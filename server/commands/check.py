@@ -25,6 +25,7 @@ from server.checks.site import check_claim_destinations, check_ports, check_sett
 from server.options import with_settings
 from server.output import wide_console
 from server.settings import Settings
+from server.trust_checks import check_trust
 
 _STYLE = {Level.OK: "green", Level.WARNING: "yellow", Level.FAIL: "bold red"}
 _SHOWN = {Level.OK: "ok", Level.WARNING: "warn", Level.FAIL: "FAIL"}
@@ -58,6 +59,7 @@ def _answers(settings: Settings) -> Iterator[Answer]:
     yield from check_ports(settings, engine)
     yield from check_clocks(settings)
     yield from check_certificates(settings)
+    yield from check_trust(settings)
     yield from check_models(settings)
     yield from check_peers(settings)
     yield from check_claim_destinations(settings)

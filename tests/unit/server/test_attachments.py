@@ -19,6 +19,7 @@ from builders.claim_attachments import attachment, of_patient, report
 from builders.claim_submission import STUDY, submission
 from builders.findings import refused_findings
 from builders.payer import Payer, destinations_file, functional, outcome, payer, say, stay_silent, ta1, x12_table
+from builders.tenure import Held
 from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
@@ -38,6 +39,7 @@ from server.cli import run
 from server.compose import Node
 from server.database import reading
 from server.events import configure
+from server.lease import LeaseLost
 from server.metrics import render
 from server.operations import NotThere, retry
 from server.output_drift import OutputWatch
@@ -57,12 +59,14 @@ class Desk:
     def queue(self, made: Attachment | None = None, **changes: Any) -> tuple[Any, bool]:
         return queue_attachment(self.node, self.client, submission(**({"attachment": made or attachment()} | changes)))
 
-    def send(self, attempt: int = 1, generation: int = 1, made: Attachment | None = None) -> str:
+    def send(
+        self, attempt: int = 1, generation: int = 1, made: Attachment | None = None, *, tenure: Held | None = None
+    ) -> str:
         steps = AttachmentSteps(
             node=self.node,
             client=self.client,
             destinations=claim_destinations(self.node.settings),
-            leave_if_lost=lambda: None,
+            tenure=tenure or Held(),
         )
         return str(steps.send((made or attachment()).control_number, generation, attempt)["state"])
 
@@ -93,6 +97,17 @@ def desk(at_desk: Callable[..., Desk]) -> Desk:
 def flows(desk: Desk) -> dict[str, str]:
     found = desk.client.list_workflows(load_input=False, load_output=False)
     return {flow.workflow_id: flow.status for flow in found if flow.workflow_id.startswith("attachment/")}
+
+
+def test_one_that_was_declared_dead_submits_nothing(desk: Desk) -> None:
+    desk.queue()
+
+    with pytest.raises(LeaseLost):
+        desk.send(tenure=Held(1))  # it takes the work up, and asks again before it submits
+
+    assert desk.payer.bodies == []
+    assert desk.send() == "acknowledged"
+    assert len(desk.payer.bodies) == 1
 
 
 def test_it_is_queued_sent_acknowledged_and_audited(desk: Desk) -> None:

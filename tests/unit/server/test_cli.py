@@ -49,8 +49,12 @@ def test_a_folder_without_dicom_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unreachable_database_is_our_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["status", "--database-url", "postgresql://u:secret@127.0.0.1:1/x?connect_timeout=2"]) == 1
+def test_an_unreachable_database_is_our_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPINE_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x?connect_timeout=2")
+
+    assert run(["status"]) == 1
 
     (line,) = lines(capsys)
     assert "cannot be prepared" in line

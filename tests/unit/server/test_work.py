@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from builders.tenure import Held
 from dicom_node import store
-from dicom_node.delivery import BackOff, SendOutcome, Verdict
+from dicom_node.delivery import OPEN_GATE, BackOff, Gate, SendOutcome, Verdict
 from dicom_node.tables import deliveries, studies
-from inference.errors import Refusal, UsageRefusal
+from inference.errors import Refusal, StorageFailure, UsageRefusal
 from server.compose import Node
 from server.delivery_work import DeliverySteps
 from server.kernel import Ended
+from server.lease import LeaseLost
 from server.operations import HandOver, NotThere, complete, retry
 from server.runs import RunState, run_of, runs_of
 from server.study_work import StudySteps
@@ -59,14 +61,18 @@ class Peer:
     verdicts: dict[str, Verdict]
     sent: list[list[str]] = field(default_factory=list)
 
-    def __call__(self, files: Sequence[Path]) -> tuple[SendOutcome, ...]:
-        self.sent.append([path.stem for path in files])
-        return tuple(
-            SendOutcome(
-                sop_instance_uid="x", verdict=self.verdicts[path.stem], status=None, sentence=f"said of {path.stem}"
-            )
-            for path in files
+    def __call__(self, files: Sequence[Path], gate: Gate = OPEN_GATE) -> tuple[SendOutcome, ...]:
+        self.sent.append([])
+        return tuple(self._take(path, gate) for path in files)
+
+    def _take(self, path: Path, gate: Gate) -> SendOutcome:
+        gate.before(path)
+        self.sent[-1].append(path.stem)
+        outcome = SendOutcome(
+            sop_instance_uid="x", verdict=self.verdicts[path.stem], status=None, sentence=f"said of {path.stem}"
         )
+        gate.after(path, outcome)
+        return outcome
 
 
 @dataclass(slots=True)
@@ -86,7 +92,7 @@ class Desk:
             kernel=self.kernel,  # type: ignore[arg-type]
             destinations=("PACS",),
             attempts=2,
-            leave_if_lost=lambda: None,
+            tenure=Held(),
         )
 
     @property
@@ -97,7 +103,7 @@ class Desk:
             spool=self.node.spool,
             destinations={"PACS": self.peer},
             back_off=BackOff(first_s=10, longest_s=60, attempts=3),
-            leave_if_lost=lambda: None,
+            tenure=Held(),
         )
 
     def receive(self, sop_instance_uid: str) -> None:
@@ -311,6 +317,77 @@ def test_what_was_delivered_is_not_sent_again(desk: Desk) -> None:
     assert desk.peer.sent == [["seg", "sr"]]  # once, the SEG first
 
 
+@pytest.mark.parametrize(("answers", "sent"), [(2, []), (4, ["seg"])])
+def test_one_that_was_declared_dead_sends_nothing_more(desk: Desk, answers: int, sent: list[str]) -> None:
+    """Asked when it takes the work up, twice before each object and once after it."""
+    desk.receive("1")
+    desk.hand_over()
+    desk.finish()
+
+    with pytest.raises(LeaseLost):
+        replace(desk.delivery, tenure=Held(answers)).send(STUDY, 1, "PACS", 1, 1)
+
+    assert desk.peer.sent == [sent]
+    assert desk.parcels() == {SR: "pending", SEG: "delivered" if sent else "pending"}
+    desk.delivery.send(STUDY, 1, "PACS", 1, 1)
+    assert sorted(desk.peer.sent[0] + desk.peer.sent[1]) == ["seg", "sr"]
+
+
+def test_a_try_that_was_overtaken_stops(desk: Desk) -> None:
+    desk.receive("1")
+    desk.hand_over()
+    desk.finish()
+    peer = desk.peer
+
+    def overtaking(files: Sequence[Path], gate: Gate) -> tuple[SendOutcome, ...]:
+        assert desk.delivery.send(STUDY, 1, "PACS", 1, 1) == {"state": "delivered"}
+        return peer(files, gate)
+
+    steps = replace(desk.delivery, destinations={"PACS": overtaking})
+
+    assert steps.send(STUDY, 1, "PACS", 1, 1) == {"state": "superseded"}
+    assert peer.sent == [["seg", "sr"], []]
+
+
+def test_a_file_that_is_gone_fails_what_was_not_sent_and_nothing_else(desk: Desk) -> None:
+    desk.receive("1")
+    desk.hand_over()
+    desk.finish()
+    peer = desk.peer
+
+    def breaking(files: Sequence[Path], gate: Gate) -> tuple[SendOutcome, ...]:
+        peer(files[:1], gate)
+        raise StorageFailure("sr.dcm cannot be sent: it cannot be read any more.")
+
+    steps = replace(desk.delivery, destinations={"PACS": breaking})
+
+    assert steps.send(STUDY, 1, "PACS", 1, 1)["state"] == "retry"
+    assert desk.parcels() == {SEG: "delivered", SR: "retrying"}
+
+
+def test_two_readings_of_a_study_write_to_folders_of_their_own(desk: Desk) -> None:
+    desk.receive("1")
+    desk.hand_over()
+    begun = desk.study.begin(STUDY, 1, 1, 0)
+    desk.kernel.answers = [DONE, DONE]
+
+    for _ in range(2):
+        desk.study.read(STUDY, 1, begun)
+
+    assert [request["reading"] for request in desk.kernel.requests] == [1, 2]
+
+
+def test_one_that_was_declared_dead_publishes_nothing(desk: Desk) -> None:
+    desk.receive("1")
+    desk.hand_over()
+    desk.study.begin(STUDY, 1, 1, 0)
+
+    with pytest.raises(LeaseLost):
+        replace(desk.study, tenure=Held(0)).record(STUDY, 1, DONE)
+
+    assert (desk.study_row().state, desk.parcels()) == ("running", {})
+
+
 def test_a_destination_that_left_the_settings_keeps_its_objects(desk: Desk) -> None:
     desk.receive("1")
     desk.hand_over()
@@ -321,7 +398,7 @@ def test_a_destination_that_left_the_settings_keeps_its_objects(desk: Desk) -> N
         spool=desk.node.spool,
         destinations={},
         back_off=BackOff(),
-        leave_if_lost=lambda: None,
+        tenure=Held(),
     )
 
     assert steps.send(STUDY, 1, "PACS", 1, 1)["state"] == "retry"
