@@ -76,7 +76,7 @@ def test_settings_survive_the_environment_of_a_child(monkeypatch: pytest.MonkeyP
         ('database_url = "mysql://user:secret@host/db"', "got 'mysql'"),
         ("lease_ttl = 10", "three times"),
         ('log_level = "LOUD"', "log_level is"),
-        ('inference_engine = "tensorrt"', "inference_engine is auto, onnxruntime or openvino, got 'tensorrt'"),
+        ('inference_engine = "tensorrt"', "inference_engine is auto, onnxruntime, openvino or remote, got 'tensorrt'"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
