@@ -14,6 +14,7 @@ from builders.tenure import Held
 from dicom_node import store
 from dicom_node.delivery import OPEN_GATE, BackOff, Gate, SendOutcome, Verdict
 from dicom_node.tables import deliveries, studies
+from server.auth.audit.trail import entries_after
 from server.compose import Node
 from server.delivery_work import DeliverySteps
 from server.operations import complete
@@ -121,6 +122,12 @@ class Desk:
     def queued(self) -> list[str]:
         flows = self.client.list_workflows(status=["ENQUEUED", "DELAYED"], load_input=False)
         return sorted(flow.workflow_id for flow in flows)
+
+    def audited(self) -> list[tuple[str, str, int]]:
+        with self.node.engine.connect() as connection:
+            rows = [entry.record for entry in entries_after(connection, 0, limit=100)]
+        assert {(row.subject, row.studies) for row in rows} <= {("PACS", (STUDY,))}
+        return [(row.kind.value, row.outcome.value, row.instances) for row in rows]
 
     def study_row(self) -> Any:
         with self.node.engine.connect() as connection:

@@ -178,6 +178,10 @@ def test_each_object_has_its_own_answer(
 
     assert desk.parcels() == {SR: parcels[0], SEG: parcels[1]}
     assert (f"{STUDY}/r1/deliver/PACS/g1/try{attempt + 1}" in desk.queued()) is (state == "retry")
+    accepted = verdicts.count(Verdict.ACCEPTED)
+    begun = [("sending_begun", "0", 0)] if attempt == 1 else []
+    ended = [("instances_sent", "0" if accepted == 2 else "4", accepted)] if accepted or state == "dead" else []
+    assert desk.audited() == begun + ended
 
 
 def test_what_was_delivered_is_not_sent_again(desk: Desk) -> None:
