@@ -5,6 +5,7 @@ What a kill at any moment can leave behind, and what becomes of it:
 - an unfinished file below tmp/: never published, never acknowledged; removed (Spool.sweep, before the listener opens);
 - a file below received/ or quarantine/ without a row (killed, or the database refused, between rename and commit):
   never acknowledged either, but whole, as its name's content key proves; adopted as if it had just arrived;
+- a file of a study that expired, whose unlinking the kill came before: listed in removals, and unlinked now;
 - such a file whose key does not match (a disk that lied about a sync): moved to quarantine;
 - a row without a file: cannot come from a crash, since the file is durable before the row is written.
 """
@@ -22,6 +23,7 @@ from pathlib import PurePosixPath
 from pydicom.errors import InvalidDicomError
 from sqlalchemy import Engine
 
+from dicom_node.expiry import remove_files
 from dicom_node.file_meta import decode_file_meta
 from dicom_node.header import HeaderFault, read_header
 from dicom_node.inbox import REASONS, is_marked_ours
@@ -48,6 +50,7 @@ def recover(
     engine: Engine, spool: Spool, *, clock: Callable[[], float], should_stop: Callable[[], bool] = lambda: False
 ) -> Recovered:
     """Give every file without a row its row. May run beside live receivers: their own commit is then a duplicate."""
+    remove_files(engine, spool)
     desk = _Desk(engine=engine, spool=spool, clock=clock)
     adopted = set_aside = 0
     for relative in _without_row(engine, spool, RECEIVED, should_stop):

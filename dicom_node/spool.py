@@ -21,7 +21,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +30,8 @@ from dicom_node.file_meta import FileMeta, encode_file_meta
 from dicom_node.header import InstanceHeader, read_header
 
 RECEIVED, QUARANTINE, RESULTS, TMP = "received", "quarantine", "results", "tmp"
+GOING = ".going"
+"""Suffix of a file that is being removed (Spool.remove_file)."""
 CONTENT_KEY_CHARACTERS = 40
 """160 bits of SHA-256: two contents with one key cannot be constructed (birthday bound 2^80)."""
 
@@ -131,6 +133,37 @@ class Spool:
         """Remove a file that no row names; missing is fine."""
         self.path(relative).unlink(missing_ok=True)
 
+    def inode(self, relative: str) -> int | None:
+        """The number of a file; None where there is none."""
+        try:
+            return self.path(relative).stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def remove_file(self, relative: str, inode: int) -> bool:
+        """Remove a file if it is still that one, and its folder when that is empty; False where it is not.
+
+        A file that came to the same path meanwhile is another one, with a row or soon to have one. To tell them apart
+        without a gap, the file is first renamed, and renamed back where it is the newer one; a kill in between leaves
+        the new name, which the next call looks at first.
+
+        Raises:
+            OSError: it could not be removed.
+        """
+        path = self.root / relative
+        going = path.with_name(path.name + GOING)
+        if not going.exists():
+            if not path.exists() or path.stat().st_ino != inode:
+                return False
+            path.rename(going)
+        if going.stat().st_ino != inode:
+            going.rename(path)  # the name holds a digest of the content: what may be there by now is the same bytes
+            return False
+        going.unlink()
+        with suppress(OSError):  # not empty, or somebody has removed it
+            path.parent.rmdir()
+        return True
+
     def sweep(self) -> int:
         """Remove the unfinished files of processes that are gone; returns how many.
 
@@ -151,7 +184,7 @@ class Spool:
     def files(self, top: str) -> Iterator[str]:
         """Relative paths of all files below one of the four folders, folder by folder."""
         for folder, _, names in os.walk(self.path(top)):
-            for name in sorted(names):
+            for name in sorted(name for name in names if not name.endswith(GOING)):
                 yield str((Path(folder) / name).relative_to(self.root))
 
     def close(self) -> None:
