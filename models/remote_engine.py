@@ -144,6 +144,7 @@ class RemoteEngine:
             version = str(document.get("model_version") or self._version)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._failure(f"gave an answer that is not one of the protocol ({type(error).__name__})") from None
+        self._version = self._version or version  # some servers list none, and name it with the first answer
         if version != self._version:
             raise self._failure(f"runs version {version} now, and version {self._version} was compared")
         return tensor

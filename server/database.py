@@ -26,7 +26,7 @@ from server.tables import schema_epoch
 
 T = TypeVar("T")
 
-HEAD = "0014"
+HEAD = "0016"
 """The newest migration; the start of a process compares one string with it instead of importing Alembic."""
 EPOCH = 1
 """Grows with a migration that takes something away, and only then. Versions of one epoch share a database: migrations
@@ -66,7 +66,7 @@ _LIBPQ = {
 }
 """A server, or a host of several, that does not answer at all is given up after 10 s (libpq's parameters)."""
 _SESSION = (
-    "-c idle_in_transaction_session_timeout=10000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
+    "-c idle_in_transaction_session_timeout=30000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
     "-c tcp_keepalives_count=3 -c tcp_user_timeout=10000"
 )
 """And the other way round: a process that was paused or cut off inside a transaction keeps no row locked for long."""

@@ -149,6 +149,14 @@ claims = Table(
 Index("ix_claims_patient", claims.c.medical_record_number)
 Index("ix_claims_state", claims.c.state, claims.c.received_at)
 
+study_patients = Table(  # of versions before this one, which read it; nothing here does; goes with the next epoch
+    "study_patients",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("medical_record_number", Text, nullable=False),
+)
+Index("ix_study_patients", study_patients.c.medical_record_number)
+
 claim_reports = Table(  # rows are added and never changed
     "claim_reports",
     metadata,

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from inference.errors import StorageFailure, UsageRefusal
 from server.backup.manifest import POSTGRES_FILE, SQLITE_FILE
 from server.backup.rows import FORGOTTEN
-from server.database import make_engine, reading
+from server.database import make_engine, reading, shown_url
 
 
 @contextmanager
@@ -34,6 +34,7 @@ def taken_snapshot(engine: Engine, folder: Path) -> Iterator[tuple[Connection, s
         copy.dispose()
         return
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # pg_dump takes its time
         snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
         _take_postgres(engine, folder / POSTGRES_FILE, snapshot)
         yield connection, POSTGRES_FILE
@@ -58,7 +59,7 @@ def _take_sqlite(source: str, target: Path) -> None:
 def _take_postgres(engine: Engine, target: Path, snapshot: str) -> None:
     """pg_dump of one snapshot: our tables and those of the work queue."""
     left_out = [f"--exclude-table-data=*.{table}" for table in FORGOTTEN]
-    _run("pg_dump", engine.url, ["--format=custom", f"--snapshot={snapshot}", f"--file={target}", *left_out])
+    _run("pg_dump", engine, ["--format=custom", f"--snapshot={snapshot}", f"--file={target}", *left_out])
 
 
 def put_postgres(engine: Engine, source: Path) -> None:
@@ -68,7 +69,7 @@ def put_postgres(engine: Engine, source: Path) -> None:
         UsageRefusal: the database is not empty, or pg_restore is not installed.
         StorageFailure: it failed.
     """
-    _run("pg_restore", engine.url, ["--exit-on-error", "--single-transaction", "--no-owner", "--no-acl", str(source)])
+    _run("pg_restore", engine, ["--exit-on-error", "--single-transaction", "--no-owner", "--no-acl", str(source)])
 
 
 def require_empty(engine: Engine) -> None:
@@ -79,25 +80,29 @@ def require_empty(engine: Engine) -> None:
     """
     found = [name for schema in ("public", "dbos") for name in inspect(engine).get_table_names(schema=schema)]
     if found:
-        where = engine.url.render_as_string(hide_password=True)
+        where = shown_url(engine)
         raise UsageRefusal(f"{where} holds {len(found)} tables, like {found[0]}: restore into an empty database.")
 
 
-def _run(program: str, url: URL, words: list[str]) -> None:
+def _run(program: str, engine: Engine, words: list[str]) -> None:
     path = shutil.which(program)
     if path is None:
         raise UsageRefusal(f"{program} is not installed: install PostgreSQL's client programs (postgresql-client).")
-    command = [path, "--no-password", "--dbname", url.database or "", *words]
+    command = [path, "--no-password", "--dbname", engine.url.database or "", *words]
     done = subprocess.run(  # noqa: S603 - PostgreSQL's own program
-        command, env=os.environ | _libpq(url), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command, env=os.environ | _libpq(engine), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise StorageFailure(f"{program} ended with {done.returncode}: {last}")
 
 
-def _libpq(url: URL) -> dict[str, str]:
+def _libpq(engine: Engine) -> dict[str, str]:
     """The connection as environment variables: the command line shows in the list of processes."""
-    known = {"PGHOST": url.host, "PGPORT": url.port, "PGUSER": url.username, "PGPASSWORD": url.password}
-    further = {f"PG{name.upper().replace('_', '')}": value for name, value in url.query.items()}
-    return {name: str(value) for name, value in (known | further).items() if value is not None}
+    _, words = engine.dialect.create_connect_args(engine.url)  # several hosts come as libpq has them
+    named = {name: value for name, value in words.items() if name != "dbname" and isinstance(value, str | int)}
+    return {_VARIABLES.get(name, f"PG{name.upper().replace('_', '')}"): str(value) for name, value in named.items()}
+
+
+_VARIABLES = {"connect_timeout": "PGCONNECT_TIMEOUT"}
+"""Parameters whose variable has a name of its own kind (PostgreSQL, 32.15)."""

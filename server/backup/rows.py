@@ -12,9 +12,9 @@ from dicom_node.tables import instances, quarantine, results
 from server.attachment_rows import AttachmentState
 from server.auth.audit import trail
 from server.claims.history import fault_of
-from server.tables import ALL_METADATA, claim_actions, claim_attachments, claim_reports, reviews, runs
+from server.tables import ALL_METADATA, claim_actions, claim_attachments, claim_reports, received_reports, reviews, runs
 
-FOLDERS = ("received", "quarantine", "results", "attachments", "claims", "models")
+FOLDERS = ("received", "quarantine", "results", "attachments", "claims", "reports", "models")
 """What is copied of the data folder. Left out: unfinished files, locks, the viewer, and whatever a site put there."""
 FORGOTTEN = ("sessions",)
 """Tables whose rows are left out: who is signed in signs in again."""
@@ -45,6 +45,7 @@ FILE_COLUMNS: tuple[FileColumn, ...] = (
     FileColumn(path=runs.c.findings_path, sha256=runs.c.findings_sha256),
     FileColumn(path=reviews.c.findings_path, sha256=reviews.c.findings_sha256),
     FileColumn(path=claim_reports.c.path, sha256=claim_reports.c.sha256),
+    FileColumn(path=received_reports.c.path, sha256=received_reports.c.sha256),
     FileColumn(
         path=claim_attachments.c.path,
         sha256=claim_attachments.c.sha256,

@@ -15,8 +15,6 @@ from cryptography.exceptions import InvalidSignature
 from server.checks.answer import Answer, fail, ok, warn
 from server.settings import Settings
 
-FEW_DAYS = 30
-
 
 def check_certificates(settings: Settings) -> Iterator[Answer]:
     """Nothing where HTTP speaks no TLS."""
@@ -31,7 +29,7 @@ def check_certificates(settings: Settings) -> Iterator[Answer]:
         words = f"{certificate} cannot be used with {key}: {getattr(error, 'strerror', None) or error}."
         yield fail(name, words, "PEM files, the certificate before those that issued it, the key without passphrase.")
         return
-    yield _check_time(name, chain)
+    yield _check_time(name, chain, settings.tls_warning_days)
     yield _check_names(f"names of {name}", chain[0], settings.http_names)
     yield _check_chain(f"chain of {name}", chain)
     yield _check_key(f"key of {name}", key)
@@ -41,7 +39,7 @@ def _no_passphrase() -> str:
     raise ValueError("the key has a passphrase")
 
 
-def _check_time(name: str, chain: list[x509.Certificate]) -> Answer:
+def _check_time(name: str, chain: list[x509.Certificate], few_days: float) -> Answer:
     now = datetime.now(UTC)
     first_end = min(one.not_valid_after_utc for one in chain)
     if chain[0].not_valid_before_utc > now:
@@ -50,7 +48,7 @@ def _check_time(name: str, chain: list[x509.Certificate]) -> Answer:
     words = f"It ends on {first_end:%Y-%m-%d} ({days} days)."
     if first_end <= now:
         return fail(name, f"It ended on {first_end:%Y-%m-%d}.", "Get a new one, put it in place, restart web.")
-    return ok(name, words) if days >= FEW_DAYS else warn(name, words, "Get a new one in time.")
+    return ok(name, words) if days >= few_days else warn(name, words, "Get a new one in time.")
 
 
 def _check_names(name: str, leaf: x509.Certificate, wanted: tuple[str, ...]) -> Answer:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.checks.answer import Answer, fail, ok, warn
-from server.database import CLOCKS, HEAD, reading
+from server.database import CLOCKS, HEAD, reading, shown_url
 
 LARGEST_OFFSET_S = 2.0
 """Leases are kept by the database's clock, times of studies by ours; the shortest lease is 3 s."""
@@ -27,7 +27,7 @@ def check_database(engine: Engine) -> Iterator[Answer]:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         yield fail(
             "database",
-            f"{engine.url.render_as_string(hide_password=True)} does not answer: {cause}.",
+            f"{shown_url(engine)} does not answer: {cause}.",
             "Is it running, and are name, user and password of database_url right?",
         )
         return

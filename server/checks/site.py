@@ -19,7 +19,7 @@ from server.compose import threads_per_worker
 from server.database import reading
 from server.exposure import is_loopback
 from server.peers import DicomPeer
-from server.processes import list_processes
+from server.processes import Process, Role, list_processes
 from server.settings import Settings
 
 _SHORT_QUIET_S = 5.0
@@ -99,32 +99,41 @@ def check_claim_destinations(settings: Settings) -> Iterator[Answer]:
 
 def check_ports(settings: Settings, engine: Engine) -> Iterator[Answer]:
     """Whether each port is ours: free, or held by a process of this node."""
-    ours = _own_ports(engine)
-    ports = {"DICOM": (settings.dicom_host, settings.dicom_port), "HTTP": (settings.http_host, settings.http_port)}
-    for kind, (host, port) in ports.items():
-        yield _check_port(f"port of {kind}", host, port, ours)
+    listening = _processes(engine)
+    for kind, role, host, port in _ports(settings):
+        main = settings.dicom_port if role is Role.RECEIVE else settings.http_port
+        holders = [process.pid for process in listening if process.role is role and process.port == main]
+        yield _check_port(f"port of {kind}", host, port, holders)
 
 
-def _own_ports(engine: Engine) -> dict[int, int]:
-    """Port -> process id, of the processes of this host that the database knows and that live."""
+def _ports(settings: Settings) -> Iterator[tuple[str, Role, str, int]]:
+    """What listens, in which role, and where; a process tells the database its first port only."""
+    yield "DICOM", Role.RECEIVE, settings.dicom_host, settings.dicom_port
+    if settings.dicom_tls_port is not None:
+        yield "DICOM over TLS", Role.RECEIVE, settings.dicom_host, settings.dicom_tls_port
+    yield "HTTP", Role.WEB, settings.http_host, settings.http_port
+    if settings.hl7_port:
+        yield "HL7", Role.WEB, settings.hl7_host, settings.hl7_port
+
+
+def _processes(engine: Engine) -> list[Process]:
+    """Those of this host that the database knows and that live."""
     if not is_there(engine):
-        return {}
+        return []
     try:
         with reading(engine) as connection:
             found = list_processes(connection)
     except SQLAlchemyError:
-        return {}
+        return []
     host = socket.gethostname()
-    return {
-        p.port: p.pid for p in found if p.port and p.name.startswith(f"{host}:") and Path(f"/proc/{p.pid}").exists()
-    }
+    return [one for one in found if one.name.startswith(f"{host}:") and Path(f"/proc/{one.pid}").exists()]
 
 
-def _check_port(name: str, host: str, port: int, ours: dict[int, int]) -> Answer:
+def _check_port(name: str, host: str, port: int, holders: list[int]) -> Answer:
     if port == 0:
         return warn(name, "Any free one (0): nobody can be told where to send.", "Give it a number.")
-    if port in ours:
-        return ok(name, f"{port} is held by process {ours[port]} of this node.")
+    if holders:
+        return ok(name, f"{port} is held by process {holders[0]} of this node.")
     try:
         socket.create_server((host, port)).close()
     except PermissionError:
@@ -133,5 +142,6 @@ def _check_port(name: str, host: str, port: int, ours: dict[int, int]) -> Answer
         )
     except OSError as error:
         advice = f"ss -ltnp 'sport = :{port}' says who has it; use another port, or end that."
-        return fail(name, f"{host}:{port} cannot be opened: {error.strerror}.", advice)
+        reason = os.strerror(error.errno) if error.errno else str(error)  # create_server adds words of its own
+        return fail(name, f"{host}:{port} cannot be opened: {reason}.", advice)
     return ok(name, f"{port} is free.")

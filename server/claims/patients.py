@@ -6,10 +6,11 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from dicom_node.tables import web_studies
 
+_BATCH = 500
 _PATIENT_ID, _NAME, _BIRTH_DATE, _STUDY_DATE = "00100020", "00100010", "00100030", "00080020"
 _ACCESSION = "00080050"
 _DATE_CHARACTERS = 8
@@ -21,6 +22,26 @@ def studies_of(connection: Connection, medical_record_number: str) -> dict[str, 
     which = web_studies.c.patient_id == medical_record_number
     rows = connection.execute(query.where(which).order_by(web_studies.c.study_instance_uid))
     return {row.study_instance_uid: json.loads(row.attributes) for row in rows}
+
+
+def carry_over(connection: Connection) -> int:
+    """Fill in the record number of studies that an earlier version indexed; returns how many.
+
+    It kept the number in the attributes only. Called at each start of the web role, so that the last host that is
+    upgraded finds what the others' earlier versions added meanwhile.
+    """
+    column, last, filled = web_studies.c.study_instance_uid, "", 0
+    query = select(column, web_studies.c.attributes).where(
+        web_studies.c.patient_id == "", web_studies.c.attributes.contains(f'"{_PATIENT_ID}"')
+    )
+    while rows := connection.execute(query.where(column > last).order_by(column).limit(_BATCH)).all():
+        for uid, attributes in rows:
+            number = str(_first(json.loads(attributes), _PATIENT_ID) or "").strip()
+            if number:
+                connection.execute(update(web_studies).where(column == uid).values(patient_id=number))
+                filled += 1
+        last = rows[-1].study_instance_uid
+    return filled
 
 
 def record_numbers(connection: Connection, studies: Collection[str]) -> list[str]:

@@ -18,7 +18,7 @@ from dicom_node.dicomweb.index import SearchIndex
 from dicom_node.tables import studies as received
 from server.claims.evaluation import evaluate_claim
 from server.claims.notices import Webhook, send_notices
-from server.claims.patients import not_indexed, record_numbers
+from server.claims.patients import carry_over, not_indexed, record_numbers
 from server.claims.received import read_ahead
 from server.claims.retention import delete_old, delete_old_reports
 from server.claims.rows import ClaimState, claim_row, claims_of_patient
@@ -57,6 +57,9 @@ class ClaimWatch:
     def look(self) -> None:
         """Judge again what may have changed, send what is due, and delete what is old."""
         began = time.time()
+        if self._since is None:
+            with self._node.engine.begin() as connection:
+                carry_over(connection)
         for claim_id in self._changed():
             try:
                 self._judge(claim_id)

@@ -179,8 +179,10 @@ def test_a_port_of_somebody_else_and_one_of_this_node(tmp_path: Path) -> None:
     with ExitStack() as stack:
         taken = stack.enter_context(socket.create_server((LOOPBACK, 0)))
         port = taken.getsockname()[1]
-        settings = Settings(dicom_host=LOOPBACK, dicom_port=port, http_port=0)
-        assert [a[1] for a in found(check_ports(settings, engine))] == ["fail", "warning"]
+        settings = Settings(dicom_host=LOOPBACK, dicom_port=port, http_port=0, hl7_port=free_tcp_port())
+        answers = found(check_ports(settings, engine))
+        assert [a[1] for a in answers] == ["fail", "warning", "ok"]
+        assert answers[0][2] == f"{LOOPBACK}:{port} cannot be opened: Address already in use."
         prepare(engine)
         with engine.begin() as connection:
             connection.execute(

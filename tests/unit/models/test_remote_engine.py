@@ -164,6 +164,23 @@ def test_a_server_without_the_binary_extension_gets_json() -> None:
     assert asked == ["/v2", "/v2/models/m", "/v2/models/m/infer"]
 
 
+def test_a_server_that_lists_no_versions_is_held_to_that_of_its_first_answer() -> None:
+    versions = iter(["v1", "v1", "v2"])
+
+    def answers(path: str) -> tuple[int, Any]:
+        if path.endswith("/infer"):
+            return 200, ANSWER | {"model_version": next(versions)}
+        return 200, METADATA | {"versions": []} if path == "/v2/models/m" else usual(path)[1]
+
+    with plain_server(answers) as (server, _):
+        engine = RemoteEngine(server, "b", (None, 1, 2, 2))
+        engine.run(IMAGE)
+        assert engine.name == "plain 0.1 m/v1 (KServe v2)"
+        engine.run(IMAGE)
+        with pytest.raises(PeerFailure, match="runs version v2 now, and version v1 was compared"):
+            engine.run(IMAGE)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

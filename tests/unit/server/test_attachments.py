@@ -59,15 +59,9 @@ class Desk:
     def queue(self, made: Attachment | None = None, **changes: Any) -> tuple[Any, bool]:
         return queue_attachment(self.node, self.client, submission(**({"attachment": made or attachment()} | changes)))
 
-    def send(
-        self, attempt: int = 1, generation: int = 1, made: Attachment | None = None, *, tenure: Held | None = None
-    ) -> str:
-        steps = AttachmentSteps(
-            node=self.node,
-            client=self.client,
-            destinations=claim_destinations(self.node.settings),
-            tenure=tenure or Held(),
-        )
+    def send(self, attempt: int = 1, generation: int = 1, made: Any = None, left: int | None = None) -> str:
+        payers = claim_destinations(self.node.settings)
+        steps = AttachmentSteps(node=self.node, client=self.client, destinations=payers, tenure=Held(left))
         return str(steps.send((made or attachment()).control_number, generation, attempt)["state"])
 
     def status(self) -> Any:
@@ -103,7 +97,7 @@ def test_one_that_was_declared_dead_submits_nothing(desk: Desk) -> None:
     desk.queue()
 
     with pytest.raises(LeaseLost):
-        desk.send(tenure=Held(1))  # it takes the work up, and asks again before it submits
+        desk.send(left=1)  # it takes the work up, and asks again before it submits
 
     assert desk.payer.bodies == []
     assert desk.send() == "acknowledged"

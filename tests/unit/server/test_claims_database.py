@@ -13,9 +13,11 @@ from sqlalchemy import func, select, update
 from builders.claim_office import STUDY, Office, open_office
 from builders.posted_claims import claim_json
 from builders.received_reports import oru
+from dicom_node.tables import web_studies
 from server.auth.audit.trail import verify
 from server.claims.history import fault_of
 from server.claims.packets import manifest_path
+from server.claims.patients import carry_over
 from server.claims.retention import delete_old
 from server.claims.seals import seal_fault
 from server.compose import Node
@@ -111,3 +113,13 @@ def test_a_message_that_comes_on_two_connections_at_once_is_kept_once(office: Of
     assert all(answer.endswith(b"MSA|AA|1\r") for answer in answers)
     with reading(office.node.engine) as connection:
         assert connection.execute(select(func.count()).select_from(received_reports)).scalar_one() == 1
+
+
+def test_studies_that_an_earlier_version_indexed_are_found(office: Office) -> None:
+    assert office.evidence(office.kept())["verdict"] == "REPORT_MISSING"
+    with office.node.engine.begin() as connection:
+        connection.execute(update(web_studies).values(patient_id=""))
+    assert office.evidence(office.kept(number="A-2"))["verdict"] == "NO_EVIDENCE"
+    with office.node.engine.begin() as connection:
+        assert [carry_over(connection) for _ in range(2)] == [1, 0]
+    assert office.evidence(office.kept(number="A-3"))["verdict"] == "REPORT_MISSING"

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -186,23 +185,3 @@ def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
 
     with pytest.raises(StorageFailure, match="cannot be prepared"):
         prepare(make_engine(f"sqlite:///{tmp_path / 'file' / 'spine.sqlite'}"))
-
-
-def test_the_patient_of_each_study_is_carried_over(sqlite_template: Path, tmp_path: Path) -> None:
-    """From the release before, whose search index held it in a text only."""
-    copy = tmp_path / "spine.sqlite"
-    copy.write_bytes(sqlite_template.read_bytes())
-    engine = make_engine(f"sqlite:///{copy}")
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    attributes = {"1.2": '{"00100020":{"vr":"LO","Value":["MRN-1 "]}}', "1.3": '{"00100020":{"vr":"LO"}}', "1.4": "{}"}
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0010")
-        for uid, text_ in attributes.items():
-            row = {"uid": uid, "attributes": text_}
-            connection.execute(text("INSERT INTO web_studies VALUES (:uid, 0, :attributes)"), row)
-        command.upgrade(config, "0011")
-        rows = connection.execute(text("SELECT study_instance_uid, patient_id FROM web_studies ORDER BY 1")).all()
-    engine.dispose()
-    assert [tuple(row) for row in rows] == [("1.2", "MRN-1"), ("1.3", ""), ("1.4", "")]

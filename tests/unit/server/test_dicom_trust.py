@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,16 +189,19 @@ def test_check_names_what_ends_and_what_cannot_be_used(
         "dicom-tls-ca": ours.certificate,
         "audit-repository": "127.0.0.1:1",
     }
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words = ["check", "--json", *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
 
-    assert run(["check", *words]) == 1
-    said = capsys.readouterr()
-    assert f"WARN dicom certificate: {own.certificate} ends on" in said.out
-    assert "ok   dicom tls: Port 2762, certificates are demanded." in said.out
-    assert "ok   dicom authorities" in said.out
-    assert "ok   senders: Anyone who reaches the port." in said.out
-    assert "FAIL audit repository: The audit repository 127.0.0.1:1 does not take records: Connection" in said.out
-    assert "Not in order: audit repository." in said.err
+    def answers() -> dict[str, tuple[str, str]]:
+        assert run(words) == 1
+        return {one["name"]: (one["level"], one["sentence"]) for one in json.loads(capsys.readouterr().out)["checks"]}
+
+    found = answers()
+    assert found["dicom certificate"][0] == "warning"
+    assert found["dicom certificate"][1].startswith(f"{own.certificate} ends on")
+    assert found["dicom authorities"][0] == "ok"
+    assert found["dicom tls"] == ("ok", "Port 2762, certificates are demanded.")
+    assert found["senders"] == ("ok", "Anyone who reaches the port.")
+    assert found["audit repository"][0] == "fail"
+    assert "127.0.0.1:1 does not take records: Connection refused" in found["audit repository"][1]
     own.key.write_text("nothing")
-    assert run(["check", *words]) == 1
-    assert f"FAIL dicom tls: TLS cannot use {own.certificate} with {own.key}" in capsys.readouterr().out
+    assert answers()["dicom tls"][1].startswith(f"TLS cannot use {own.certificate} with {own.key}")
