@@ -3,7 +3,11 @@
 Why a thread: a foreign write lock on SQLite makes every writer wait, up to the engine's busy timeout (30 s), and a
 commit cannot be called off. The association waits here no longer than its own deadline, then tells its sender that it
 failed. The row may still be committed later: then the instance is held without having been acknowledged, and the
-sender's next try is a duplicate. Why several at once: a transaction costs one sync of the disk, whatever it holds.
+sender's next try is a duplicate. Why several at once: a transaction has a price, whatever it holds.
+
+Rows of received instances are committed without a sync of the database: a kill of the process loses nothing, and after
+a power cut recovery makes them again from the instances, which are durable before their rows are written (decision 29).
+Rows about what was set aside are synced: their reasons are nowhere else.
 """
 
 from __future__ import annotations
@@ -11,12 +15,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.store import Instance, QuarantineEntry, RacedError, record_instances, record_quarantine
@@ -102,10 +107,10 @@ class Recorder:
     def _commit(self, batch: Sequence[_Ticket]) -> list[Verdict]:
         for attempt in range(RACE_TRIES):
             try:
-                with self._engine.begin() as connection:
+                set_aside = [ticket.entry for ticket in batch if isinstance(ticket.entry, QuarantineEntry)]
+                with self._engine.connect() as connection, _transaction(connection, is_synced=bool(set_aside)):
                     arrived = [ticket.entry for ticket in batch if isinstance(ticket.entry, Instance)]
                     verdicts = iter(record_instances(connection, arrived) if arrived else [])
-                    set_aside = [ticket.entry for ticket in batch if isinstance(ticket.entry, QuarantineEntry)]
                     for entry in set_aside:
                         record_quarantine(connection, entry)
             except RacedError:
@@ -114,3 +119,24 @@ class Recorder:
                 continue
             return [t.entry.verdict if isinstance(t.entry, QuarantineEntry) else next(verdicts) for t in batch]
         raise AssertionError("unreachable: the last try returns or raises")
+
+
+@contextmanager
+def _transaction(connection: Connection, *, is_synced: bool) -> Iterator[None]:
+    """One transaction, committed at the end. Not synced: it may be lost in a power cut, with all that came after it."""
+    if is_synced:
+        with connection.begin():
+            yield
+    elif connection.dialect.name == "sqlite":
+        driver = connection.connection.cursor()  # not through SQLAlchemy, which would begin the transaction
+        driver.execute("PRAGMA synchronous=NORMAL")  # in WAL mode: consistent, and not synced at each commit
+        try:
+            with connection.begin():
+                yield
+        finally:
+            driver.execute("PRAGMA synchronous=FULL")
+            driver.close()
+    else:
+        with connection.begin():
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+            yield

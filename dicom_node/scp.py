@@ -5,22 +5,26 @@ It imports no model runtime and decodes no pixels; a test keeps it so.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.association import Association, AssociationSetting
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
+from dicom_node.log_record import Record
 from dicom_node.negotiation import AssociationPolicy, supported_contexts
 from dicom_node.pdu import PduStream
+from dicom_node.receive_log import LogRules
 from dicom_node.recorder import Recorder
-from dicom_node.recovery import recover
+from dicom_node.recovery import recover, set_aside_damaged
 from dicom_node.spool import Spool
 from inference.errors import SettingRefusal
 
@@ -54,6 +58,9 @@ class ReceiverSettings:
     record_deadline_s: float = 15.0
     """How long a sender waits for a database that does not answer, before it is told 0x0110."""
     rules: InboxRules = field(default_factory=InboxRules)
+    log_rules: LogRules = field(default_factory=LogRules)
+    shares_port: bool = False
+    """Whether other processes of this node listen on the same port; the system deals the connections out."""
 
     def __post_init__(self) -> None:
         """Refuse values that DICOM or common sense forbid."""
@@ -104,7 +111,8 @@ class Receiver:
         """
         self._spool.sweep()
         address = (self._settings.host, self._settings.port)
-        self._listener = socket.create_server(address, backlog=64)
+        self._listener = socket.create_server(address, backlog=64, reuse_port=self._settings.shares_port)
+        self._open_log()
         self._recorder.start()
         for target in (self._accept, self._recover):
             thread = threading.Thread(target=target, name=f"receiver-{target.__name__.strip('_')}", daemon=True)
@@ -133,7 +141,7 @@ class Receiver:
         for thread in threads:
             thread.join(grace_s)
         self._recorder.stop(grace_s)
-        self._spool.close()
+        self._spool.close(grace_s)
         log.info("receiver_stopped")
 
     def _hang_up(self, *, only_idle: bool) -> None:
@@ -155,6 +163,24 @@ class Receiver:
             log.warning("recovery_failed", extra={"error": type(error).__name__})  # the next start tries again
             return
         self.metrics.count("recovered_instances", recovered.adopted)
+
+    def _open_log(self) -> None:
+        """Receive into the log where the spool can be written; where not, each sender is told so."""
+        try:
+            self._spool.open_log(self._settings.log_rules, has_room=self._has_room, on_damage=self._set_aside_damaged)
+        except OSError as error:
+            log.warning("receive_log_not_opened", extra={"error": type(error).__name__, "errno": error.errno})
+
+    def _has_room(self, size_bytes: int) -> bool:
+        space = self._spool.free_space()
+        return space.free_bytes - size_bytes > self._settings.rules.reserve_bytes(space)
+
+    def _set_aside_damaged(self, record: Record, copy: Path) -> None:
+        try:
+            set_aside_damaged(self._engine, self._spool, record, copy, self._clock())
+        except SQLAlchemyError as error:
+            raise OSError(errno.EIO, f"the database refused the row ({type(error).__name__})") from error
+        self.metrics.count("instances_damaged")
 
     def _accept(self) -> None:
         assert self._listener is not None, "started first"  # noqa: S101 - states the invariant

@@ -18,7 +18,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
-from sqlalchemy import Connection, Executable, RowMapping, Select, Table, bindparam, case, func, select, update
+from sqlalchemy import Connection, Executable, RowMapping, Select, Table, bindparam, case, delete, func, select, update
 
 from dicom_node.storage_classes import STORAGE_CLASSES, StorageKind, kind_of
 from dicom_node.tables import deliveries, instances, quarantine, results, studies
@@ -138,6 +138,12 @@ def compare(first: Instance, again: Instance) -> Verdict:
     if first.transfer_syntax_uid != again.transfer_syntax_uid:
         return Verdict.REENCODED
     return Verdict.DUPLICATE if first.sha256 == again.sha256 else Verdict.CONFLICT
+
+
+def forget_damaged(connection: Connection, instance: Instance) -> bool:
+    """Remove the row of an instance whose bytes were lost, so that it can be sent again; whether there was one."""
+    named = (instances.c.sop_instance_uid == instance.sop_instance_uid) & (instances.c.path == instance.path)
+    return connection.execute(delete(instances).where(named)).rowcount == 1
 
 
 def record_quarantine(connection: Connection, entry: QuarantineEntry) -> None:
