@@ -14,7 +14,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from dicom_node.store import Instance
 
@@ -28,6 +28,7 @@ _VERSION = 1
 _START = struct.Struct("<8sI16s")
 _HEAD = struct.Struct("<8s16sII")  # magic, nonce, length of the words, their CRC-32
 _CRC = struct.Struct("<I")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,9 @@ def encode_record(record: Record, nonce: bytes) -> bytes:
     Raises:
         ValueError: the words do not fit a block; UIDs and an AE title of allowed length always do.
     """
-    fields = {"instance": asdict(record.instance), "prefix_bytes": record.prefix_bytes, "is_void": record.is_void}
-    words = json.dumps(fields, separators=(",", ":")).encode("ascii")
+    instance = {name: getattr(record.instance, name) for name in Instance.__slots__}
+    fields = {"instance": instance, "prefix_bytes": record.prefix_bytes, "is_void": record.is_void}
+    words = _ENCODER.encode(fields).encode("ascii")
     if len(words) > BLOCK_BYTES - _HEAD.size:
         raise ValueError(f"the words of a record have at most {BLOCK_BYTES - _HEAD.size} bytes, got {len(words)}")
     return (_HEAD.pack(_RECORD_MAGIC, nonce, len(words), zlib.crc32(words)) + words).ljust(BLOCK_BYTES, b"\0")

@@ -111,7 +111,10 @@ class Spool:
         Raises:
             OSError: the spool is not reachable.
         """
-        status = os.statvfs(self.root if self.root.exists() else self.root.parent)
+        try:
+            status = os.statvfs(self.root)
+        except FileNotFoundError:
+            status = os.statvfs(self.root.parent)
         return FreeSpace(free_bytes=status.f_bavail * status.f_frsize, total_bytes=status.f_blocks * status.f_frsize)
 
     def receive(self, meta: FileMeta) -> Incoming:

@@ -11,14 +11,31 @@ So an arrival either happens before the hand-over, and belongs to it, or after i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Executable, RowMapping, Select, Table, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    ClauseElement,
+    Connection,
+    Dialect,
+    RowMapping,
+    Select,
+    String,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from dicom_node.storage_classes import STORAGE_CLASSES, StorageKind, kind_of
 from dicom_node.tables import deliveries, instances, quarantine, results, studies
@@ -111,20 +128,36 @@ def record_instances(connection: Connection, arrived: Sequence[Instance]) -> lis
 
     Raises:
         RacedError: see there; nothing of this transaction may be committed.
+        SQLAlchemyError: the database refused.
     """
-    held = _held(connection, [instance.sop_instance_uid for instance in arrived])
+    cursor = connection.connection.cursor()
+    try:
+        return record_by_driver(cursor, connection.dialect, arrived)
+    finally:
+        cursor.close()
+
+
+def record_by_driver(cursor: DBAPICursor, dialect: Dialect, arrived: Sequence[Instance]) -> list[Verdict]:
+    """The same on a cursor of the database's driver, in its open transaction: what is between costs more than it does.
+
+    Raises:
+        RacedError: see there; nothing of this transaction may be committed.
+        SQLAlchemyError: the database refused.
+    """
+    table = _Table(cursor=cursor, dialect=dialect)
+    held = table.held([instance.sop_instance_uid for instance in arrived])
     verdicts: list[Verdict] = []
     fresh: list[Instance] = []
     for instance in arrived:
         first = held.get(instance.sop_instance_uid)
-        verdicts.append(Verdict.STORED if first is None else compare(first, instance))
+        verdicts.append(Verdict.STORED if first is None else _compare(first, instance))
         if first is None:
-            held[instance.sop_instance_uid] = instance
+            held[instance.sop_instance_uid] = _Content(instance.transfer_syntax_uid, instance.sha256)
             fresh.append(instance)
     for study_uid in sorted({instance.study_instance_uid for instance in fresh}):
-        _touch_study(connection, [instance for instance in fresh if instance.study_instance_uid == study_uid])
-    if fresh:
-        _insert_instances(connection, fresh)
+        table.touch_study([instance for instance in fresh if instance.study_instance_uid == study_uid])
+    for instance in fresh:
+        table.insert(instance)
     return verdicts
 
 
@@ -133,7 +166,12 @@ def record_instance(connection: Connection, arrived: Instance) -> Verdict:
     return record_instances(connection, [arrived])[0]
 
 
-def compare(first: Instance, again: Instance) -> Verdict:
+class _Content(NamedTuple):
+    transfer_syntax_uid: str
+    sha256: str
+
+
+def _compare(first: _Content, again: Instance) -> Verdict:
     """What a re-send of a SOP Instance UID is: the same bytes, another encoding, or a conflict."""
     if first.transfer_syntax_uid != again.transfer_syntax_uid:
         return Verdict.REENCODED
@@ -301,35 +339,40 @@ def known_paths(connection: Connection, paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _held(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Instance]:
-    rows = connection.execute(_HELD, {"uids": list(sop_instance_uids)}).mappings()
-    return {row["sop_instance_uid"]: Instance(**row) for row in rows}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """The statements of an arrival."""
 
+    cursor: DBAPICursor
+    dialect: Dialect
 
-def _touch_study(connection: Connection, arrived: Sequence[Instance]) -> None:
-    """Make the study's row, or note the arrival in it; the row is locked from here to the end of the transaction."""
-    if any(instance.is_image for instance in arrived):
-        touch = _Touch.OPEN
-    else:
-        touch = _Touch.KEEP if all(instance.ours for instance in arrived) else _Touch.PROLONG
-    values = {
-        "study_instance_uid": arrived[0].study_instance_uid,
-        "state": StudyState.RECEIVING,
-        "revision": 0,
-        "first_received_at": min(instance.received_at for instance in arrived),
-        "last_received_at": max(instance.received_at for instance in arrived),
-        "source_ae_title": arrived[0].source_ae_title,
-    }
-    connection.execute(_touch_statement(connection.dialect.name, touch), values)
+    def held(self, sop_instance_uids: Sequence[str]) -> dict[str, _Content]:
+        wanted = list(dict.fromkeys(sop_instance_uids))
+        values = {f"uid_{number}": uid for number, uid in enumerate(wanted)}
+        rows = _held_statement(self.dialect, len(wanted)).run(self.cursor, values)
+        return {uid: _Content(syntax, sha256) for uid, syntax, sha256 in rows}
 
+    def touch_study(self, arrived: Sequence[Instance]) -> None:
+        """Make the study's row, or note the arrival in it; it is locked from here to the end of the transaction."""
+        if any(instance.is_image for instance in arrived):
+            touch = _Touch.OPEN
+        else:
+            touch = _Touch.KEEP if all(instance.ours for instance in arrived) else _Touch.PROLONG
+        values = {
+            "study_instance_uid": arrived[0].study_instance_uid,
+            "state": StudyState.RECEIVING.value,
+            "revision": 0,
+            "first_received_at": min(instance.received_at for instance in arrived),
+            "last_received_at": max(instance.received_at for instance in arrived),
+            "source_ae_title": arrived[0].source_ae_title,
+        }
+        _touch_statement(self.dialect, touch).run(self.cursor, values)
 
-def _insert_instances(connection: Connection, fresh: Sequence[Instance]) -> None:
-    """Insert, and count what was inserted by RETURNING: the row count of an INSERT is not known on PostgreSQL."""
-    values = [{name: getattr(instance, name) for name in Instance.__slots__} for instance in fresh]
-    statement = _insert_statement(connection.dialect.name)
-    inserted = [connection.execute(statement, row).first() for row in values]
-    if None in inserted:
-        raise RacedError
+    def insert(self, instance: Instance) -> None:
+        """Insert; RETURNING tells whether it did: the row count of an INSERT is not known on PostgreSQL."""
+        values = {name: getattr(instance, name) for name in Instance.__slots__}
+        if not _insert_statement(self.dialect).run(self.cursor, values):
+            raise RacedError
 
 
 class _Touch(StrEnum):
@@ -343,34 +386,68 @@ class _Touch(StrEnum):
     """Our own objects: nothing."""
 
 
-# Statements are built once: building and keying them for each instance costs more than executing them.
+class _Prepared:
+    """A statement as the driver takes it. Building and keying one for each instance costs more than executing it."""
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled = cast("SQLCompiler", statement.compile(dialect=dialect))
+        self._sql = compiled.string
+        self._defaults = dict(compiled.params)
+        self._order = compiled.positiontup
+        self._dialect = dialect
+        self._error = dialect.loaded_dbapi.Error
+
+    def run(self, cursor: DBAPICursor, values: Mapping[str, object]) -> Sequence[Any]:
+        """Execute with these values; the rows that it returns.
+
+        Raises:
+            SQLAlchemyError: the database refused; it does not quote the values.
+        """
+        named = {**self._defaults, **values}
+        parameters: Any = named if self._order is None else tuple(map(named.__getitem__, self._order))
+        try:
+            cursor.execute(self._sql, parameters)
+            return cursor.fetchall() if cursor.description else ()
+        except self._error as error:
+            raise driver_failure(error, self._dialect) from error
+
+
+def driver_failure(error: Exception, dialect: Dialect) -> BaseException:
+    """What SQLAlchemy raises where the driver raises this."""
+    base = dialect.loaded_dbapi.Error
+    return DBAPIError.instance(None, None, error, base, hide_parameters=True, dialect=dialect)
 
 
 @cache
-def _touch_statement(dialect: str, touch: _Touch) -> Executable:
-    insert = _insert(studies, dialect)
+def _touch_statement(dialect: Dialect, touch: _Touch) -> _Prepared:
+    insert = _insert(studies, dialect.name)
     key = [studies.c.study_instance_uid]
+    names = ("study_instance_uid", "state", "revision", "first_received_at", "last_received_at", "source_ae_title")
+    insert = insert.values({name: bindparam(name) for name in names})
     now = insert.excluded.last_received_at
     later = case((studies.c.last_received_at > now, studies.c.last_received_at), else_=now)
     is_open = studies.c.state == StudyState.RECEIVING.value
     if touch is _Touch.KEEP:
-        return cast("Executable", insert.on_conflict_do_nothing(index_elements=key))
+        return _Prepared(insert.on_conflict_do_nothing(index_elements=key), dialect)
     changes: dict[str, Any] = {"last_received_at": case((is_open, later), else_=studies.c.last_received_at)}
     if touch is _Touch.OPEN:
         reason = case((is_open, studies.c.reason), else_=None)
         changes = {"state": StudyState.RECEIVING.value, "last_received_at": later, "reason": reason}
-    return cast("Executable", insert.on_conflict_do_update(index_elements=key, set_=changes))
+    return _Prepared(insert.on_conflict_do_update(index_elements=key, set_=changes), dialect)
 
 
 @cache
-def _insert_statement(dialect: str) -> Executable:
-    insert = _insert(instances, dialect).on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
-    return cast("Executable", insert.returning(instances.c.sop_instance_uid))
+def _insert_statement(dialect: Dialect) -> _Prepared:
+    insert = _insert(instances, dialect.name).values({name: bindparam(name) for name in Instance.__slots__})
+    insert = insert.on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
+    return _Prepared(insert.returning(instances.c.sop_instance_uid), dialect)
 
 
-_HELD = select(*(instances.c[name] for name in Instance.__slots__)).where(
-    instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
-)
+@cache
+def _held_statement(dialect: Dialect, count: int) -> _Prepared:
+    columns = (instances.c.sop_instance_uid, instances.c.transfer_syntax_uid, instances.c.sha256)
+    uids = [bindparam(f"uid_{number}", type_=String) for number in range(count)]
+    return _Prepared(select(*columns).where(instances.c.sop_instance_uid.in_(uids)), dialect)
 
 
 def _studies() -> Select[Any]:
