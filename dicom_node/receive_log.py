@@ -192,6 +192,11 @@ class ReceiveLog:
         with self._lock:
             return not (self._left or any(segment.waiting for segment in self._used))
 
+    def is_ready(self) -> bool:
+        """Whether the next instance finds a place in the log."""
+        with self._lock:
+            return bool(self._free)
+
     def _pick(self) -> Segment | None:
         room = max(SPARE_SHARE * self._typical_bytes, BLOCK_BYTES)
         for segment in reversed(self._used):

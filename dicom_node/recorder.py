@@ -173,15 +173,18 @@ class UnsyncedConnection:
         Raises:
             SQLAlchemyError: the database cannot be reached.
         """
-        connection = engine.raw_connection()
-        connection.detach()  # it never goes back to the pool
         self._dialect = engine.dialect
-        self._connection = connection
         self._begin = self._BEGIN[self._dialect.name]
-        if self._dialect.name == "postgresql":
-            cast("Any", connection.driver_connection).autocommit = True  # the transactions are begun here
-        self._cursor = connection.cursor()
-        self._cursor.execute(self._NOT_SYNCED[self._dialect.name])
+        self._connection = engine.raw_connection()
+        self._connection.detach()  # it never goes back to the pool
+        try:
+            if self._dialect.name == "postgresql":
+                cast("Any", self._connection.dbapi_connection).autocommit = True  # transactions are begun here
+            self._cursor = self._connection.cursor()
+            self._cursor.execute(self._NOT_SYNCED[self._dialect.name])
+        except self._dialect.loaded_dbapi.Error as error:
+            self._connection.close()
+            raise driver_failure(error, self._dialect) from error
 
     def record(self, arrived: Sequence[Instance]) -> list[Verdict]:
         """Add instances in a transaction of their own; see `store.record_instances`.

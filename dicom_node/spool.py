@@ -102,8 +102,9 @@ class Spool:
         Raises:
             OSError: the spool cannot be written.
         """
-        self.log = ReceiveLog(self._tree, self.root / LOG, self.new_tmp, rules, has_room=has_room, on_damage=on_damage)
-        self.log.start()
+        opened = ReceiveLog(self._tree, self.root / LOG, self.new_tmp, rules, has_room=has_room, on_damage=on_damage)
+        opened.start()
+        self.log = opened
 
     def free_space(self) -> FreeSpace:
         """Free and total space of the file system that holds the spool.
