@@ -70,6 +70,8 @@ class Association:
     """False: over the limit of associations; answered with a rejection."""
     current_study_uid: str | None = None
     """Study of the last instance that was stored on this association."""
+    message_count: int = 0
+    """C-STORE requests so far."""
     _agreed: AcceptedAssociation | None = None
     _command: bytearray = field(default_factory=bytearray)
     _transfer: _Transfer | None = None
@@ -185,6 +187,7 @@ class Association:
                     negotiated_sop_class_uid=context.abstract_syntax_uid,
                     calling_ae_title=self._agreement.calling_ae_title,
                 )
+                self.message_count += 1
                 arrival = self.setting.inbox.begin(request)
                 self._transfer = _Transfer(context_id=context_id, command=command, arrival=arrival)
             case CommandField.C_STORE_RQ:

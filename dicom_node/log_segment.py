@@ -39,7 +39,7 @@ class DamagedRecordError(OSError):
     """The bytes in the log are not those that its record says."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Segment:
     """A locked file of the log. What it holds changes hands under the lock of its owner (receive_log.ReceiveLog)."""
 

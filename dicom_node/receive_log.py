@@ -106,6 +106,7 @@ class ReceiveLog:
         """
         self.tree.ensure(self.folder)
         self.adopt()
+        self._wake.set()
         self._thread.start()
 
     def stop(self, grace_s: float) -> None:
@@ -133,22 +134,22 @@ class ReceiveLog:
             self._left += left
         return len(left)
 
-    def left_behind(self) -> list[tuple[Segment, Found]]:
-        """The records of dead processes, in the order in which they were received; void ones are left out."""
+    def left_behind(self) -> list[Segment]:
+        """The segments of dead processes that hold records to replay."""
         with self._lock:
-            left = list(self._left)
-        pairs = [(s, found) for s in left for found in s.records() if not found.record.is_void]
-        return sorted(pairs, key=lambda pair: pair[1].record.instance.received_at)
+            return list(self._left)
 
-    def take_over(self, wanted: list[tuple[Segment, Found]]) -> None:
-        """The records of dead processes have their rows: make files of those that are wanted, then use the segments."""
+    def take_over(self, segments: list[Segment], wanted: list[tuple[Segment, Found]]) -> None:
+        """These segments of dead processes are replayed: make files of the wanted records, then use the segments."""
         with self._lock:
-            for segment in self._left:
+            for segment in segments:
+                if segment not in self._left:
+                    continue  # another thread was faster
+                self._left.remove(segment)
                 segment.tail = segment.size_bytes  # nothing more goes into it before it is begun again
                 segment.waiting = [found for owner, found in wanted if owner is segment]
                 self._waiting_bytes += sum(found.record.content_bytes for found in segment.waiting)
-            self._used += self._left
-            self._left = []
+                self._used.append(segment)
         self._wake.set()
 
     def begin(self, meta: FileMeta) -> LoggedFile | None:
@@ -192,6 +193,12 @@ class ReceiveLog:
         with self._lock:
             return not (self._left or any(segment.waiting for segment in self._used))
 
+    @property
+    def arriving(self) -> int:
+        """How many instances are arriving in the log."""
+        with self._lock:
+            return len(self._busy)
+
     def is_ready(self) -> bool:
         """Whether the next instance finds a place in the log."""
         with self._lock:
@@ -212,8 +219,9 @@ class ReceiveLog:
         while not self._stopping.is_set():
             self._wake.wait(self._rules.gap_s if self._waiting_bytes else None)
             self._wake.clear()
-            if self._stopping.is_set() or time.monotonic() < self._refused_until:
-                self._stopping.wait(self._rules.gap_s)
+            if (rest_s := self._refused_until - time.monotonic()) > 0:
+                self._stopping.wait(rest_s)
+                self._wake.set()
                 continue
             self._grow()
             while self._is_time() and not self._stopping.is_set():

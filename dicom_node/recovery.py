@@ -89,12 +89,14 @@ def replay(engine: Engine, spool: Spool, *, clock: Callable[[], float]) -> Recov
     desk = _Desk(engine=engine, spool=spool, clock=clock)
     wanted: list[tuple[Segment, Found]] = []
     adopted = set_aside = 0
-    for segment, found in spool.log.left_behind():
+    segments = spool.log.left_behind()
+    pairs = [(segment, found) for segment in segments for found in segment.records() if not found.record.is_void]
+    for segment, found in sorted(pairs, key=lambda pair: pair[1].record.instance.received_at):
         verdict = desk.replay(segment, found)
         if verdict in {Verdict.STORED, Verdict.DUPLICATE}:
             wanted.append((segment, found))
         adopted, set_aside = adopted + (verdict is Verdict.STORED), set_aside + RESPONSES[verdict].keeps_bytes
-    spool.log.take_over(wanted)
+    spool.log.take_over(segments, wanted)
     return Recovered(adopted=adopted, set_aside=set_aside)
 
 

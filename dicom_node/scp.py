@@ -24,14 +24,17 @@ from dicom_node.negotiation import AssociationPolicy, supported_contexts
 from dicom_node.pdu import PduStream
 from dicom_node.receive_log import LogRules
 from dicom_node.recorder import Recorder
-from dicom_node.recovery import recover, set_aside_damaged
+from dicom_node.recovery import recover, replay, set_aside_damaged
 from dicom_node.spool import Spool
+from dicom_node.store import prolong
 from inference.errors import SettingRefusal
 
 AE_TITLE_MAX_CHARACTERS = 16
 """PS3.5 6.2, AE."""
 WAITING_CONNECTIONS = 16
 """Connections over the limit of associations that are still heard, to be told so; further ones are closed at once."""
+TEND_S = 1.0
+LOOKS_PER_ADOPTION = 30
 STOP_GRACE_S = 10.0
 """How long an instance that is being received may take to arrive after `stop` was called."""
 
@@ -99,9 +102,7 @@ class Receiver:
 
     def arriving_studies(self) -> frozenset[str]:
         """Studies that an instance is arriving for right now; they are not complete, however quiet the database is."""
-        with self._lock:
-            uids = [association.arriving_study_uid for _, association in self._live.values()]
-        return frozenset(uid for uid in uids if uid is not None)
+        return frozenset(uid for uid, _ in self._arriving())
 
     def start(self) -> None:
         """Listen.
@@ -114,7 +115,7 @@ class Receiver:
         self._listener = socket.create_server(address, backlog=64, reuse_port=self._settings.shares_port)
         self._open_log()
         self._recorder.start()
-        for target in (self._accept, self._recover):
+        for target in (self._accept, self._recover, self._tend):
             thread = threading.Thread(target=target, name=f"receiver-{target.__name__.strip('_')}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -155,6 +156,30 @@ class Receiver:
                 connection.shutdown(socket.SHUT_RD)
             except OSError:
                 continue  # closed meanwhile
+
+    def _tend(self) -> None:
+        """Tell the other processes of slow arrivals, and take over what receivers left behind that died meanwhile."""
+        before: frozenset[tuple[str, int]] = frozenset()
+        looks = 0
+        while not self._stopping.wait(TEND_S):
+            now = self._arriving()
+            slow = {uid for uid, _ in now & before}
+            before, looks = now, looks + 1
+            try:
+                if slow:
+                    with self._engine.begin() as connection:
+                        prolong(connection, slow, self._clock())
+                if looks % LOOKS_PER_ADOPTION == 0 and self._spool.log is not None and self._spool.log.adopt():
+                    replay(self._engine, self._spool, clock=self._clock)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("receiver_not_tended", extra={"error": type(error).__name__})  # the next look tries again
+
+    def _arriving(self) -> frozenset[tuple[str, int]]:
+        """Studies that an instance is arriving for, each with what tells this instance from the next."""
+        with self._lock:
+            live = [association for _, association in self._live.values()]
+        pairs = ((association.arriving_study_uid, association.message_count) for association in live)
+        return frozenset((uid, count) for uid, count in pairs if uid is not None)
 
     def _recover(self) -> None:
         try:

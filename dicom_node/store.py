@@ -289,6 +289,19 @@ def hand_over(
     return int(closed)
 
 
+def prolong(connection: Connection, study_instance_uids: Iterable[str], now: float) -> None:
+    """An instance of these studies is arriving: those that are receiving are not quiet, whoever asks."""
+    connection.execute(
+        update(studies)
+        .where(
+            studies.c.study_instance_uid.in_(sorted(study_instance_uids)),
+            studies.c.state == StudyState.RECEIVING,
+            studies.c.last_received_at < now,
+        )
+        .values(last_received_at=now)
+    )
+
+
 def refuse_receiving(connection: Connection, study_instance_uid: str, *, last_received_at: float, reason: str) -> bool:
     """Close a study that has nothing to read; an image that arrives later opens it again."""
     changed = connection.execute(

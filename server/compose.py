@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from dicom_node.assembly import AssemblyRules
 from dicom_node.delivery import BackOff
 from dicom_node.inbox import InboxRules
+from dicom_node.receive_log import LogRules
 from dicom_node.scp import ReceiverSettings
 from dicom_node.spool import Spool
 from server import database
@@ -44,6 +45,8 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         port=settings.dicom_port,
         calling_ae_titles=frozenset(settings.allowed_calling_ae_titles),
         rules=inbox_rules(settings),
+        log_rules=LogRules(budget_bytes=settings.receive_log_mib << 20),
+        shares_port=settings.receivers > 1,
     )
 
 

@@ -7,6 +7,7 @@ from dicom_node.scp import Receiver
 from inference.errors import SettingRefusal
 from server.compose import Node, assembly_rules, open_node, receiver_settings
 from server.events import configure, event
+from server.lease import first_free_slot
 from server.processes import Presence, Role
 from server.settings import Settings
 from server.signals import StopSignal
@@ -17,10 +18,12 @@ def run(settings: Settings) -> None:
 
     Raises:
         SettingRefusal: the port is taken, or the address is not ours.
+        UsageRefusal: too many receivers of this data folder run already.
     """
     configure(settings.log_level)
     stop = StopSignal()
     node = open_node(settings)
+    slot = first_free_slot(settings.data_dir / "run", "receiver")
     receiver = Receiver(receiver_settings(settings), node.engine, node.spool)
     try:
         receiver.start()
@@ -30,7 +33,9 @@ def run(settings: Settings) -> None:
         ) from error
     assembler = _assembler(node, receiver)
     assembler.start()
-    presence = Presence(node.engine, Role.RECEIVE, port=receiver.port, counters=receiver.metrics.snapshot)
+    presence = Presence(
+        node.engine, Role.RECEIVE, slot=slot.number, port=receiver.port, counters=receiver.metrics.snapshot
+    )
     presence.start()
     event("receiver_started", port=receiver.port)
     stop.wait()

@@ -57,6 +57,18 @@ class Settings(BaseSettings):
     ae_title: str = Field("SPINEAI", description="Our AE title.")
     dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
+    receivers: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Processes that receive, all on the DICOM port; more than one pays from about four cores on.",
+    )
+    receive_log_mib: int = Field(
+        1024,
+        ge=0,
+        description="Most disk of one receiver for instances that are acknowledged and not yet files of their own, "
+        "in MiB; 0: every instance is a file before it is acknowledged, which is slower.",
+    )
     http_host: str = Field(
         "127.0.0.1", description="Address on which HTTP listens; any but loopback needs authentication and TLS."
     )
@@ -270,6 +282,8 @@ class Settings(BaseSettings):
             raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
         self.source_peers()
         check_exposure(self)
+        if self.receivers > 1 and self.dicom_port == 0:
+            raise SettingRefusal("Several receivers share one port, so dicom_port has a number; got 0.")
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."

@@ -6,7 +6,6 @@ import os
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
-from inference.errors import UsageRefusal
 from server.attachment_work import AttachmentSteps
 from server.claim_destinations import claim_destinations
 from server.compose import Node, back_off, open_node
@@ -14,7 +13,7 @@ from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
 from server.kernel import Kernel
-from server.lease import LOST_EXIT_CODE, Lease, Slot, take_slot
+from server.lease import LOST_EXIT_CODE, Lease, Slot, first_free_slot
 from server.outbound import destinations
 from server.processes import Presence, Role
 from server.review_work import ReviewSteps
@@ -26,7 +25,6 @@ from server.sweep import Sweep
 from server.work_queue import APPLICATION, DELIVERY_QUEUE, STUDY_QUEUE, VERSION, disable_pickle, make_client
 from server.workflow import register
 
-MAX_SLOTS = 64
 DELIVERIES_AT_ONCE = 4
 
 
@@ -43,7 +41,7 @@ def run(settings: Settings) -> None:
     payers = claim_destinations(settings)
     stop = StopSignal()
     node = open_node(settings)
-    slot = _free_slot(node)
+    slot = first_free_slot(settings.data_dir / "run")
     client = make_client(node.engine)
     sweep = Sweep(node.engine, client)
     lease = Lease(node.engine, slot, ttl=settings.lease_ttl, beat=settings.lease_beat, after_beat=sweep)
@@ -88,15 +86,6 @@ def run(settings: Settings) -> None:
     presence.stop()
     event("worker_stopped", executor_id=slot.executor_id)
     os._exit(0)
-
-
-def _free_slot(node: Node) -> Slot:
-    for number in range(MAX_SLOTS):
-        try:
-            return take_slot(number, node.settings.data_dir / "run")
-        except UsageRefusal:
-            continue
-    raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")
 
 
 def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps]) -> None:
