@@ -9,14 +9,19 @@ from __future__ import annotations
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
 
-from benchmarks.receivers import AE_TITLE, RECEIVERS, Receiver, Started
+from benchmarks.receivers import AE_TITLE, ORTHANC, OURS, RECEIVERS, STORESCP, Receiver, Started
 from builders.dicom import AXIAL, SAGITTAL, SeriesPlan, write_series
 from builders.peers import LOOPBACK, peer_environment, program
 
@@ -158,3 +163,46 @@ def _result(case: Case, name: str, rows: list[tuple[float, ...]]) -> IngestResul
         resident_mib_idle=idle,
         resident_mib_after=after,
     )
+
+
+def ingest_as_json(results: Sequence[IngestResult]) -> list[dict[str, Any]]:
+    """Every case with the rates of each round, and the ratios of the medians to the peers."""
+    return [_case_as_json(case, {r.receiver: r for r in results if r.case == case}) for case in CASES]
+
+
+def _case_as_json(case: Case, rates: Mapping[str, IngestResult]) -> dict[str, Any]:
+    ours = rates[OURS.name].median
+    return {
+        "case": case.name,
+        "images": case.images,
+        "images_per_s": {receiver: round(result.median, 1) for receiver, result in rates.items()},
+        "rounds": {receiver: [round(rate, 1) for rate in result.images_per_s] for receiver, result in rates.items()},
+        "ratio_to_orthanc": round(ours / rates[ORTHANC.name].median, 2),
+        "ratio_to_storescp": round(ours / rates[STORESCP.name].median, 2),
+    }
+
+
+def ingest_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What `ingest_as_json` says."""
+    names = [receiver.name for receiver in RECEIVERS]
+    table = Table("C-STORE, images/s (median)", *names, "to Orthanc", "to storescp")
+    for row in rows:
+        rates = [f"{row['images_per_s'][name]:.0f}" for name in names]
+        table.add_row(row["case"], *rates, f"{row['ratio_to_orthanc']:.2f} x", f"{row['ratio_to_storescp']:.2f} x")
+    return table
+
+
+def main(
+    *,
+    folder: Annotated[Path | None, typer.Option(help="Work on the disk of this folder.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=25, help="Times that each case is run.")] = 5,
+) -> None:
+    """Measure receiving alone, beside Orthanc and storescp, on loopback."""
+    console = Console()
+    with tempfile.TemporaryDirectory(dir=folder, prefix="spine-ingest-") as name, console.status("") as status:
+        results = measure_ingest(Path(name), rounds=rounds, say=status.update)
+    Console(width=120).print(ingest_table(ingest_as_json(results)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

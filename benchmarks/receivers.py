@@ -157,7 +157,7 @@ def _installed(name: str) -> Path:
     return found
 
 
-OURS = Receiver(name="this node", durable="file, folder and row", command=_ours, kept=_ours_kept)
+OURS = Receiver(name="this node", durable="the instance, in the log", command=_ours, kept=_ours_kept)
 ORTHANC = Receiver(name="Orthanc", durable="index, once per instance", command=_orthanc, kept=_orthanc_kept)
 STORESCP = Receiver(name="storescp --fork", durable="nothing", command=_storescp, kept=_storescp_kept)
 RECEIVERS = (OURS, ORTHANC, STORESCP)
