@@ -31,7 +31,7 @@ from dicom_node.log_record import (
     scan,
 )
 
-SUFFIX = ".log"
+SUFFIX, UNFINISHED_SUFFIX = ".log", ".new"
 COPY_BYTES = 1 << 20
 
 
@@ -65,16 +65,19 @@ class Segment:
             OSError: the disk does not take it; nothing is left.
         """
         path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        unfinished = path.with_suffix(UNFINISHED_SUFFIX)  # nobody adopts it before it is filled and locked
+        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             zeros = bytes(COPY_BYTES)
             for at in range(0, size_bytes, COPY_BYTES):
                 write_all(descriptor, memoryview(zeros)[: size_bytes - at], at)
             os.fsync(descriptor)
+            unfinished.rename(path)
             sync_directory(folder)
         except OSError:
-            path.unlink(missing_ok=True)
+            for left in (unfinished, path):
+                left.unlink(missing_ok=True)
             os.close(descriptor)
             raise
         return cls(path=path, descriptor=descriptor, size_bytes=size_bytes)
@@ -141,6 +144,15 @@ class Segment:
     def close(self) -> None:
         """Give the lock back."""
         os.close(self.descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove segments that a process did not finish making before it ended."""
+    for path in folder.glob(f"*{UNFINISHED_SUFFIX}"):
+        segment = Segment.adopt(path)
+        if segment is not None:
+            path.unlink(missing_ok=True)
+            segment.close()
 
 
 def find(folder: Path, relative: str) -> tuple[Path, Found] | None:

@@ -14,7 +14,7 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,8 @@ class LogRules:
     """Nothing arrives for so long: time to make files."""
     patience_s: float = 10.0
     """Nothing waits longer, whatever arrives."""
+    most_waiting: int = 8192
+    """More instances do not wait, whatever their size: what is known of each is kept in memory, about 2 KiB."""
 
 
 class SegmentFullError(Exception):
@@ -91,7 +93,7 @@ class ReceiveLog:
         self._busy: set[int] = set()  # descriptors of segments that an instance is arriving in
         self._left: list[Segment] = []  # of dead processes, not replayed yet
         self._typical_bytes = 0
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._waiting_count = 0
         self._last_arrival = 0.0
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -105,6 +107,7 @@ class ReceiveLog:
             OSError: the folder cannot be made.
         """
         self.tree.ensure(self.folder)
+        log_segment.sweep(self.folder)
         self.adopt()
         self._wake.set()
         self._thread.start()
@@ -148,7 +151,7 @@ class ReceiveLog:
                 self._left.remove(segment)
                 segment.tail = segment.size_bytes  # nothing more goes into it before it is begun again
                 segment.waiting = [found for owner, found in wanted if owner is segment]
-                self._waiting_bytes += sum(found.record.content_bytes for found in segment.waiting)
+                self._count(segment.waiting, 1)
                 self._used.append(segment)
         self._wake.set()
 
@@ -159,7 +162,7 @@ class ReceiveLog:
             OSError: the disk does not take it.
         """
         with self._lock:
-            segment = self._pick()
+            segment = self._pick() if self._waiting_count < self._rules.most_waiting else None
             if segment is not None:
                 self._busy.add(segment.descriptor)
         if segment is None:
@@ -184,7 +187,7 @@ class ReceiveLog:
             was_idle = not self._waiting_bytes
             if found is not None and is_wanted:
                 segment.waiting.append(found)
-                self._waiting_bytes += found.record.content_bytes
+                self._count([found], 1)
         if was_idle:
             self._wake.set()  # otherwise the keeper looks by itself: no thread is woken for every instance
 
@@ -203,6 +206,10 @@ class ReceiveLog:
         """Whether the next instance finds a place in the log."""
         with self._lock:
             return bool(self._free)
+
+    def _count(self, founds: Sequence[Found], sign: int) -> None:
+        self._waiting_bytes += sign * sum(found.end - found.at for found in founds)
+        self._waiting_count += sign * len(founds)
 
     def _pick(self) -> Segment | None:
         room = max(SPARE_SHARE * self._typical_bytes, BLOCK_BYTES)
@@ -249,7 +256,9 @@ class ReceiveLog:
         with self._lock:
             oldest = min((s.waiting[0].record.instance.received_at for s in self._used if s.waiting), default=None)
             is_gap = not self._busy and time.monotonic() - self._last_arrival >= self._rules.gap_s
-            is_much = 2 * self._waiting_bytes > self._rules.budget_bytes
+            is_much = (
+                2 * self._waiting_bytes > self._rules.budget_bytes or 2 * self._waiting_count > self._rules.most_waiting
+            )
         return oldest is not None and (is_gap or is_much or time.time() - oldest > self._rules.patience_s)
 
     def _split_some(self) -> bool:
@@ -267,7 +276,7 @@ class ReceiveLog:
             return False
         with self._lock:
             del segment.waiting[: len(batch)]
-            self._waiting_bytes -= sum(found.record.content_bytes for found in batch)
+            self._count(batch, -1)
         self._reuse()
         return True
 

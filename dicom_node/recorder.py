@@ -5,9 +5,10 @@ commit cannot be called off. The association waits here no longer than its own d
 failed. The row may still be committed later: then the instance is held without having been acknowledged, and the
 sender's next try is a duplicate. Why several at once: a transaction has a price, whatever it holds.
 
-Rows of received instances are committed without a sync of the database: a kill of the process loses nothing, and after
-a power cut recovery makes them again from the instances, which are durable before their rows are written (decision 29).
-Rows about what was set aside are synced: their reasons are nowhere else.
+On SQLite rows of received instances are committed without a sync: a kill of the process loses nothing, and after a
+power cut recovery makes them again from the instances, which are durable before their rows are written (decision 29).
+Rows about what was set aside are synced: their reasons are nowhere else. PostgreSQL syncs every commit: it may fail
+alone, and then no receiver starts again that would look.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Recorder:
         """Prepare the thread; it runs between start and stop."""
         self._engine = engine
         self._deadline_s = deadline_s
-        self._unsynced: UnsyncedConnection | None = None  # of the thread
+        self._rows: RowConnection | None = None  # of the thread
         self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="spool-recorder", daemon=True)
 
@@ -142,9 +143,9 @@ class Recorder:
     def _transact(self, batch: Sequence[_Ticket]) -> list[Verdict]:
         arrived = [ticket.entry for ticket in batch if isinstance(ticket.entry, Instance)]
         if len(arrived) == len(batch):
-            self._unsynced = self._unsynced or UnsyncedConnection(self._engine)
+            self._rows = self._rows or RowConnection(self._engine)
             try:
-                return self._unsynced.record(arrived)
+                return self._rows.record(arrived)
             except SQLAlchemyError:
                 self._close()
                 raise
@@ -156,15 +157,14 @@ class Recorder:
         return [t.entry.verdict if isinstance(t.entry, QuarantineEntry) else next(verdicts) for t in batch]
 
     def _close(self) -> None:
-        if self._unsynced is not None:
-            self._unsynced.close()
-        self._unsynced = None
+        if self._rows is not None:
+            self._rows.close()
+        self._rows = None
 
 
-class UnsyncedConnection:
-    """A connection whose commits are consistent, and not synced one by one. Used by one thread."""
+class RowConnection:
+    """A connection that adds rows of received instances, and nothing else. Used by one thread."""
 
-    _NOT_SYNCED: ClassVar = {"sqlite": "PRAGMA synchronous=NORMAL", "postgresql": "SET synchronous_commit TO OFF"}
     _BEGIN: ClassVar = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
     def __init__(self, engine: Engine) -> None:
@@ -178,10 +178,11 @@ class UnsyncedConnection:
         self._connection = engine.raw_connection()
         self._connection.detach()  # it never goes back to the pool
         try:
-            if self._dialect.name == "postgresql":
-                cast("Any", self._connection.dbapi_connection).autocommit = True  # transactions are begun here
             self._cursor = self._connection.cursor()
-            self._cursor.execute(self._NOT_SYNCED[self._dialect.name])
+            if self._dialect.name == "sqlite":
+                self._cursor.execute("PRAGMA synchronous=NORMAL")  # in WAL mode: consistent, not synced one by one
+            else:
+                cast("Any", self._connection.dbapi_connection).autocommit = True  # transactions are begun here
         except self._dialect.loaded_dbapi.Error as error:
             self._connection.close()
             raise driver_failure(error, self._dialect) from error

@@ -91,6 +91,8 @@ class Receiver:
         self._recorder = Recorder(engine, deadline_s=settings.record_deadline_s)
         self._listener: socket.socket | None = None
         self._stopping = threading.Event()
+        self.is_replayed = threading.Event()
+        """Set once the receive log's records have their rows: no study is complete before."""
         self._lock = threading.Lock()
         self._live: dict[threading.Thread, tuple[socket.socket, Association]] = {}
         self._threads: list[threading.Thread] = []
@@ -183,11 +185,15 @@ class Receiver:
 
     def _recover(self) -> None:
         try:
+            replayed = replay(self._engine, self._spool, clock=self._clock)
+            self.is_replayed.set()
             recovered = recover(self._engine, self._spool, clock=self._clock, should_stop=self._stopping.is_set)
         except (SQLAlchemyError, OSError) as error:
             log.warning("recovery_failed", extra={"error": type(error).__name__})  # the next start tries again
             return
-        self.metrics.count("recovered_instances", recovered.adopted)
+        finally:
+            self.is_replayed.set()
+        self.metrics.count("recovered_instances", replayed.adopted + recovered.adopted)
 
     def _open_log(self) -> None:
         """Receive into the log where the spool can be written; where not, each sender is told so."""

@@ -32,6 +32,8 @@ def run(settings: Settings) -> None:
             f"DICOM cannot listen on {settings.dicom_host}:{settings.dicom_port}: {error.strerror}."
         ) from error
     assembler = _assembler(node, receiver)
+    while not (receiver.is_replayed.wait(0.1) or stop.is_set()):
+        continue
     assembler.start()
     presence = Presence(
         node.engine, Role.RECEIVE, slot=slot.number, port=receiver.port, counters=receiver.metrics.snapshot
