@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.file_meta import FileMeta
 from dicom_node.header import HeaderFault, InstanceHeader, is_uid
-from dicom_node.receive_log import SegmentFullError
+from dicom_node.logged_file import SegmentFullError
 from dicom_node.recorder import Recorder
 from dicom_node.spool import FreeSpace, Incoming, IncomingFile, Spool, key_of, quarantine_path, received_path
 from dicom_node.storage_classes import StorageKind, kind_of

@@ -22,15 +22,8 @@ from typing import Any, ClassVar, cast
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicom_node.store import (
-    Instance,
-    QuarantineEntry,
-    RacedError,
-    driver_failure,
-    record_by_driver,
-    record_instances,
-    record_quarantine,
-)
+from dicom_node.arrivals import RacedError, driver_failure, record_by_driver, record_instances
+from dicom_node.store import Instance, QuarantineEntry, record_quarantine
 from dicom_node.verdicts import Verdict
 from inference.errors import StorageFailure
 
@@ -188,7 +181,7 @@ class RowConnection:
             raise driver_failure(error, self._dialect) from error
 
     def record(self, arrived: Sequence[Instance]) -> list[Verdict]:
-        """Add instances in a transaction of their own; see `store.record_instances`.
+        """Add instances in a transaction of their own; see `arrivals.record_instances`.
 
         Raises:
             RacedError: nothing was committed.

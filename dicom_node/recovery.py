@@ -27,20 +27,14 @@ from pathlib import Path, PurePosixPath
 from pydicom.errors import InvalidDicomError
 from sqlalchemy import Engine
 
+from dicom_node.arrivals import record_instance
 from dicom_node.file_meta import decode_file_meta
 from dicom_node.header import HeaderFault, read_header
 from dicom_node.inbox import REASONS, is_marked_ours
 from dicom_node.log_record import Found, Record
 from dicom_node.log_segment import DamagedRecordError, Segment, copy_content, is_whole
 from dicom_node.spool import QUARANTINE, RECEIVED, Spool, content_key
-from dicom_node.store import (
-    Instance,
-    QuarantineEntry,
-    forget_damaged,
-    known_paths,
-    record_instance,
-    record_quarantine,
-)
+from dicom_node.store import Instance, QuarantineEntry, forget_damaged, known_paths, record_quarantine
 from dicom_node.verdicts import RESPONSES, Verdict
 
 DAMAGED = "Damaged in the receive log after it was acknowledged: its bytes are not those received. Send it again."

@@ -16,16 +16,13 @@ for the path of a received instance finds a file there.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import logging
 import mmap
 import os
 import shutil
 import threading
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -34,8 +31,10 @@ from dicom_node.file_meta import FileMeta, encode_file_meta
 from dicom_node.header import InstanceHeader, read_header
 from dicom_node.log_record import Record
 from dicom_node.log_segment import copy_content, find
-from dicom_node.receive_log import LoggedFile, LogRules, ReceiveLog
+from dicom_node.logged_file import LoggedFile
+from dicom_node.receive_log import LogRules, ReceiveLog
 from dicom_node.store import Instance
+from dicom_node.tmp_area import TmpArea, locked
 
 RECEIVED, QUARANTINE, RESULTS, TMP, LOG = "received", "quarantine", "results", "tmp", "log"
 CONTENT_KEY_CHARACTERS = 40
@@ -75,7 +74,7 @@ class Spool:
         """Name the root; it is created when something is first written."""
         self.root = root.absolute()
         self._tree = DurableTree(self.root)
-        self._tmp: _TmpArea | None = None
+        self._tmp: TmpArea | None = None
         self._lock = threading.Lock()
         self.log: ReceiveLog | None = None
         """Of a process that receives much; the others write every instance as a file."""
@@ -221,7 +220,7 @@ class Spool:
         """
         removed = 0
         for lock in sorted(self.path(TMP).glob("*.lock")):
-            with _locked(lock) as is_free:
+            with locked(lock) as is_free:
                 if is_free:
                     folder = lock.with_suffix("")
                     removed += sum(1 for _ in folder.glob("*"))
@@ -266,11 +265,11 @@ class Spool:
             if tmp is not None:
                 tmp.unlink(missing_ok=True)
 
-    def _tmp_area(self) -> _TmpArea:
+    def _tmp_area(self) -> TmpArea:
         with self._lock:
             if self._tmp is None:
                 self._tree.ensure(self.path(TMP))
-                self._tmp = _TmpArea.open(self.path(TMP))
+                self._tmp = TmpArea.open(self.path(TMP))
             return self._tmp
 
 
@@ -358,51 +357,3 @@ Incoming = IncomingFile | LoggedFile
 def key_of(incoming: Incoming) -> str:
     """The content key of what has arrived so far."""
     return content_key(incoming.meta.transfer_syntax_uid, incoming.sha256)
-
-
-class _TmpArea:
-    """One process's folder for unfinished files, and the lock that says that the process lives."""
-
-    def __init__(self, folder: Path, lock_descriptor: int) -> None:
-        self._folder = folder
-        self._lock_descriptor = lock_descriptor
-
-    @classmethod
-    def open(cls, parent: Path) -> _TmpArea:
-        while True:
-            folder = parent / uuid.uuid4().hex
-            lock = folder.with_suffix(".lock")
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # A sweep may have locked and removed the file between the two calls: then this lock protects nothing.
-            if lock.exists() and lock.stat().st_ino == os.fstat(descriptor).st_ino:
-                folder.mkdir(mode=0o700)
-                return cls(folder, descriptor)
-            os.close(descriptor)
-
-    def new_path(self) -> Path:
-        return self._folder / uuid.uuid4().hex
-
-    def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.with_suffix(".lock").unlink(missing_ok=True)
-        os.close(self._lock_descriptor)
-
-
-@contextmanager
-def _locked(lock: Path) -> Iterator[bool]:
-    """Whether the lock file was free; held while the block runs."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from builders.dicom import SeriesPlan, write_series
 from builders.findings import context_of, reference, spine_findings
-from dicom_node import store
+from dicom_node import arrivals, store
 from dicom_node.sr import encode_report
 from dicom_node.uids import ObjectRole
 from inference.findings import DocumentReview, Reviewer, StudyFindings
@@ -75,7 +75,7 @@ def add_reviewable_study(
         kept = f"received/{header.SOPInstanceUID}"
         node.spool.write_result(kept, path.read_bytes())
         with node.engine.begin() as connection:
-            store.record_instance(connection, _instance(header, kept, float(number)))
+            arrivals.record_instance(connection, _instance(header, kept, float(number)))
     study = plan.study_instance_uid
     assert complete(node, client, study) == revision
     headers = [dcmread(path, stop_before_pixels=True) for path in sorted(folder.glob("*.dcm"))]

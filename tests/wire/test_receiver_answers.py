@@ -30,7 +30,6 @@ from builders.receiving import (
     store_file,
     store_on_context,
 )
-from dicom_node import receive_log
 from dicom_node.inbox import InboxRules
 from dicom_node.tables import results
 from inference.provenance import MANUFACTURER
@@ -335,24 +334,6 @@ def test_spool_that_cannot_be_written_is_a_failure_and_nothing_is_acknowledged(t
         obstacle.unlink()
         assert store_file(peer, written(tmp_path)).Status == 0x0000
         assert len(node.rows()) == 1
-
-
-@pytest.mark.parametrize("blocked", ["spool/tmp", "spool/received"])
-def test_what_is_durable_in_the_log_becomes_a_file_when_that_can_be_written(
-    tmp_path: Path, blocked: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(receive_log, "RETRY_S", 0.05)
-    with running_node(tmp_path / "node") as node:
-        obstacle = tmp_path / "node" / blocked
-        obstacle.write_bytes(b"")
-        path = written(tmp_path)
-        with association(node.port, [MR]) as peer:
-            assert store_file(peer, path).Status == 0x0000
-        (row,) = node.rows()
-        assert list(node.spool.files("received")) == []
-        obstacle.unlink()
-        assert node.files("received") == [row["path"]]
-        assert node.stored(row["sop_instance_uid"]) == data_set_bytes(path)
 
 
 def test_full_disk_is_out_of_resources_and_nothing_is_acknowledged(tmp_path: Path) -> None:

@@ -12,8 +12,18 @@ from sqlalchemy import Engine
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.peers import LOOPBACK, store_with_storescu, wait_until
-from builders.receiving import NO_WATERMARK, SMALL_LOG, RawPeer, data_set_bytes, pdata, running_node, store_command
-from dicom_node import scp
+from builders.receiving import (
+    NO_WATERMARK,
+    SMALL_LOG,
+    RawPeer,
+    association,
+    data_set_bytes,
+    pdata,
+    running_node,
+    store_command,
+    store_file,
+)
+from dicom_node import receive_log, scp
 from dicom_node.assembly import Assembler, AssemblyRules
 from dicom_node.scp import Receiver, ReceiverSettings
 from dicom_node.spool import Spool
@@ -107,3 +117,21 @@ def test_what_a_dead_receiver_left_is_taken_over_by_one_that_lives(
         wait_until(lambda: bool(list(node.spool.files("received"))), timeout_s=20, what="the file")
         assert node.stored(PLAN.sop_instance_uid(0)) == data
         dead.stop(grace_s=1)
+
+
+@pytest.mark.parametrize("blocked", ["spool/tmp", "spool/received"])
+def test_what_is_durable_in_the_log_becomes_a_file_when_that_can_be_written(
+    tmp_path: Path, blocked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive_log, "RETRY_S", 0.05)
+    with running_node(tmp_path / "node") as node:
+        obstacle = tmp_path / "node" / blocked
+        obstacle.write_bytes(b"")
+        path = write_series(tmp_path / "sent", PLAN)[0]
+        with association(node.port, [MR]) as peer:
+            assert store_file(peer, path).Status == 0x0000
+        (row,) = node.rows()
+        assert list(node.spool.files("received")) == []
+        obstacle.unlink()
+        assert node.files("received") == [row["path"]]
+        assert node.stored(row["sop_instance_uid"]) == data_set_bytes(path)
