@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 # The node as one image; the role is the command: serve (default: all roles), receive, work or web.
 #   docker build --tag spine-node .
-#   docker run --network host --volume spine-data:/data spine-node serve --destination PACS=PACS@10.0.0.5:104
+#   docker run --network host --volume spine-data:/data --read-only --tmpfs /tmp --cap-drop ALL \
+#     --security-opt no-new-privileges spine-node serve --destination PACS=PACS@10.0.0.5:104
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /source
@@ -10,6 +11,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY inference ./inference
 COPY models ./models
 COPY dicom_node ./dicom_node
+COPY claims ./claims
 COPY server ./server
 COPY training ./training
 RUN /opt/spine-node/bin/pip install --no-cache-dir --constraint constraints.txt ".[postgresql]"
@@ -19,9 +21,9 @@ RUN apt-get update \
     && /opt/spine-node/bin/spine-node viewer install --viewer-dir /opt/spine-node/viewer
 
 FROM python:3.11-slim-bookworm AS node
-# libgomp1: OpenMP for the numeric libraries; tini: reaps and forwards signals as process 1.
+# libgomp1: OpenMP for the numeric libraries; tini: reaps and forwards signals as process 1; postgresql-client: backups.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libgomp1 tini \
+    && apt-get install --yes --no-install-recommends libgomp1 postgresql-client tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin spine \
     && install --directory --owner spine --group spine --mode 0700 /data

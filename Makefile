@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := .supply-chain
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test check bench docs peers viewer install develop format clean
+.PHONY: help demo test check bench docs peers audit sbom viewer install develop format clean
 
 help:
 	@echo "demo    start the node with a loopback archive, send a generated study, print the findings (STUDY=folder, DEMO_EXIT=1)"
@@ -14,7 +15,10 @@ help:
 	@echo "check   ruff, mypy, import-linter"
 	@echo "bench   measure receiving and reading side by side with Orthanc and DCMTK"
 	@echo "docs    write the generated pages of docs/ and README.md again"
-	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL, Chromium, PDFBox, npm; Debian, as root)"
+	@echo "peers   install the programs that tests talk to (DCMTK, Orthanc, PostgreSQL, Prometheus, Chromium, PDFBox, FUSE, npm,"
+	@echo "        Triton; Debian, as root)"
+	@echo "audit   look every pinned package up among known vulnerabilities (needs the vulnerability service of PyPI)"
+	@echo "sbom    write what the node consists of to sbom.json (CycloneDX)"
 	@echo "format  format the code"
 
 demo: install
@@ -46,8 +50,27 @@ format: develop
 peers:
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-		dcmtk orthanc orthanc-dicomweb postgresql chromium default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java
+		dcmtk fuse3 orthanc orthanc-dicomweb postgresql prometheus chromium \
+		default-jre-headless libpdfbox2-java libactivation-java libjaxb-api-java iproute2 util-linux procps
+	test -x .triton/bin/python || $(PYTHON) -m venv .triton
+	.triton/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement tests/triton.txt
 	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends npm
+
+# In an environment of their own: neither is a part of the node, and the SBOM is of what serves, not of what develops.
+audit: $(TOOLS)/.installed
+	$(TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+sbom: $(TOOLS)/.installed
+	$(PYTHON) -m venv --clear $(TOOLS)/served
+	$(TOOLS)/served/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt ".[postgresql]"
+	$(TOOLS)/served/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes pip
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file sbom.json $(TOOLS)/served/bin/python
+
+$(TOOLS)/.installed: tests/supply-chain.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/supply-chain.txt
+	touch $@
 
 install: $(VENV)/.installed
 develop: $(VENV)/.developed
@@ -65,4 +88,4 @@ $(VENV)/.developed: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) .triton sbom.json build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

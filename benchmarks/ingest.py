@@ -78,8 +78,8 @@ def measure_ingest(folder: Path, *, rounds: int, say: Callable[[str], None]) -> 
     """Run every case against every receiver `rounds` times; the receivers take turns within a round."""
     results = []
     for case in CASES:
-        files = _write_files(folder / "send", case, study="timed")
-        others = _write_files(folder / "others", case, study="first")
+        files = write_files(folder / "send", case, study="timed")
+        others = write_files(folder / "others", case, study="first")
         measured: dict[str, list[tuple[float, ...]]] = {receiver.name: [] for receiver in RECEIVERS}
         for number in range(rounds):
             for receiver in RECEIVERS[number % len(RECEIVERS) :] + RECEIVERS[: number % len(RECEIVERS)]:
@@ -134,7 +134,7 @@ def _send(files: list[list[Path]], started: Started) -> float:
     return seconds
 
 
-def _write_files(folder: Path, case: Case, *, study: str) -> list[list[Path]]:
+def write_files(folder: Path, case: Case, *, study: str = "timed") -> list[list[Path]]:
     """One list of files for each association, each with noise of its own in the pixels."""
     generator = np.random.default_rng(1)
     each = case.images // case.associations

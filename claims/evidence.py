@@ -15,15 +15,15 @@ class Verdict(StrEnum):
     """How the evidence for one billed body stands; the claim's is the first of these that any body has."""
 
     CONTRADICTS = "CONTRADICTS"
-    """Report says no or old fracture, or another level; or AI and report disagree."""
+    """Report says no or old fracture, another Modic type or another level; or AI and report disagree."""
     NO_EVIDENCE = "NO_EVIDENCE"
     """No study and no report."""
     REPORT_MISSING = "REPORT_MISSING"
     """A study, but no signed report."""
     PARTIAL = "PARTIAL"
-    """The report names the fracture; its acuity sign is absent, uncertain or not stated."""
+    """The report names it; its acuity sign, type, side or retained view is absent, uncertain or not stated."""
     SUPPORTS = "SUPPORTS"
-    """The signed report names fracture at this body and an acuity sign of advanced imaging."""
+    """The signed report names at this body what the policy asks: fracture and acuity sign, Modic type 1 or 2, ..."""
 
 
 class CriterionState(StrEnum):
@@ -123,5 +123,7 @@ class ClaimEvidence:
     criteria: tuple[CriterionAnswer, ...]
     concordance: tuple[ConcordanceFact, ...]
     prompts: tuple[Prompt, ...]
+    is_of_fracture: bool = True
+    """Whether the policy asks for a fracture; attachments are made for such claims only."""
     policy_documents: tuple[str, ...] = ()
     """Numbers of the policy's published documents that hold in the claim's jurisdiction, like ``L35130``."""

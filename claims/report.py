@@ -41,9 +41,19 @@ class Topic(StrEnum):
     TRANSITIONAL = "transitional"
     """Numbering is uncertain; level None."""
     MODIC = "modic"
-    """Modic change of type 1 or 2 at an endplate of the body."""
+    """Modic change at an endplate of the body; ``kinds`` are its types."""
     HARDWARE = "hardware"
-    """Loosening, breakage or displacement of hardware at the body."""
+    """Loosening, breakage or displacement of hardware at the body, or a fusion that did not heal."""
+    NEEDLE = "needle"
+    """Images showed the final position of a needle, cannula or electrode at the body, by the procedure's report."""
+    CONTRAST = "contrast"
+    """Where the contrast agent went was seen; level None where the sentence names none."""
+    IMAGES = "images"
+    """Images of the procedure were kept."""
+
+
+OF_PROCEDURES = frozenset({Topic.NEEDLE, Topic.CONTRAST, Topic.IMAGES})
+"""What the note of a procedure says."""
 
 
 class Polarity(StrEnum):
@@ -98,10 +108,19 @@ class Statement:
     quote: Quote
     superseded: bool = False
     """True where an addendum reverses it; the addendum's own statement stands."""
+    kinds: tuple[str, ...] = ()
+    """Modic types ``1``, ``2``, ``3``; of hardware ``loosening``, ``breakage``, ``displacement``, ``nonunion``."""
     side: Laterality | None = None
     """Of the body, where the words beside it name one; None: not said."""
     note: str | None = None
     """Why it is uncertain, in one sentence for a coder."""
+
+    @property
+    def is_of_study(self) -> bool:
+        """Whether it is of what is reported, not of history or comparison; a procedure is told in its technique too."""
+        if self.quote.section is Section.TECHNIQUE:
+            return self.topic in OF_PROCEDURES
+        return self.quote.section not in (Section.HISTORY, Section.COMPARISON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

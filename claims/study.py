@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 
 from inference.anatomy import Vertebra
 
 
 class ViewPlane(StrEnum):
-    """Direction of a retained fluoroscopic view (PS3.3 C.8.7.5: positioner angles, or the view position)."""
+    """Direction of a retained fluoroscopic view (claims.retained), or a slice."""
 
     FRONTAL = "frontal"
     """Antero-posterior or postero-anterior."""
@@ -31,6 +31,12 @@ class RetainedView:
     """Whether contrast agent is seen; None: nobody said."""
     shows_needle: bool | None = None
     """Whether the needle in its final position is seen; None: nobody said."""
+    contrast_agent: str = ""
+    """Contrast/Bolus Agent (0018,0010), as the image's header names it; empty: it names none."""
+    acquired_at: dt.datetime | None = None
+    """By the clock of the machine, without a time zone; None: the image does not say."""
+    is_final: bool = False
+    """Whether a key object selection names it, or it is the last of its direction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +45,7 @@ class Study:
 
     uid: str
     """Study Instance UID."""
-    date: date | None
+    date: dt.date | None
     """None: the images do not say; then it cannot be placed before or after the service."""
     modality: str
     """Of the images that count: ``MR``, ``CT``, ``NM``, ``PT``, ``XA``, ``RF``, ``CR``, ``DX``."""

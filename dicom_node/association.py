@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pynetdicom.presentation import PresentationContext
 
+from dicom_node.admission import Origin
 from dicom_node.dimse import MAX_COMMAND_BYTES, Command, CommandField, decode_command, encode_response
 from dicom_node.inbox import Arrival, Inbox, StoreRequest
 from dicom_node.negotiation import (
@@ -25,11 +28,15 @@ from dicom_node.negotiation import (
 )
 from dicom_node.pdu import AbortReason, DataValue, PduStream, PduType, PeerGone, ProtocolFault, data_values
 from dicom_node.storage_classes import VERIFICATION_SOP_CLASS_UID
+from dicom_node.tls_socket import HandshakeFault, HandshakeReason
 from dicom_node.verdicts import RESPONSES, Verdict
+from dicom_node.witness import AssociationEvent, AssociationEventKind, Witness, nobody
 
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 """PS3.7 C.5.10."""
+SHORTEST_WAIT_S = 0.1
+"""For a request after a handshake that took all its time; a limit of 0 would be none."""
 CLOSE_TIMEOUT_S = 2.0
 """How long the peer may take to close after our last unit; then we close."""
 
@@ -49,6 +56,7 @@ class AssociationSetting:
     """From connection to association request (ARTIM, PS3.8 9.1.5)."""
     network_timeout_s: float
     """Longest silence afterwards, and longest time for one unit."""
+    witness: Witness = nobody
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +76,10 @@ class Association:
     setting: AssociationSetting
     has_place: bool
     """False: over the limit of associations; answered with a rejection."""
+    origin: Origin
+    """Who is on the other side; before a handshake no more than an address."""
+    greet: Callable[[float], Origin]
+    """Begins TLS where the port has it, within so many seconds, and says who it is then."""
     current_study_uid: str | None = None
     """Study of the last instance that was stored on this association."""
     message_count: int = 0
@@ -75,6 +87,8 @@ class Association:
     _agreed: AcceptedAssociation | None = None
     _command: bytearray = field(default_factory=bytearray)
     _transfer: _Transfer | None = None
+    _stored: Counter[str] = field(default_factory=Counter)
+    """Acknowledged instances, by study."""
 
     @property
     def arriving_study_uid(self) -> str | None:
@@ -95,6 +109,9 @@ class Association:
             log.warning("association_fault", extra={"association": name, "fault": str(fault)})
             self.stream.abort(fault.reason)
             ending = "faulty"
+        except HandshakeFault as fault:
+            self._note_no_tls(fault.reason)
+            ending = "without_tls"
         except PeerGone as gone:
             if gone.timed_out or self.setting.is_stopping():
                 self.stream.abort(AbortReason.NOT_SPECIFIED)
@@ -105,21 +122,27 @@ class Association:
             self._transfer = None
             self.stream.await_close(CLOSE_TIMEOUT_S)
             self.stream.close()
+            self._tell_transfers()
         self.setting.inbox.metrics.count(f"associations_{ending}")
         log.info("association_ended", extra={"association": name, "ending": ending})
 
     def _negotiate(self) -> bool:
-        self.stream.set_timeout(self.setting.request_timeout_s)
+        deadline = time.monotonic() + self.setting.request_timeout_s
+        self.origin = self.greet(self.setting.request_timeout_s)
+        self.stream.set_timeout(max(deadline - time.monotonic(), SHORTEST_WAIT_S))
         pdu_type, body = self.stream.read()
         if pdu_type is not PduType.ASSOCIATE_RQ:
             raise ProtocolFault(f"{pdu_type.name} before an association", AbortReason.UNEXPECTED_PDU)
-        answer = negotiate(bytes(body), self.setting.policy, self.setting.contexts)
+        answer = negotiate(bytes(body), self.setting.policy, self.setting.contexts, self.origin)
         if not self.has_place:
             answer = LOCAL_LIMIT_EXCEEDED
         if isinstance(answer, Rejection):
-            log.warning("association_rejected", extra={"reason": answer.word})
+            seen = {"reason": answer.word, "calling_ae_title": answer.calling_ae_title, "host": self.origin.address}
+            log.warning("association_rejected", extra=seen)
             self.setting.inbox.metrics.count(f"associations_rejected_{answer.word}")
             self.stream.send(PduType.ASSOCIATE_RJ, answer.encode())
+            if answer.is_of_trust:
+                self._tell_refusal(answer.word, answer.calling_ae_title)
             return False
         self._agreed = answer
         self.stream.send(PduType.ASSOCIATE_AC, answer.response)
@@ -203,9 +226,50 @@ class Association:
         self.current_study_uid = transfer.arrival.study_instance_uid or self.current_study_uid
         self._transfer = None
         response = RESPONSES[verdict]
-        if response.status != SUCCESS:
+        if response.status == SUCCESS:
+            self._note_stored(transfer.arrival.study_instance_uid)
+        else:
             log.warning("instance_not_accepted", extra={"verdict": str(verdict), "status": f"{response.status:#06x}"})
         self._respond(transfer.context_id, transfer.command, response.status, response.comment)
+
+    def _note_stored(self, study_instance_uid: str | None) -> None:
+        if study_instance_uid is None:
+            return
+        self._stored[study_instance_uid] += 1
+        if self._stored[study_instance_uid] == 1:
+            self._tell(AssociationEventKind.BEGUN, study_instance_uid=study_instance_uid)
+
+    def _tell_transfers(self) -> None:
+        for study_instance_uid, count in self._stored.items():
+            self._tell(AssociationEventKind.TRANSFERRED, study_instance_uid=study_instance_uid, instances=count)
+
+    def _note_no_tls(self, reason: HandshakeReason) -> None:
+        is_knock = reason is HandshakeReason.PEER_LEFT
+        log.log(
+            logging.INFO if is_knock else logging.WARNING,
+            "tls_handshake_failed",
+            extra={"reason": reason.value, "host": self.origin.address},
+        )
+        self.setting.inbox.metrics.count(f"tls_handshakes_failed_{reason}")
+        if not is_knock:
+            self._tell_refusal(reason.value)
+
+    def _tell_refusal(self, word: str, calling_ae_title: str = "") -> None:
+        refused = AssociationEventKind.REFUSED
+        told = AssociationEvent(kind=refused, origin=self.origin, reason=word, calling_ae_title=calling_ae_title)
+        self.setting.witness(told)
+
+    def _tell(self, kind: AssociationEventKind, *, study_instance_uid: str, instances: int = 0) -> None:
+        agreed = self._agreement
+        told = AssociationEvent(
+            kind=kind,
+            origin=self.origin,
+            calling_ae_title=agreed.calling_ae_title,
+            user=agreed.user,
+            study_instance_uid=study_instance_uid,
+            instances=instances,
+        )
+        self.setting.witness(told)
 
     def _respond(self, context_id: int, command: Command, status: int, comment: str = "") -> None:
         encoded = encode_response(command, status, comment)

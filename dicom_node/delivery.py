@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
 
 
 class Verdict(StrEnum):
@@ -33,6 +35,31 @@ class SendOutcome:
     """DIMSE or HTTP status; None where no answer came."""
     sentence: str
     """For a person; no identity."""
+
+
+class Gate(Protocol):
+    """Asked around each file that is sent; what it raises ends the sending, and reaches the caller."""
+
+    def before(self, file: Path, /) -> None:
+        """The file is about to leave: nothing stands between this call and the socket."""
+        ...
+
+    def after(self, file: Path, outcome: SendOutcome, /) -> None:
+        """What became of the file, sent or not, as soon as it is known."""
+        ...
+
+
+class OpenGate:
+    """Lets everything out."""
+
+    def before(self, file: Path, /) -> None:
+        """Nothing is asked."""
+
+    def after(self, file: Path, outcome: SendOutcome, /) -> None:
+        """Nothing is noted."""
+
+
+OPEN_GATE = OpenGate()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Command sets of the DIMSE services that this node provides: C-STORE and C-ECHO (PS3.7 9.3.1, 9.3.5, Annex E).
+"""Command sets of the services that this node provides or asks for: C-STORE and C-ECHO (PS3.7 9.3.1, 9.3.5, Annex E).
 
 A command set is always implicit VR little endian (PS3.7 6.3.1).
 """
@@ -17,12 +17,17 @@ AFFECTED_SOP_CLASS_UID = 0x0002
 COMMAND_FIELD = 0x0100
 MESSAGE_ID = 0x0110
 MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+PRIORITY = 0x0700
 COMMAND_DATA_SET_TYPE = 0x0800
 STATUS = 0x0900
 ERROR_COMMENT = 0x0902
 AFFECTED_SOP_INSTANCE_UID = 0x1000
 NO_DATA_SET = 0x0101
 """Value of (0000,0800) when no data set follows (PS3.7 E.1)."""
+DATA_SET_FOLLOWS = 0x0001
+"""Any other value of it."""
+MEDIUM_PRIORITY = 0x0000
+"""PS3.7 9.3.1.1."""
 MAX_COMMAND_BYTES = 1 << 16
 """Longest command set that is read: one C-STORE-RQ needs less than 400 bytes."""
 
@@ -91,6 +96,35 @@ def encode_response(request: Command, status: int, comment: str = "") -> bytes:
         elements.append(_element(AFFECTED_SOP_INSTANCE_UID, _even(request.sop_instance_uid, "\0")))
     body = b"".join(elements)
     return _element(0x0000, struct.pack("<I", len(body))) + body
+
+
+def encode_store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """A C-STORE-RQ of medium priority, with a data set to follow (PS3.7 9.3.1.1)."""
+    body = b"".join(
+        (
+            _element(AFFECTED_SOP_CLASS_UID, _even(sop_class_uid, "\0")),
+            _element(COMMAND_FIELD, struct.pack("<H", CommandField.C_STORE_RQ)),
+            _element(MESSAGE_ID, struct.pack("<H", message_id)),
+            _element(PRIORITY, struct.pack("<H", MEDIUM_PRIORITY)),
+            _element(COMMAND_DATA_SET_TYPE, struct.pack("<H", DATA_SET_FOLLOWS)),
+            _element(AFFECTED_SOP_INSTANCE_UID, _even(sop_instance_uid, "\0")),
+        )
+    )
+    return _element(0x0000, struct.pack("<I", len(body))) + body
+
+
+def decode_status(encoded: bytes, message_id: int) -> int:
+    """The status of a C-STORE-RSP.
+
+    Raises:
+        ProtocolFault: it cannot be read, or answers something else.
+    """
+    elements = _elements(encoded)
+    code, answered = _unsigned(elements, COMMAND_FIELD), _unsigned(elements, MESSAGE_ID_BEING_RESPONDED_TO)
+    if code != CommandField.C_STORE_RSP or answered != message_id:
+        sentence = f"command {code:#06x} to message {answered} in place of the answer to C-STORE {message_id}"
+        raise ProtocolFault(sentence, AbortReason.UNEXPECTED_PDU)
+    return _unsigned(elements, STATUS)
 
 
 def _elements(encoded: bytes) -> dict[int, bytes]:

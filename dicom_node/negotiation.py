@@ -6,7 +6,8 @@ The codec of the association units and the choice of a transfer syntax are pynet
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
@@ -15,9 +16,11 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
 
+from dicom_node.admission import Admitted, CheckUser, Origin, PeerRule, UserIdentity, admit
 from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.pdu import HEADER_BYTES, AbortReason, PduType, ProtocolFault
 from dicom_node.storage_classes import STORAGE_CLASSES, VERIFICATION_SOP_CLASS_UID
@@ -30,6 +33,10 @@ ACCEPTED = 0
 """Result of a presentation context (PS3.8 Table 9-18)."""
 
 
+_TRUST_DIAGNOSTICS = frozenset({1, 3, 7})
+"""No reason given, calling and called AE title not recognized, of the service user (PS3.8 Table 9-21)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
     """The three values of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and what they mean."""
@@ -38,6 +45,14 @@ class Rejection:
     source: int
     diagnostic: int
     word: str
+    """For the log, the metrics and the audit trail."""
+    calling_ae_title: str = ""
+    """Of the request, where it was read."""
+
+    @property
+    def is_of_trust(self) -> bool:
+        """Whether the peer is not one of those that may associate."""
+        return (self.result, self.source) == (1, 1) and self.diagnostic in _TRUST_DIAGNOSTICS
 
     def encode(self) -> bytes:
         """The body of the unit."""
@@ -48,6 +63,8 @@ APPLICATION_CONTEXT_NOT_SUPPORTED = Rejection(result=1, source=1, diagnostic=2, 
 CALLING_AE_TITLE_NOT_RECOGNIZED = Rejection(result=1, source=1, diagnostic=3, word="calling_ae_title")
 CALLED_AE_TITLE_NOT_RECOGNIZED = Rejection(result=1, source=1, diagnostic=7, word="called_ae_title")
 PROTOCOL_VERSION_NOT_SUPPORTED = Rejection(result=1, source=2, diagnostic=2, word="protocol_version")
+NO_REASON_GIVEN = Rejection(result=1, source=1, diagnostic=1, word="no_reason_given")
+"""What a peer is told whose address, certificate or user is not let in: which one it was would help a stranger."""
 LOCAL_LIMIT_EXCEEDED = Rejection(result=2, source=3, diagnostic=2, word="local_limit")
 
 
@@ -61,6 +78,10 @@ class AssociationPolicy:
     """Who may call; empty: anybody."""
     max_pdu_bytes: int
     """Maximum Length Received that we announce."""
+    peers: tuple[PeerRule, ...] = ()
+    """Of which one has to fit; empty: no rule."""
+    check_user: CheckUser | None = None
+    """None: what a request says about its user is ignored (PS3.7 D.3.3.7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +102,10 @@ class AcceptedAssociation:
     """Maximum Length Received of the peer; 0: no limit."""
     response: bytes
     """Body of the A-ASSOCIATE-AC."""
+    peer_name: str = ""
+    """Of the rule that let it in."""
+    user: str = ""
+    """Who proved to be its user."""
 
 
 def supported_contexts() -> list[PresentationContext]:
@@ -90,7 +115,7 @@ def supported_contexts() -> list[PresentationContext]:
 
 
 def negotiate(
-    body: bytes, policy: AssociationPolicy, contexts: list[PresentationContext]
+    body: bytes, policy: AssociationPolicy, contexts: list[PresentationContext], origin: Origin
 ) -> AcceptedAssociation | Rejection:
     """Decide about an association request.
 
@@ -98,14 +123,16 @@ def negotiate(
         body: body of the A-ASSOCIATE-RQ.
         policy: who may associate.
         contexts: from `supported_contexts`.
+        origin: from where it comes.
 
     Raises:
         ProtocolFault: the request cannot be read.
     """
     version, request = _decode(body)
-    rejection = _rejection(version, request, policy)
-    if rejection is not None:
-        return rejection
+    calling_ae_title = request.calling_ae_title.strip()
+    answer = _rejection(version, request, policy) or _admission(calling_ae_title, request, policy, origin)
+    if isinstance(answer, Rejection):
+        return replace(answer, calling_ae_title=calling_ae_title)
     answered, _ = negotiate_as_acceptor(request.presentation_context_definition_list, contexts)
     agreed = {
         int(context.context_id or 0): AcceptedContext(
@@ -115,11 +142,24 @@ def negotiate(
         if context.result == ACCEPTED
     }
     return AcceptedAssociation(
-        calling_ae_title=request.calling_ae_title.strip(),
+        calling_ae_title=calling_ae_title,
         contexts=agreed,
         peer_max_pdu_bytes=_peer_max_pdu_bytes(request),
-        response=_encode_acceptance(request, answered, policy),
+        response=_encode_acceptance(request, answered, policy, confirms_user=answer.confirms_user),
+        peer_name=answer.peer_name,
+        user=answer.user,
     )
+
+
+def own_user_information(max_pdu_bytes: int) -> list[Any]:
+    """What we say about ourselves in a request and in an acceptance (PS3.7 D.3.3.1 and D.3.3.2)."""
+    length = MaximumLengthNotification()
+    length.maximum_length_received = max_pdu_bytes
+    class_uid = ImplementationClassUIDNotification()
+    class_uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    version_name = ImplementationVersionNameNotification()
+    version_name.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return [length, class_uid, version_name]
 
 
 def _decode(body: bytes) -> tuple[int, A_ASSOCIATE]:
@@ -145,6 +185,28 @@ def _rejection(version: int, request: A_ASSOCIATE, policy: AssociationPolicy) ->
     return None
 
 
+def _admission(
+    calling_ae_title: str, request: A_ASSOCIATE, policy: AssociationPolicy, origin: Origin
+) -> Admitted | Rejection:
+    found = admit(calling_ae_title, origin, _identity(request), rules=policy.peers, check_user=policy.check_user)
+    if isinstance(found, Admitted):
+        return found
+    told = CALLING_AE_TITLE_NOT_RECOGNIZED if found == CALLING_AE_TITLE_NOT_RECOGNIZED.word else NO_REASON_GIVEN
+    return replace(told, word=found)
+
+
+def _identity(request: A_ASSOCIATE) -> UserIdentity | None:
+    for item in request.user_information:
+        if isinstance(item, UserIdentityNegotiation):
+            return UserIdentity(
+                type=int(item.user_identity_type or 0),
+                primary=item.primary_field or b"",
+                secondary=item.secondary_field or b"",
+                wants_response=bool(item.positive_response_requested),
+            )
+    return None
+
+
 def _peer_max_pdu_bytes(request: A_ASSOCIATE) -> int:
     for item in request.user_information:
         if isinstance(item, MaximumLengthNotification):
@@ -152,20 +214,20 @@ def _peer_max_pdu_bytes(request: A_ASSOCIATE) -> int:
     return 0
 
 
-def _encode_acceptance(request: A_ASSOCIATE, answered: list[PresentationContext], policy: AssociationPolicy) -> bytes:
-    length = MaximumLengthNotification()
-    length.maximum_length_received = policy.max_pdu_bytes
-    class_uid = ImplementationClassUIDNotification()
-    class_uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    version_name = ImplementationVersionNameNotification()
-    version_name.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+def _encode_acceptance(
+    request: A_ASSOCIATE, answered: list[PresentationContext], policy: AssociationPolicy, *, confirms_user: bool
+) -> bytes:
     acceptance = A_ASSOCIATE()
     acceptance.application_context_name = UID(APPLICATION_CONTEXT_NAME)
     acceptance.calling_ae_title = request.calling_ae_title
     acceptance.called_ae_title = request.called_ae_title
     acceptance.result, acceptance.result_source = 0x00, 0x01
     acceptance.presentation_context_definition_results_list = answered
-    acceptance.user_information = [length, class_uid, version_name]
+    acceptance.user_information = own_user_information(policy.max_pdu_bytes)
+    if confirms_user:
+        confirmation = UserIdentityNegotiation()
+        confirmation.server_response = b""  # nothing to say to a name and a passcode (PS3.7 Table D.3-15)
+        acceptance.user_information.append(confirmation)
     unit = A_ASSOCIATE_AC()
     unit.from_primitive(acceptance)
     return unit.encode()[HEADER_BYTES:]

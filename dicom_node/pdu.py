@@ -21,6 +21,8 @@ READ_AHEAD_BYTES = 1 << 14
 """How much is read beyond a header at once: a command and the begin of its data set come with one call."""
 MAX_CONTROL_PDU_BYTES = 1 << 20
 """Longest association request that is read: 128 contexts with 30 transfer syntaxes each need less than 200 KiB."""
+OTHER_PROTOCOLS = {0x16: ": it is a TLS handshake, and this port is without TLS", 0x47: ": it looks like HTTP"}
+"""What else begins with these bytes: ContentType handshake (RFC 8446 5.1), and the G of GET."""
 DELAYED_ACK_S = 0.025
 """A body that follows its header later than this (and within 60 ms) waited for our delayed ACK (40 ms on Linux)."""
 DELAYED_ACK_MAX_S = 0.060
@@ -115,7 +117,8 @@ class PduStream:
         try:
             pdu_type = PduType(kind)
         except ValueError:
-            raise ProtocolFault(f"PDU type {kind:#04x} does not exist", AbortReason.UNRECOGNIZED_PDU) from None
+            sentence = f"PDU type {kind:#04x} does not exist{OTHER_PROTOCOLS.get(kind, '')}"
+            raise ProtocolFault(sentence, AbortReason.UNRECOGNIZED_PDU) from None
         limit = self._max_pdu_bytes if pdu_type is PduType.DATA else MAX_CONTROL_PDU_BYTES
         if length > limit:
             raise ProtocolFault(

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_node.admission import CheckUser, Origin, PeerRule
 from dicom_node.association import Association, AssociationSetting
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
 from dicom_node.log_record import Record
@@ -27,6 +29,9 @@ from dicom_node.recorder import Recorder
 from dicom_node.recovery import recover, replay, set_aside_damaged
 from dicom_node.spool import Spool
 from dicom_node.store import prolong
+from dicom_node.tls import LiveContext
+from dicom_node.tls_socket import TlsSocket, greet
+from dicom_node.witness import Witness, nobody
 from inference.errors import SettingRefusal
 
 AE_TITLE_MAX_CHARACTERS = 16
@@ -53,13 +58,21 @@ class ReceiverSettings:
     """TCP port (IANA: 11112 dicom); 0 lets the system choose."""
     calling_ae_titles: frozenset[str] = field(default_factory=frozenset)
     """AE titles that may send; empty: any. An AE title is a name, not a proof of identity (standards.md 3.4)."""
+    peers: tuple[PeerRule, ...] = ()
+    """Who may associate, by more than an AE title; empty: no rule."""
+    check_user: CheckUser | None = None
+    """How the user that a request names is checked; None: ignored."""
+    tls_port: int | None = None
+    """TCP port for DICOM over TLS (IANA: 2762 dicom-tls); 0 lets the system choose; None: there is none."""
+    is_plain_local: bool = False
+    """Whether the port without TLS listens on loopback only."""
     max_associations: int = 20
     max_pdu_bytes: int = 256 * 1024
     """Maximum Length Received that we announce (PS3.8 D.1)."""
     request_timeout_s: float = 30.0
     network_timeout_s: float = 60.0
     record_deadline_s: float = 15.0
-    """How long a sender waits for a database that does not answer, before it is told 0x0110."""
+    """How long a sender waits for a database that does not answer, before it is told 0xA700."""
     rules: InboxRules = field(default_factory=InboxRules)
     log_rules: LogRules = field(default_factory=LogRules)
     shares_port: bool = False
@@ -80,16 +93,34 @@ class Receiver:
     """The node's C-ECHO and C-STORE provider, for one process."""
 
     def __init__(
-        self, settings: ReceiverSettings, engine: Engine, spool: Spool, clock: Callable[[], float] = time.time
+        self,
+        settings: ReceiverSettings,
+        engine: Engine,
+        spool: Spool,
+        clock: Callable[[], float] = time.time,
+        *,
+        tls: LiveContext | None = None,
+        witness: Witness = nobody,
     ) -> None:
-        """Bring the parts together; nothing listens yet."""
+        """Bring the parts together; nothing listens yet.
+
+        Args:
+            settings: how to listen.
+            engine: of the database.
+            spool: where bytes go.
+            clock: seconds since the epoch.
+            tls: how the port with TLS shakes hands.
+            witness: is told what belongs into an audit trail; must not block.
+        """
         self.metrics = ReceiverMetrics()
+        self._tls = tls
+        self._witness = witness
         self._settings = settings
         self._engine = engine
         self._spool = spool
         self._clock = clock
         self._recorder = Recorder(engine, deadline_s=settings.record_deadline_s)
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
         self._stopping = threading.Event()
         self.is_replayed = threading.Event()
         """Set once the receive log's records have their rows: no study is complete before."""
@@ -99,8 +130,13 @@ class Receiver:
 
     @property
     def port(self) -> int:
-        """The TCP port that is listened on."""
-        return int(self._listener.getsockname()[1]) if self._listener else self._settings.port
+        """The TCP port that is listened on, without TLS."""
+        return int(self._listeners[0].getsockname()[1]) if self._listeners else self._settings.port
+
+    @property
+    def tls_port(self) -> int | None:
+        """The TCP port that is listened on with TLS."""
+        return int(self._listeners[1].getsockname()[1]) if len(self._listeners) > 1 else self._settings.tls_port
 
     def arriving_studies(self) -> frozenset[str]:
         """Studies that an instance is arriving for right now; they are not complete, however quiet the database is."""
@@ -113,27 +149,47 @@ class Receiver:
             OSError: the address is taken or not ours, or the spool cannot be read.
         """
         self._spool.sweep()
-        address = (self._settings.host, self._settings.port)
-        self._listener = socket.create_server(address, backlog=64, reuse_port=self._settings.shares_port)
+        self._listen()
         self._open_log()
         self._recorder.start()
-        for target in (self._accept, self._recover, self._tend):
-            thread = threading.Thread(target=target, name=f"receiver-{target.__name__.strip('_')}", daemon=True)
+        setting = self._setting()
+        targets = {f"accept-{n}": partial(self._accept, one, setting, n > 0) for n, one in enumerate(self._listeners)}
+        for name, target in (targets | {"recover": self._recover, "tend": self._tend}).items():
+            thread = threading.Thread(target=target, name=f"receiver-{name}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        log.info("receiver_listening", extra={"port": self.port, "ae_title": self._settings.ae_title})
-        if not self._settings.calling_ae_titles:
+        for listener in self._listeners:
+            port = listener.getsockname()[1]
+            log.info("receiver_listening", extra={"port": port, "ae_title": self._settings.ae_title})
+        if not self._settings.calling_ae_titles and not self._settings.peers:
             log.warning("any_sender_is_accepted", extra={"port": self.port})
+
+    def _listen(self) -> None:
+        """Open the port without TLS, then the one with it."""
+        settings = self._settings
+        plain_host = "127.0.0.1" if settings.is_plain_local else settings.host
+        self._listeners.append(
+            socket.create_server((plain_host, settings.port), backlog=64, reuse_port=settings.shares_port)
+        )
+        if settings.tls_port is None:
+            return
+        try:
+            self._listeners.append(
+                socket.create_server((settings.host, settings.tls_port), backlog=64, reuse_port=settings.shares_port)
+            )
+        except OSError:
+            self._listeners.pop().close()
+            raise
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Stop listening, let instances that are arriving finish within the grace time, then abort what is left."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        if self._listener is not None:
+        for listener in self._listeners:
             # shutdown wakes the thread that waits in accept; close alone does not.
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self._hang_up(only_idle=True)
         deadline = time.monotonic() + grace_s
         while self._live and time.monotonic() < deadline:
@@ -213,22 +269,21 @@ class Receiver:
             raise OSError(errno.EIO, f"the database refused the row ({type(error).__name__})") from error
         self.metrics.count("instances_damaged")
 
-    def _accept(self) -> None:
-        assert self._listener is not None, "started first"  # noqa: S101 - states the invariant
-        setting = self._setting()
+    def _accept(self, listener: socket.socket, setting: AssociationSetting, is_tls: bool) -> None:  # noqa: FBT001
         number = 0
         while not self._stopping.is_set():
             try:
-                connection, _ = self._listener.accept()
+                connection, address = listener.accept()
             except OSError:
                 if self._stopping.is_set():
                     return
                 time.sleep(0.1)  # out of file descriptors: others will end
                 continue
             number += 1
-            self._welcome(connection, setting, number)
+            name = f"association-{'tls-' if is_tls else ''}{number}"
+            self._welcome(connection, Origin(address=str(address[0]), is_tls=is_tls), setting, name)
 
-    def _welcome(self, connection: socket.socket, setting: AssociationSetting, number: int) -> None:
+    def _welcome(self, connection: socket.socket, origin: Origin, setting: AssociationSetting, name: str) -> None:
         with self._lock:
             count = len(self._live)
             if count >= self._settings.max_associations + WAITING_CONNECTIONS or self._stopping.is_set():
@@ -236,6 +291,8 @@ class Receiver:
                 self.metrics.count("connections_refused")
                 return
             try:
+                if origin.is_tls and self._tls is not None:
+                    connection = TlsSocket.around(connection, self._tls.current())
                 stream = PduStream(
                     connection,
                     max_pdu_bytes=self._settings.max_pdu_bytes,
@@ -244,9 +301,14 @@ class Receiver:
             except OSError:
                 connection.close()  # reset before it was begun
                 return
-            has_place = count < self._settings.max_associations
-            association = Association(stream=stream, setting=setting, has_place=has_place)
-            thread = threading.Thread(target=self._run, args=(association,), name=f"association-{number}", daemon=True)
+            association = Association(
+                stream=stream,
+                setting=setting,
+                has_place=count < self._settings.max_associations,
+                origin=origin,
+                greet=partial(greet, connection, origin.address),
+            )
+            thread = threading.Thread(target=self._run, args=(association,), name=name, daemon=True)
             self._live[thread] = (connection, association)
         thread.start()
 
@@ -272,10 +334,13 @@ class Receiver:
                 ae_title=settings.ae_title.strip(),
                 calling_ae_titles=frozenset(title.strip() for title in settings.calling_ae_titles),
                 max_pdu_bytes=settings.max_pdu_bytes,
+                peers=settings.peers,
+                check_user=settings.check_user,
             ),
             contexts=supported_contexts(),
             inbox=inbox,
             is_stopping=self._stopping.is_set,
             request_timeout_s=settings.request_timeout_s,
             network_timeout_s=settings.network_timeout_s,
+            witness=self._witness,
         )

@@ -7,36 +7,40 @@ TCP_NODELAY is set, else Nagle's algorithm and delayed acknowledgement cost 40 m
 
 from __future__ import annotations
 
+import mmap
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pynetdicom._config
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.dsutils import encode, split_dataset
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
 
-from dicom_node.delivery import Ruling, SendOutcome, Verdict, rule_context, rule_store
-from inference.errors import PeerFailure, StorageFailure
-
-pynetdicom._config.STORE_SEND_CHUNKED_DATASET = True  # noqa: SLF001 - the documented switch: a path is sent as its bytes
+from dicom_node.delivery import OPEN_GATE, Gate, Ruling, SendOutcome, Verdict, rule_context, rule_store
+from dicom_node.pdu import PeerGone, ProtocolFault
+from dicom_node.peer_answer import PeerAnswer, Rejection
+from dicom_node.requestor import Context, Rejected, StorageAssociation
+from dicom_node.tls import TlsFiles, client_context
+from dicom_node.tls_socket import CallingContext
+from inference.errors import PeerFailure, SettingRefusal, StorageFailure
 
 MAX_CONTEXTS = 128
 """Presentation context identifiers are the odd numbers of one byte: PS3.8 9.3.2.2."""
 _CONVERTIBLE = (ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _REJECTED_PERMANENT = 1
 """Result of A-ASSOCIATE-RJ: PS3.8 Table 9-21."""
+NO_ANSWER = Ruling(verdict=Verdict.FAILED, meaning="no association: the peer did not answer, or ended it")
 _PENDING = (0xFF00, 0xFF01)
 """C-FIND statuses that carry an answer: PS3.4 C.4.1.1.4."""
 
@@ -52,6 +56,10 @@ class Destination:
     calling_ae_title: str
     timeout_s: float = 30.0
     """Longest wait for the connection, and for each answer."""
+    tls: TlsFiles | None = None
+    """Our certificate and whom we believe; read at each connection. None: without TLS."""
+    certificate_name: str = ""
+    """For which host the peer's certificate is; empty: `host`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +70,15 @@ class _Parcel:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    offset: int
+    """Of the data set in the file, in bytes."""
 
     @property
-    def context(self) -> tuple[str, str]:
+    def context(self) -> Context:
         return self.sop_class_uid, self.transfer_syntax_uid
 
     @property
-    def default_context(self) -> tuple[str, str] | None:
+    def default_context(self) -> Context | None:
         """The context to fall back to; None for compressed pixels, which are never decoded for a peer."""
         if self.transfer_syntax_uid in _CONVERTIBLE:
             return self.sop_class_uid, ImplicitVRLittleEndian
@@ -84,8 +94,10 @@ class _Parcel:
         )
 
 
-def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, ...]:
+def send(files: Sequence[Path], destination: Destination, gate: Gate = OPEN_GATE) -> tuple[SendOutcome, ...]:
     """Send instances by C-STORE; one outcome per file, in the order given, whatever goes wrong at the peer.
+
+    The gate is asked before each C-STORE, and told each answer.
 
     Raises:
         StorageFailure: a file cannot be read, or is not a PS3.10 file.
@@ -93,10 +105,11 @@ def send(files: Sequence[Path], destination: Destination) -> tuple[SendOutcome, 
     parcels = [_parcel(path) for path in files]
     outcomes: dict[Path, SendOutcome] = {}
     for batch in _batches(parcels):
-        contexts = _contexts(batch)
-        with _associated(destination, contexts) as (association, problem):
+        with _sending(destination, _contexts(batch)) as peer:
             for parcel in batch:
-                outcomes[parcel.path] = _store(parcel, association) if problem is None else parcel.outcome(problem)
+                outcome = parcel.outcome(peer) if isinstance(peer, Ruling) else _store(parcel, peer, gate)
+                gate.after(parcel.path, outcome)
+                outcomes[parcel.path] = outcome
     return tuple(outcomes[path] for path in files)
 
 
@@ -112,6 +125,20 @@ def echo(destination: Destination) -> None:
         status = association.send_c_echo().get("Status")
         if status != 0:
             raise PeerFailure(f"C-ECHO to {destination.name}: {_status_words(status)}.")
+
+
+def ask(destination: Destination, sop_classes: Sequence[str]) -> PeerAnswer:
+    """Whether the peer takes our association, C-ECHO and these classes (Explicit VR Little Endian); sends nothing."""
+    contexts = [build_context(Verification), *(build_context(uid, ExplicitVRLittleEndian) for uid in sop_classes)]
+    with _associated(destination, contexts) as (association, problem):
+        answer = association.acceptor.primitive
+        if association.is_rejected and answer is not None:
+            return PeerAnswer(rejection=Rejection(source=answer.result_source or 0, reason=answer.diagnostic or 0))
+        if problem is not None:
+            return PeerAnswer(problem=problem.meaning)
+        accepted = frozenset(str(context.abstract_syntax) for context in association.accepted_contexts)
+        status = association.send_c_echo().get("Status") if str(Verification) in accepted else None
+        return PeerAnswer(accepted=accepted, echo_status=status)
 
 
 def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
@@ -141,12 +168,13 @@ def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
 
 def _parcel(path: Path) -> _Parcel:
     try:
-        meta = read_file_meta_info(path)
+        meta, offset = split_dataset(path)
         return _Parcel(
             path=path,
             sop_class_uid=str(meta.MediaStorageSOPClassUID),
             sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
             transfer_syntax_uid=str(meta.TransferSyntaxUID),
+            offset=offset,
         )
     except (OSError, InvalidDicomError, AttributeError) as error:
         raise StorageFailure(f"{path.name} cannot be sent: it is not a readable PS3.10 file.") from error
@@ -167,19 +195,68 @@ def _batches(parcels: Sequence[_Parcel]) -> Iterator[list[_Parcel]]:
         yield batch
 
 
-def _contexts(parcels: Sequence[_Parcel]) -> list[PresentationContext]:
+def _contexts(parcels: Sequence[_Parcel]) -> list[Context]:
     """One context per SOP class and transfer syntax, so that the peer answers for each (PS3.7 D.3.2)."""
-    pairs: dict[tuple[str, str], None] = {}
-    for parcel in parcels:
-        pairs.update(dict.fromkeys(c for c in (parcel.context, parcel.default_context) if c is not None))
-    return [build_context(sop_class, [syntax]) for sop_class, syntax in pairs]
+    wanted = (context for parcel in parcels for context in (parcel.context, parcel.default_context))
+    return list(dict.fromkeys(context for context in wanted if context is not None))
+
+
+@contextmanager
+def _sending(destination: Destination, contexts: Sequence[Context]) -> Iterator[StorageAssociation | Ruling]:
+    """An association to store on, or why there is none; released at the end."""
+    connection = _connected(destination)
+    if isinstance(connection, Ruling):
+        yield connection
+        return
+    association = StorageAssociation(connection, timeout_s=destination.timeout_s)
+    try:
+        yield _requested(association, destination, contexts) or association
+    finally:
+        association.close()
+
+
+def _connected(destination: Destination) -> socket.socket | Ruling:
+    """A connection, with TLS where the destination has it, or why there is none."""
+    try:
+        context = _calling_context(destination)
+    except PeerFailure as failure:
+        return Ruling(verdict=Verdict.FAILED, meaning=str(failure).rstrip("."))
+    try:
+        connection = socket.create_connection((destination.host, destination.port), destination.timeout_s)
+    except OSError:
+        return NO_ANSWER
+    if context is None:
+        return connection
+    try:
+        return context.wrap_socket(connection, server_hostname=destination.certificate_name or destination.host)
+    except OSError:
+        connection.close()
+        return _without_tls(context)
+
+
+def _requested(association: StorageAssociation, destination: Destination, contexts: Sequence[Context]) -> Ruling | None:
+    """Ask for the association; why it does not stand, None where it does."""
+    try:
+        association.request(
+            contexts, calling_ae_title=destination.calling_ae_title, called_ae_title=destination.ae_title
+        )
+    except Rejected as rejected:
+        return _rejection(rejected.result, str(rejected))
+    except (PeerGone, ProtocolFault):
+        return NO_ANSWER
+    return None
 
 
 @contextmanager
 def _associated(
     destination: Destination, contexts: Sequence[PresentationContext]
 ) -> Iterator[tuple[Association, Ruling | None]]:
-    """An association, and why it does not stand for everything that was to be sent; released at the end."""
+    """An association, and why it does not stand for everything that was to be sent; released at the end.
+
+    Raises:
+        PeerFailure: our own TLS files cannot be used now.
+    """
+    context = _calling_context(destination)
     entity = AE(ae_title=destination.calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
@@ -189,13 +266,23 @@ def _associated(
         contexts=list(contexts),
         ae_title=destination.ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay)],
+        tls_args=None if context is None else (context, destination.certificate_name or destination.host),
     )
     try:
-        problem = _problem(association)
+        problem = _without_tls(context) if context is not None and context.fault else _problem(association)
         yield association, problem
     finally:
         if association.is_established:
             association.release()
+
+
+def _calling_context(destination: Destination) -> CallingContext | None:
+    if destination.tls is None:
+        return None
+    try:
+        return client_context(destination.tls)
+    except SettingRefusal as refusal:
+        raise PeerFailure(f"{destination.name} is not reached: {refusal.sentence}") from refusal
 
 
 def _set_no_delay(event: evt.Event) -> None:
@@ -204,26 +291,35 @@ def _set_no_delay(event: evt.Event) -> None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def _without_tls(context: CallingContext) -> Ruling:
+    return Ruling(verdict=Verdict.FAILED, meaning=f"no association: {context.fault}")
+
+
 def _problem(association: Association) -> Ruling | None:
     """Why the association does not stand; None where it does, or where only its contexts were rejected."""
     if association.is_established or association.rejected_contexts:
         return None
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
-        verdict = Verdict.REFUSED if answer.result == _REJECTED_PERMANENT else Verdict.FAILED
-        return Ruling(verdict=verdict, meaning=f"the peer rejected the association: {answer.reason_str}")
-    return Ruling(verdict=Verdict.FAILED, meaning="no association: the peer did not answer, or ended it")
+        return _rejection(answer.result, answer.reason_str)
+    return NO_ANSWER
 
 
-def _store(parcel: _Parcel, association: Association) -> SendOutcome:
-    """Send one instance over a standing association."""
-    accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
-    if parcel.context not in accepted and parcel.default_context not in accepted:
-        return parcel.outcome(rule_context(_rejections(association).get(parcel.context, 0)))
-    if not association.is_established:
+def _rejection(result: int | None, reason: str) -> Ruling:
+    verdict = Verdict.REFUSED if result == _REJECTED_PERMANENT else Verdict.FAILED
+    return Ruling(verdict=verdict, meaning=f"the peer rejected the association: {reason}")
+
+
+def _store(parcel: _Parcel, association: StorageAssociation, gate: Gate) -> SendOutcome:
+    """Send one instance over an association."""
+    accepted = [c for c in (parcel.context, parcel.default_context) if c is not None and association.is_accepted(c)]
+    if not accepted:
+        return parcel.outcome(rule_context(association.results[parcel.context]))
+    if not association.is_open:
         return parcel.outcome(Ruling(verdict=Verdict.FAILED, meaning="the association ended before this instance"))
-    payload = parcel.path if parcel.context in accepted else _in_default_syntax(parcel.path)
-    status = _status(association, payload)
+    with _payload(parcel, accepted[0]) as dataset:
+        gate.before(parcel.path)
+        status = association.store(accepted[0], parcel.sop_instance_uid, dataset)
     if status is None:
         return parcel.outcome(
             Ruling(verdict=Verdict.FAILED, meaning="the peer did not answer, or ended the association")
@@ -231,29 +327,34 @@ def _store(parcel: _Parcel, association: Association) -> SendOutcome:
     return parcel.outcome(rule_store(status), status)
 
 
-def _status(association: Association, payload: Path | Dataset) -> int | None:
-    """The peer's answer to a C-STORE; None where it gave none, or ended the association just before."""
+@contextmanager
+def _payload(parcel: _Parcel, context: Context) -> Iterator[bytes | memoryview]:
+    """The data set's bytes: those of the file, mapped, or encoded anew in the default transfer syntax.
+
+    Raises:
+        StorageFailure: the file is gone.
+    """
+    if context != parcel.context:
+        yield _in_default_syntax(parcel.path)
+        return
     try:
-        status = association.send_c_store(payload).get("Status")
-    except RuntimeError:  # pynetdicom's word for an association that is no longer established
-        return None
-    return None if status is None else int(status)
+        with (
+            parcel.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as whole,
+            whole[parcel.offset :] as dataset,
+        ):
+            yield dataset
+    except OSError as error:
+        raise StorageFailure(f"{parcel.path.name} cannot be sent: it cannot be read any more.") from error
 
 
-def _rejections(association: Association) -> Mapping[tuple[str, str], int]:
-    """Result of each rejected context, by SOP class and transfer syntax."""
-    return {
-        (str(c.abstract_syntax), str(c.transfer_syntax[0])): int(c.result or 0) for c in association.rejected_contexts
-    }
-
-
-def _in_default_syntax(path: Path) -> Dataset:
+def _in_default_syntax(path: Path) -> bytes:
     dataset = dcmread(path)
-    converted = Dataset()
-    converted.update(dataset)
-    converted.file_meta = dataset.file_meta
-    converted.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    return converted
+    encoded = encode(dataset, is_implicit_vr=True, is_little_endian=True)
+    if encoded is None:
+        raise StorageFailure(f"{path.name} cannot be sent: it cannot be encoded in Implicit VR Little Endian.")
+    return encoded
 
 
 def _failed(what: str, peer: Destination, problem: Ruling | None) -> str:

@@ -4,7 +4,7 @@
     log/<token>.log                                                             received, and not yet a file of its own
     quarantine/<content key>.dcm                                                set aside, with a row that says why
     results/...                                                                 what this node made
-    tmp/<token>/, tmp/<token>.lock                                              one process's unfinished files
+    tmp/<host>@<token>/, tmp/<host>@<token>.lock                                one process's unfinished files
 
 The content key is a digest of transfer syntax and data set bytes. So a file never replaces one with other content, and
 a file that is found without a row (the process died between rename and commit) can be told from a torn one.
@@ -34,7 +34,7 @@ from dicom_node.log_segment import copy_content, find
 from dicom_node.logged_file import LoggedFile
 from dicom_node.receive_log import LogRules, ReceiveLog
 from dicom_node.store import Instance
-from dicom_node.tmp_area import TmpArea, locked
+from dicom_node.tmp_area import TmpArea, host_part, locked
 
 RECEIVED, QUARANTINE, RESULTS, TMP, LOG = "received", "quarantine", "results", "tmp", "log"
 CONTENT_KEY_CHARACTERS = 40
@@ -216,10 +216,11 @@ class Spool:
         """Remove the unfinished files of processes that are gone; returns how many.
 
         What is below tmp/ was never published, its row never committed, so it was never acknowledged: the sender still
-        has it and sends it again. A process holds a lock on its folder, so that a live one beside us is left alone.
+        has it and sends it again. A process holds a lock on its folder, so that a live one beside us is left alone;
+        those of other hosts too, because not every shared file system shows one host the locks of another.
         """
         removed = 0
-        for lock in sorted(self.path(TMP).glob("*.lock")):
+        for lock in sorted(self.path(TMP).glob(f"{host_part()}*.lock")):
             with locked(lock) as is_free:
                 if is_free:
                     folder = lock.with_suffix("")

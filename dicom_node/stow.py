@@ -13,7 +13,7 @@ import httpx
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
-from dicom_node.delivery import Ruling, SendOutcome, Verdict, rule_http, rule_store
+from dicom_node.delivery import OPEN_GATE, Gate, Ruling, SendOutcome, Verdict, rule_http, rule_store
 from inference.errors import PeerFailure, StorageFailure
 
 REFERENCED, FAILED = "00081199", "00081198"
@@ -35,10 +35,11 @@ class StowDestination:
     """Further request headers, like Authorization; never logged."""
 
 
-def send(files: Sequence[Path], destination: StowDestination) -> tuple[SendOutcome, ...]:
+def send(files: Sequence[Path], destination: StowDestination, gate: Gate = OPEN_GATE) -> tuple[SendOutcome, ...]:
     """Store instances in one request; one outcome per file, in the order given, whatever goes wrong at the peer.
 
-    A request that is too large as a whole is sent again one instance at a time.
+    A request that is too large as a whole is sent again one instance at a time. The gate is asked for each file before
+    its request, and told each answer.
 
     Raises:
         StorageFailure: a file cannot be read, or is not a PS3.10 file.
@@ -48,7 +49,9 @@ def send(files: Sequence[Path], destination: StowDestination) -> tuple[SendOutco
         return ()
     # No proxy and no credentials from the environment: patient data goes where the settings say, and nowhere else.
     with httpx.Client(timeout=destination.timeout_s, headers=dict(destination.headers), trust_env=False) as client:
-        answers = _post(client, destination.url, list(files), uids)
+        answers = _post(client, destination.url, dict(zip(uids, files, strict=True)), gate)
+    for uid, path in zip(uids, files, strict=True):
+        gate.after(path, answers[uid])
     return tuple(answers[uid] for uid in uids)
 
 
@@ -77,10 +80,13 @@ def _sop_instance_uid(path: Path) -> str:
         raise StorageFailure(f"{path.name} cannot be sent: it is not a readable PS3.10 file.") from error
 
 
-def _post(client: httpx.Client, url: str, files: list[Path], uids: list[str]) -> dict[str, SendOutcome]:
+def _post(client: httpx.Client, url: str, parcels: Mapping[str, Path], gate: Gate) -> dict[str, SendOutcome]:
+    uids, files = list(parcels), list(parcels.values())
     boundary = f"spine-{uuid.uuid4().hex}"
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
     headers = {**_JSON, "Content-Type": kind, "Content-Length": str(_length(files, boundary))}
+    for path in files:
+        gate.before(path)
     try:
         response = client.post(url, content=_body(files, boundary), headers=headers)
     except httpx.HTTPError as error:
@@ -88,8 +94,8 @@ def _post(client: httpx.Client, url: str, files: list[Path], uids: list[str]) ->
         return {uid: _outcome(uid, problem, None) for uid in uids}
     if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(files) > 1:
         answers: dict[str, SendOutcome] = {}
-        for path, uid in zip(files, uids, strict=True):
-            answers |= _post(client, url, [path], [uid])
+        for uid, path in parcels.items():
+            answers |= _post(client, url, {uid: path}, gate)
         return answers
     return _answers(response, uids)
 

@@ -110,8 +110,10 @@ web_studies = Table(
     Column("study_instance_uid", String(64), primary_key=True),
     Column("received_at", Float, nullable=False),  # of the instance that speaks for the study: the first that was read
     Column("attributes", Text, nullable=False),  # DICOM JSON (PS3.18 F.2) of the study's and the patient's attributes
+    Column("patient_id", Text, nullable=False, default="", server_default=""),  # of the attributes; empty: none is said
 )
 Index("ix_web_studies_received", web_studies.c.received_at, web_studies.c.study_instance_uid)
+Index("ix_web_studies_patient", web_studies.c.patient_id)
 
 web_series = Table(
     "web_series",

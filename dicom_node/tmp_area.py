@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ class TmpArea:
             OSError: it cannot be made.
         """
         while True:
-            folder = parent / uuid.uuid4().hex
+            folder = parent / f"{host_part()}{uuid.uuid4().hex}"
             lock = folder.with_suffix(".lock")
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -65,3 +66,8 @@ def locked(lock: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+def host_part() -> str:
+    """What the names of this host's unfinished files begin with."""
+    return f"{socket.gethostname().replace('.', '-')}@"

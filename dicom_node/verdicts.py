@@ -105,8 +105,9 @@ RESPONSES: Mapping[Verdict, Response] = MappingProxyType(
         Verdict.STORAGE_FAILED: Response(
             status=0x0110, comment="Storage failed; not stored, try again later", keeps_bytes=False
         ),
+        # Refused: Out of resources (PS3.4 Table B.2-1): it passes, and every sender knows that one to try again.
         Verdict.DATABASE_FAILED: Response(
-            status=0x0110, comment="Database is not available; not stored, try again later", keeps_bytes=False
+            status=0xA700, comment="Database is not available; not stored, try again later", keeps_bytes=False
         ),
     }
 )

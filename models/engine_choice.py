@@ -1,7 +1,8 @@
 """Which engine runs a bundle's network: OpenVINO where it is installed and says the same, ONNX Runtime everywhere else.
 
 ONNX Runtime is the reference: it is always there, and every metric of a bundle was measured with it. OpenVINO stands in
-for it only after both have run the same image on this host and agreed. Both are loaded for that comparison only.
+for it only after both have run the same image on this host and agreed. Both are loaded for that comparison only. A
+server (models.remote_engine) is compared in the same way, each time that it is taken up again.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.errors import BundleRefusal, SettingRefusal
+from inference.errors import BundleRefusal, PeerFailure, SettingRefusal
 from models.bundle import Bundle
 from models.engines import Engine, InputShape, OnnxEngine, OpenVinoEngine, openvino_is_installed
+from models.remote_engine import RemoteEngine, RemoteServer
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ class EngineChoice(StrEnum):
     """ONNX Runtime."""
     OPENVINO = "openvino"
     """OpenVINO, or a refusal."""
+    REMOTE = "remote"
+    """The server of ``inference_server``, in parity; nothing is read while it is away or differs."""
 
 
 LARGEST_LOGIT_DIFFERENCE = 0.01
@@ -63,7 +67,14 @@ class Difference:
         return self.logit <= LARGEST_LOGIT_DIFFERENCE and self.class_change <= LARGEST_CLASS_CHANGE
 
 
-def load_engine(bundle: Bundle, choice: EngineChoice, *, threads: int, device: str = "cpu") -> Engine:
+def load_engine(
+    bundle: Bundle,
+    choice: EngineChoice,
+    *,
+    threads: int,
+    device: str = "cpu",
+    remote: RemoteServer | None = None,
+) -> Engine:
     """The engine for a bundle, loaded; the log says which one, and why it is not OpenVINO.
 
     Args:
@@ -71,14 +82,18 @@ def load_engine(bundle: Bundle, choice: EngineChoice, *, threads: int, device: s
         choice: the site's setting.
         threads: cores that one run may use.
         device: ``cpu`` or ``cuda``; ONNX Runtime alone knows CUDA.
+        remote: the server, for the choice of that name.
 
     Raises:
         SettingRefusal: the device is not there, or OpenVINO was asked for by name and cannot be used.
         BundleRefusal: the file is not a network with one input and one output.
+        PeerFailure: the server is away, or its network is another one.
     """
     reference = OnnxEngine(bundle.weights, threads=threads, device=device)
     if choice is EngineChoice.ONNXRUNTIME:
         return reference
+    if choice is EngineChoice.REMOTE:
+        return _remote(bundle, reference, remote)
     found = _openvino(bundle, reference, threads=threads, device=device)
     if not isinstance(found, str):
         log.info("engine_chosen", extra={"model": bundle.identity.name, "engine": found.name})
@@ -113,6 +128,28 @@ def _openvino(bundle: Bundle, reference: Engine, *, threads: int, device: str) -
     difference = compare(candidate, reference, parity_image(reference.input_shape, bundle.multiple_of))
     if difference.is_parity:
         return candidate
+    return _words(difference)
+
+
+def _remote(bundle: Bundle, reference: Engine, server: RemoteServer | None) -> Engine:
+    """The server's network, once it has said the same as the bundle's own file, whose digest was checked.
+
+    A name and a version say nothing of the weights: what is compared is what both make of one image.
+    """
+    if server is None:
+        raise SettingRefusal("inference_engine remote needs inference_server, the address of the server")
+    candidate = RemoteEngine(server, bundle.identity.name, reference.input_shape)
+    difference = compare(candidate, reference, parity_image(reference.input_shape, bundle.multiple_of))
+    if not difference.is_parity:
+        raise PeerFailure(
+            f"{candidate.name} is not the network of bundle {bundle.identity.name} {bundle.identity.version}, or runs "
+            f"it with less than float32: {_words(difference)}."
+        )
+    log.info("engine_chosen", extra={"model": bundle.identity.name, "engine": candidate.name})
+    return candidate
+
+
+def _words(difference: Difference) -> str:
     return (
         f"it differs from ONNX Runtime by {difference.logit:.3g} in a logit and in the class of "
         f"{difference.class_change:.2%} of the pixels, at most {LARGEST_LOGIT_DIFFERENCE:g} and "

@@ -21,6 +21,7 @@ from models.engines import Engine
 from models.mr_axial_canal import MrAxialCanalDetector
 from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
+from models.remote_engine import RemoteServer
 
 SHIPPED = Path(__file__).parent / "bundles"
 
@@ -33,6 +34,8 @@ class DetectorSettings:
     device: str = "cpu"
     engine: EngineChoice = EngineChoice.AUTO
     policies: Policies = field(default_factory=Policies)
+    remote: RemoteServer | None = None
+    """For the engine ``remote``."""
 
 
 Loaded: TypeAlias = Mapping[str, Detector]
@@ -107,7 +110,9 @@ def _load_all(bundles: Sequence[Bundle], settings: DetectorSettings) -> tuple[De
 
 def _load(bundle: Bundle, settings: DetectorSettings, loaded: dict[str, Detector]) -> Detector:
     bundle.verify()
-    engine = load_engine(bundle, settings.engine, threads=settings.threads, device=settings.device)
+    engine = load_engine(
+        bundle, settings.engine, threads=settings.threads, device=settings.device, remote=settings.remote
+    )
     run_by = replace(bundle, identity=replace(bundle.identity, engine=engine.name))
     detector = DETECTORS[bundle.detector](run_by, engine, settings, loaded)
     loaded.setdefault(bundle.detector, detector)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,12 @@ from server.auth.audit.record import AuditKind, AuditRecord, Outcome
 from server.auth.audit.trail import append
 from server.claim_destinations import ClaimDestination
 from server.compose import Node, back_off
-from server.database import reading
+from server.database import patiently
 from server.events import event
+from server.fence import Fence, Overtaken, take_up
 from server.kernel import Value
+from server.lease import Tenure
+from server.tables import claim_attachments
 from server.work_queue import enqueue_attachment
 
 AFTER = {
@@ -40,20 +43,29 @@ class AttachmentSteps:
     node: Node
     client: DBOSClient
     destinations: Mapping[str, ClaimDestination]
-    leave_if_lost: Callable[[], None]
-    """Ends this process if its lease is not good for a while: another may be sending the same."""
+    tenure: Tenure
+    """Asked right before it is sent, and where the answer is recorded: another may be sending the same."""
 
     def send(self, control_number: str, generation: int, attempt: int) -> Value:
         """Submit, record what became of it with an audit record, and queue the next try where there is one."""
-        self.leave_if_lost()
-        with reading(self.node.engine) as connection:
+        with self.node.engine.begin() as connection:
+            self.tenure.lock(connection)
             row = _current(connection, control_number, generation)
-        if row is None:
+            taken = take_up(connection, claim_attachments, claim_attachments.c.control_number == control_number)
+        if row is None or taken is None:
             return {"state": "superseded"}
         outcome = self._submit(row)
-        self.leave_if_lost()
+        try:
+            return patiently(lambda: self._close(row, taken, attempt, outcome))
+        except Overtaken:
+            event("send_overtaken", destination=row.destination, attachment=control_number)
+            return {"state": "superseded"}
+
+    def _close(self, row: Row[Any], taken: Fence, attempt: int, outcome: Submitted) -> Value:
         with self.node.engine.begin() as connection:
-            if _current(connection, control_number, generation) is None:
+            self.tenure.lock(connection)
+            taken.check(connection)
+            if _current(connection, row.control_number, row.generation) is None:
                 return {"state": "superseded"}
             return self._record(connection, row, attempt, outcome)
 
@@ -68,6 +80,7 @@ class AttachmentSteps:
         if hashlib.sha256(body).hexdigest() != row.sha256:
             return _failed("What is to be sent is not what was queued: its digest differs.")
         timeout_s = self.node.settings.delivery_timeout
+        self.tenure.assure()
         try:
             return submit(row.destination, destination, row.content_type, body, timeout_s=timeout_s)
         except SettingRefusal as refusal:

@@ -33,7 +33,9 @@ COMMANDS: Mapping[str, str] = {
     "audit": "Verify the audit trail.",
     "status": "Show what the node is doing.",
     "retry": "Try a failed study, or deliveries in the dead letter, again.",
-    "check": "Check settings, database, disk, models and destinations.",
+    "backup": "Back the node up while it runs.",
+    "restore": "Restore a backup into an empty data folder.",
+    "check": "Check settings, ports, data folder, database, clocks, certificates, models and peers.",
 }
 """Every subcommand and what it does; each is the module of that name in server.commands."""
 

@@ -14,6 +14,7 @@ from dicom_node.receive_log import LogRules
 from dicom_node.scp import ReceiverSettings
 from dicom_node.spool import Spool
 from server import database
+from server.dicom_trust import peer_rules, user_check
 from server.settings import Settings
 
 
@@ -38,7 +39,11 @@ def open_node(settings: Settings) -> Node:
 
 
 def receiver_settings(settings: Settings) -> ReceiverSettings:
-    """How the receiver listens."""
+    """How the receiver listens, and to whom.
+
+    Raises:
+        SettingRefusal: the file of peers or of users cannot be used.
+    """
     return ReceiverSettings(
         ae_title=settings.ae_title,
         host=settings.dicom_host,
@@ -47,6 +52,10 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         rules=inbox_rules(settings),
         log_rules=LogRules(budget_bytes=settings.receive_log_mib << 20),
         shares_port=settings.receivers > 1,
+        peers=peer_rules(settings),
+        check_user=user_check(settings),
+        tls_port=settings.dicom_tls_port,
+        is_plain_local=settings.dicom_tls_required,
     )
 
 

@@ -1,6 +1,6 @@
-"""Where HTTP may listen: open on loopback; anywhere else only with authentication, and with TLS from end to end.
+"""Where HTTP and the report feed may listen: open on loopback; anywhere else only with authentication and TLS.
 
-The rules of the HTTP settings together, as one table of refusals, each one sentence that says what would be right.
+The rules of these settings together, as one table of refusals, each one sentence that says what would be right.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def check_exposure(settings: Settings) -> None:
     """
     if bool(settings.http_tls_certificate) != bool(settings.http_tls_key):
         raise SettingRefusal("TLS needs both http_tls_certificate and http_tls_key.")
-    _check_proxies(settings.http_trusted_proxies)
+    _check_networks("http_trusted_proxies", settings.http_trusted_proxies)
+    _check_report_feed(settings)
     _check_methods(settings)
     if not settings.http_authentication:
         _check_closed(settings)
@@ -62,13 +63,32 @@ def _check_tls(settings: Settings) -> None:
         )
 
 
-def _check_proxies(proxies: Collection[str]) -> None:
-    for text in proxies:
+def _check_report_feed(settings: Settings) -> None:
+    """HL7 v2 over MLLP knows no login: who may send is said by address, and by certificate where it is asked for."""
+    _check_networks("hl7_senders", settings.hl7_senders)
+    if bool(settings.hl7_tls_certificate) != bool(settings.hl7_tls_key):
+        raise SettingRefusal("TLS of the report feed needs both hl7_tls_certificate and hl7_tls_key.")
+    if settings.hl7_tls_authorities and not settings.hl7_tls_certificate:
+        raise SettingRefusal("hl7_tls_authorities needs TLS: hl7_tls_certificate and hl7_tls_key.")
+    if settings.hl7_port and not is_loopback(settings.hl7_host):
+        if not settings.hl7_tls_certificate:
+            raise SettingRefusal(
+                f"The report feed on {settings.hl7_host!r} needs TLS (hl7_tls_certificate, hl7_tls_key): PHI would be "
+                f"sent unprotected; or use 127.0.0.1, where a proxy in front ends TLS."
+            )
+        if not settings.hl7_senders:
+            raise SettingRefusal(
+                f"The report feed on {settings.hl7_host!r} needs hl7_senders: the addresses that may send reports."
+            )
+
+
+def _check_networks(setting: str, networks: Collection[str]) -> None:
+    for text in networks:
         try:
             ipaddress.ip_network(text, strict=True)
         except ValueError:
             raise SettingRefusal(
-                f"http_trusted_proxies are addresses or networks, like 10.0.0.5 or 10.0.1.0/24; got {text!r}."
+                f"{setting} are addresses or networks, like 10.0.0.5 or 10.0.1.0/24; got {text!r}."
             ) from None
 
 

@@ -11,32 +11,35 @@ import time
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from sqlalchemy import Connection, Engine, Table, func, select
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy import Connection, Table, func, select
+from sqlalchemy.exc import DBAPIError
 
 from dicom_node.tables import deliveries, instances, quarantine, studies
 from server.agreement import DriftWatch, decision_counts
+from server.auth.audit.shipment import list_shipments
+from server.compose import Node
 from server.database import reading
+from server.events import fault
+from server.operating_metrics import of_machine, of_rows
 from server.output_drift import OutputWatch, Watched
-from server.processes import list_processes
+from server.processes import Role, list_processes
 from server.runs import UNFINISHED
 from server.tables import claim_attachments, review_runs, runs
 
-SECONDS_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 
-
-def render(engine: Engine, watch: DriftWatch, outputs: OutputWatch) -> bytes:
+def render(node: Node, watch: DriftWatch, outputs: OutputWatch) -> bytes:
     """The metrics in the text format."""
     registry = CollectorRegistry()
-    registry.register(_Rows(engine, watch, outputs))
+    registry.register(_Rows(node, watch, outputs))
     return generate_latest(registry)
 
 
 class _Rows:
     """A collector over the database."""
 
-    def __init__(self, engine: Engine, watch: DriftWatch, outputs: OutputWatch) -> None:
-        self._engine = engine
+    def __init__(self, node: Node, watch: DriftWatch, outputs: OutputWatch) -> None:
+        self._node = node
         self._watch = watch
         self._outputs = outputs
 
@@ -45,8 +48,16 @@ class _Rows:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric, from one look at the database."""
-        with reading(self._engine) as connection:
+        """Every metric; without a database, those that need none, of which one says so."""
+        yield from of_machine(self._node)
+        try:
+            yield from self._of_rows()
+        except DBAPIError as error:
+            fault("metrics_without_database", error)
+
+    def _of_rows(self) -> Iterator[Metric]:
+        """From one look at the database."""
+        with reading(self._node.engine) as connection:
             yield _by_state(connection, studies, "spine_studies", "Studies by state.")
             yield _by_state(connection, runs, "spine_runs", "Study revisions by the state of the work on them.")
             yield _by_state(connection, deliveries, "spine_deliveries", "Objects to deliver by state and destination.")
@@ -58,10 +69,11 @@ class _Rows:
             )
             yield _count(connection, quarantine, "spine_instances_quarantined", "Instances that were set aside.")
             yield _queue_depth(connection)
-            yield _run_seconds(connection)
             yield from _of_reviews(connection, self._watch)
             yield _of_outputs(connection, self._outputs)
             yield from _of_processes(connection)
+            yield _audit_waiting(connection)
+            yield from of_rows(connection, self._node)
 
 
 def _by_state(connection: Connection, table: Table, name: str, text: str) -> Metric:
@@ -85,18 +97,6 @@ def _queue_depth(connection: Connection) -> Metric:
         "Study revisions that wait for a worker or are with one.",
         value=connection.execute(waiting).scalar_one(),
     )
-
-
-def _run_seconds(connection: Connection) -> Metric:
-    seconds = runs.c.inference_s
-    total = connection.execute(select(func.count(seconds), func.coalesce(func.sum(seconds), 0.0))).one()
-    buckets = [
-        (f"{bound:g}", float(connection.execute(select(func.count()).where(seconds <= bound)).scalar_one()))
-        for bound in SECONDS_BUCKETS
-    ]
-    family = HistogramMetricFamily("spine_inference_seconds", "Time to read one study revision and encode its objects.")
-    family.add_metric([], buckets=[*buckets, ("+Inf", float(total[0]))], sum_value=float(total[1]))
-    return family
 
 
 def _of_reviews(connection: Connection, watch: DriftWatch) -> Iterator[Metric]:
@@ -129,18 +129,49 @@ def _of_outputs(connection: Connection, watch: OutputWatch) -> Metric:
     return alarms
 
 
+def _audit_waiting(connection: Connection) -> Metric:
+    family = GaugeMetricFamily(
+        "spine_audit_waiting", "Audit records that a repository has not taken yet.", labels=["repository"]
+    )
+    for shipment in list_shipments(connection):
+        family.add_metric([shipment.repository], shipment.waiting)
+    return family
+
+
 def _of_processes(connection: Connection) -> Iterator[Metric]:
     now = time.time()
     up = GaugeMetricFamily("spine_process_up", "Whether a process gave a sign of life.", labels=["role", "process"])
-    counted = CounterMetricFamily(
-        "spine_receiver_events", "What the receiver counted since it started.", labels=["kind"]
+    started = GaugeMetricFamily(
+        "spine_process_start_time_seconds",
+        "When a process began (seconds since the epoch).",
+        labels=["role", "process"],
     )
-    totals: dict[str, float] = {}
+    warned = GaugeMetricFamily(
+        "spine_process_warning", "1 where a process says that somebody should look.", labels=["role", "process"]
+    )
+    ends = GaugeMetricFamily(
+        "spine_certificate_expiry_seconds",
+        "Seconds until a certificate or a revocation list ends; negative: it has ended.",
+        labels=["role", "process", "certificate"],
+    )
+    counted = {
+        Role.RECEIVE: CounterMetricFamily(
+            "spine_receiver_events", "What the receivers counted since they started.", labels=["kind"]
+        ),
+        Role.WORK: CounterMetricFamily(
+            "spine_worker_events", "What the workers counted since they started.", labels=["kind"]
+        ),
+    }
+    totals: dict[tuple[Role, str], float] = {}
     for process in list_processes(connection):
+        of_process = [process.role.value, process.name]
+        warned.add_metric(of_process, 1.0 if process.warning else 0.0)
+        for use, ends_at in sorted(process.expiries.items()):
+            ends.add_metric([*of_process, use], ends_at - now)
         up.add_metric([process.role.value, process.name], 1.0 if process.is_alive(now) else 0.0)
+        started.add_metric([process.role.value, process.name], process.started_at)
         for kind, value in process.counters.items():
-            totals[kind] = totals.get(kind, 0.0) + value
-    for kind, value in sorted(totals.items()):
-        counted.add_metric([kind], value)
-    yield up
-    yield counted
+            totals[process.role, kind] = totals.get((process.role, kind), 0.0) + value
+    for (role, kind), value in sorted(totals.items()):
+        counted[role].add_metric([kind], value)
+    yield from (up, started, warned, ends, *counted.values())

@@ -10,10 +10,12 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_origin
+from urllib.parse import parse_qs, urlsplit
 
 import typer
 from pydantic.fields import FieldInfo
 
+from inference.errors import UsageRefusal
 from server.settings import Settings, load
 
 _SINGULAR = {
@@ -25,6 +27,8 @@ _SINGULAR = {
     "http_authentication": "--http-authentication",
     "http_trusted_proxies": "--http-trusted-proxy",
     "oidc_roles": "--oidc-role",
+    "inference_server_models": "--inference-server-model",
+    "hl7_senders": "--hl7-sender",
 }
 _SECRET_SHOWN = {"database_url": "(SQLite file in the data folder)"}
 
@@ -36,6 +40,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     def called(*, config: Path | None, **given: Any) -> None:
         own = {name: given.pop(name) for name in list(given) if name not in Settings.model_fields}
         overrides = {name: value for name, value in given.items() if value not in (None, [], ())}
+        _refuse_password(str(overrides.get("database_url", "")))
         command(load(overrides, config=config), **own)
 
     own_parameters = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"]
@@ -50,6 +55,16 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = inspect.Signature([*parameters, config, *options])  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in (*parameters, config, *options)}
     return called
+
+
+def _refuse_password(database_url: str) -> None:
+    """Refuse what the list of processes would show to everybody on this machine."""
+    parts = urlsplit(database_url)
+    if parts.password or any("password" in key for key in parse_qs(parts.query)):
+        raise UsageRefusal(
+            "A password on the command line shows in the list of processes: give the database's URL by "
+            "SPINE_DATABASE_URL or in the settings file, or the password in PostgreSQL's own ~/.pgpass."
+        )
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:

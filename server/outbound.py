@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 from dicom_node import scu, stow
-from dicom_node.delivery import SendOutcome
+from dicom_node.delivery import OPEN_GATE, Gate, SendOutcome
 from inference.errors import PeerFailure
+from server.dicom_trust import tls_files
 from server.events import fault
 from server.peers import DestinationPeer, DicomPeer, StowPeer
 from server.settings import Settings
 
-Send: TypeAlias = Callable[[Sequence[Path]], tuple[SendOutcome, ...]]
-"""Sends files to one destination; one outcome per file, whatever goes wrong at the peer."""
+
+class Send(Protocol):
+    """Sends files to one destination; one outcome per file, whatever goes wrong at the peer."""
+
+    def __call__(self, files: Sequence[Path], gate: Gate = OPEN_GATE, /) -> tuple[SendOutcome, ...]:
+        """The gate is asked before each file, and told each answer."""
+        ...
 
 
 def destinations(settings: Settings) -> Mapping[str, Send]:
@@ -29,9 +35,9 @@ def sender(peer: DestinationPeer, settings: Settings) -> Send:
     """How to send to one peer."""
     if isinstance(peer, StowPeer):
         archive = stow_destination(peer, settings)
-        return lambda files: stow.send(files, archive)
+        return lambda files, gate=OPEN_GATE: stow.send(files, archive, gate)
     destination = dicom_destination(peer, settings)
-    return lambda files: scu.send(files, destination)
+    return lambda files, gate=OPEN_GATE: scu.send(files, destination, gate)
 
 
 def probe(peer: DestinationPeer, settings: Settings) -> None:
@@ -72,6 +78,8 @@ def dicom_destination(peer: DicomPeer, settings: Settings) -> scu.Destination:
         port=peer.port,
         calling_ae_title=settings.ae_title,
         timeout_s=settings.delivery_timeout,
+        tls=tls_files(settings) if peer.is_tls else None,
+        certificate_name=peer.certificate_name,
     )
 
 

@@ -1,5 +1,8 @@
 """Addresses of other DICOM nodes, as people write them: ``PACS=ORTHANC@10.0.0.5:4242``, ``ORTHANC@10.0.0.5:4242``.
 
+``dicoms://ORTHANC@10.0.0.5:2762`` is reached by TLS, with a certificate for that host, or for the one that stands
+behind ``?name=``. The scheme is our own: none is registered for DICOM.
+
 An AE title has 1-16 characters, no backslash and no control characters (PS3.5 6.2, VR AE).
 """
 
@@ -8,11 +11,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from inference.errors import SettingRefusal
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_PEER = re.compile(r"(?P<ae>[^@]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^@:\[\]\s]+):(?P<port>[0-9]{1,5})")
+_PEER = re.compile(
+    r"(?P<tls>dicoms://)?(?P<ae>[^@/]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^@:\[\]\s]+):(?P<port>[0-9]{1,5})"
+    r"(?:\?name=(?P<name>[A-Za-z0-9._:-]+))?"
+)
 _MAX_PORT = 65535
 _AE_LENGTH = 16
 
@@ -25,6 +32,9 @@ class DicomPeer:
     ae_title: str
     host: str
     port: int
+    is_tls: bool = False
+    certificate_name: str = ""
+    """For which host its certificate is, where that is not `host`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,11 @@ class StowPeer:
     name: str
     url: str
     """Up to and including ``/studies``."""
+
+    @property
+    def host(self) -> str:
+        """Of the URL."""
+        return urlsplit(self.url).hostname or ""
 
 
 DestinationPeer: TypeAlias = DicomPeer | StowPeer
@@ -54,31 +69,39 @@ def checked_ae_title(text: str) -> str:
 
 
 def parse_dicom_peer(text: str, *, name: str | None = None) -> DicomPeer:
-    """Read ``AET@HOST:PORT``; the name is the AE title unless given.
+    """Read ``AET@HOST:PORT`` or ``dicoms://AET@HOST:PORT``; the name is the AE title unless given.
 
     Raises:
         SettingRefusal: the text has another form.
     """
     match = _PEER.fullmatch(text.strip())
-    if match is None:
-        raise SettingRefusal(f"A DICOM peer is written AET@HOST:PORT, got {text!r}.")
+    if match is None or (match["name"] and not match["tls"]):
+        raise SettingRefusal(f"A DICOM peer is written AET@HOST:PORT or dicoms://AET@HOST:PORT, got {text!r}.")
     port = int(match["port"])
     if not 1 <= port <= _MAX_PORT:
         raise SettingRefusal(f"A port lies between 1 and 65535, got {port} in {text!r}.")
     ae_title = checked_ae_title(match["ae"])
-    return DicomPeer(name=name or ae_title, ae_title=ae_title, host=match["host"].strip("[]"), port=port)
+    return DicomPeer(
+        name=name or ae_title,
+        ae_title=ae_title,
+        host=match["host"].strip("[]"),
+        port=port,
+        is_tls=match["tls"] is not None,
+        certificate_name=match["name"] or "",
+    )
 
 
 def parse_destination(text: str) -> DestinationPeer:
-    """Read ``NAME=AET@HOST:PORT`` or ``NAME=https://HOST/PATH/studies``.
+    """Read ``NAME=AET@HOST:PORT``, ``NAME=dicoms://AET@HOST:PORT`` or ``NAME=https://HOST/PATH/studies``.
 
     Raises:
-        SettingRefusal: the text has neither form.
+        SettingRefusal: the text has none of these forms.
     """
     name, separator, address = text.strip().partition("=")
     if not separator or not _NAME.fullmatch(name):
         raise SettingRefusal(
-            f"A destination is written NAME=AET@HOST:PORT or NAME=https://HOST/dicom-web/studies, got {text!r}."
+            "A destination is written NAME=AET@HOST:PORT, NAME=dicoms://AET@HOST:PORT or "
+            f"NAME=https://HOST/dicom-web/studies, got {text!r}."
         )
     if address.startswith(("http://", "https://")):
         return StowPeer(name=name, url=address.rstrip("/"))

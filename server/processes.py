@@ -11,11 +11,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sqlalchemy import Connection, Engine, delete, select
 
+from server import __version__
 from server.events import fault
 from server.tables import processes
 
@@ -48,6 +49,11 @@ class Process:
     last_seen: float
     counters: Mapping[str, float]
     fault: str | None
+    version: str | None
+    """Of its software; None for one that does not say it yet."""
+    warning: str | None
+    expiries: Mapping[str, float]
+    """When each of its TLS files ends, in seconds since the epoch (UTC), by use."""
 
     def is_alive(self, now: float) -> bool:
         """Whether its last sign of life is recent."""
@@ -58,8 +64,23 @@ def list_processes(connection: Connection) -> list[Process]:
     """Every process that was seen in the last week, by name."""
     rows = connection.execute(select(processes).order_by(processes.c.name)).mappings()
     return [
-        Process(**(dict(row) | {"role": Role(row["role"]), "counters": json.loads(row["counters"])})) for row in rows
+        Process(**(dict(row) | {"role": Role(row["role"])} | {key: json.loads(row[key]) for key in _JSON}))
+        for row in rows
     ]
+
+
+_JSON = ("counters", "expiries")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a process says of itself beside its counters."""
+
+    fault: str | None = None
+    """One sentence when it cannot do its work."""
+    warning: str | None = None
+    """One sentence when it soon cannot, or does with what it had."""
+    expiries: Mapping[str, float] = field(default_factory=dict)
 
 
 class Presence:
@@ -73,6 +94,7 @@ class Presence:
         slot: int = 0,
         port: int | None = None,
         counters: Callable[[], Mapping[str, float]] = dict,
+        health: Callable[[], Health] = Health,
     ) -> None:
         """Nothing is written before ``start``."""
         self._engine = engine
@@ -80,6 +102,7 @@ class Presence:
         self._name = f"{socket.gethostname()}:{role}:{slot}"
         self._port = port
         self._counters = counters
+        self._health = health
         self._started = time.time()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -100,9 +123,14 @@ class Presence:
         with self._engine.begin() as connection:
             connection.execute(delete(processes).where(processes.c.name == self._name, processes.c.pid == os.getpid()))
 
+    def report_fault(self, sentence: str | None) -> None:
+        """Say why this process cannot do its work, or that it can; the row has it with the next sign of life."""
+        self.fault = sentence
+
     def write(self) -> None:
         """Renew the row, and drop rows of the long gone."""
         now = time.time()
+        health = self._health()
         values = {
             "role": self._role.value,
             "pid": os.getpid(),
@@ -110,7 +138,10 @@ class Presence:
             "started_at": self._started,
             "last_seen": now,
             "counters": json.dumps(dict(self._counters()), sort_keys=True),
-            "fault": self.fault,
+            "fault": self.fault or health.fault,
+            "warning": health.warning,
+            "expiries": json.dumps(dict(health.expiries), sort_keys=True),
+            "version": __version__,
         }
         with self._engine.begin() as connection:
             connection.execute(delete(processes).where(processes.c.last_seen < now - _FORGET_S))

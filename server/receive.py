@@ -5,7 +5,12 @@ from __future__ import annotations
 from dicom_node.assembly import Assembler
 from dicom_node.scp import Receiver
 from inference.errors import SettingRefusal
+from server.activity import record_activity
+from server.auth.audit.record import AuditKind
+from server.certificate_watch import CertificateWatch
 from server.compose import Node, assembly_rules, open_node, receiver_settings
+from server.dicom_audit import DicomAudit
+from server.dicom_trust import live_context, tls_files
 from server.events import configure, event
 from server.lease import first_free_slot
 from server.processes import Presence, Role
@@ -24,25 +29,37 @@ def run(settings: Settings) -> None:
     stop = StopSignal()
     node = open_node(settings)
     slot = first_free_slot(settings.data_dir / "run", "receiver")
-    receiver = Receiver(receiver_settings(settings), node.engine, node.spool)
+    tls, audit = live_context(settings), DicomAudit(node.engine)
+    receiver = Receiver(receiver_settings(settings), node.engine, node.spool, tls=tls, witness=audit)
     try:
         receiver.start()
     except OSError as error:
         raise SettingRefusal(
-            f"DICOM cannot listen on {settings.dicom_host}:{settings.dicom_port}: {error.strerror}."
+            f"DICOM cannot listen on {settings.dicom_host}:{settings.dicom_port}"
+            f"{f' and {settings.dicom_tls_port}' if tls else ''}: {error.strerror}."
         ) from error
+    audit.start()
     assembler = _assembler(node, receiver)
     while not (receiver.is_replayed.wait(0.1) or stop.is_set()):
         continue
     assembler.start()
+    watch = CertificateWatch(files={"dicom": tls_files(settings)}, warning_days=settings.tls_warning_days, live=tls)
     presence = Presence(
-        node.engine, Role.RECEIVE, slot=slot.number, port=receiver.port, counters=receiver.metrics.snapshot
+        node.engine,
+        Role.RECEIVE,
+        slot=slot.number,
+        port=receiver.port,
+        counters=receiver.metrics.snapshot,
+        health=watch,
     )
     presence.start()
+    record_activity(node.engine, AuditKind.NODE_STARTED, Role.RECEIVE)
     event("receiver_started", port=receiver.port)
     stop.wait()
     receiver.stop()
     assembler.stop()
+    audit.stop()
+    record_activity(node.engine, AuditKind.NODE_STOPPED, Role.RECEIVE)
     presence.stop()
 
 

@@ -22,6 +22,7 @@ from server.chains import start_deliveries
 from server.compose import Node
 from server.events import event, fault, frames_of
 from server.kernel import Value
+from server.lease import Tenure
 from server.review_objects import ReviewInput, ReviewSettings, make_objects, verified_name, verified_text_name
 from server.review_rows import finish_review_run, review_of
 from server.runs import UNFINISHED, RunState
@@ -42,13 +43,13 @@ class ReviewSteps:
     node: Node
     client: DBOSClient
     destinations: tuple[str, ...]
-    leave_if_lost: Callable[[], None]
-    """Ends this process if its lease is not good for a while: another may have its work."""
+    tenure: Tenure
+    """Asked where something is written: another may have this worker's work."""
 
     def make(self, study_instance_uid: str, number: int, generation: int, wait: int) -> Value:
         """Write the verified report, and the rejection note where the site wants one and all was rejected."""
-        self.leave_if_lost()
         with self.node.engine.begin() as connection:
+            self.tenure.lock(connection)
             row = review_of(connection, study_instance_uid, number)
             if row.generation != generation or row.state not in UNFINISHED:
                 return {"state": "superseded"}
@@ -64,13 +65,14 @@ class ReviewSteps:
                 )
                 return {"state": "waiting"}
             request = self._input(connection, row)
+        self.tenure.assure()
         return _guarded(request, self._write)
 
     def record(self, study_instance_uid: str, number: int, outcome: Value) -> Value:
         """Write the rows of the objects, and queue the deliveries, in one transaction."""
-        self.leave_if_lost()
         try:
             with self.node.engine.begin() as connection:
+                self.tenure.lock(connection)
                 return self._record(connection, study_instance_uid, number, outcome)
         except StorageFailure as failure:  # one UID with two contents: nothing of it may leave
             with self.node.engine.begin() as connection:

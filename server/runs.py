@@ -59,6 +59,9 @@ def queue_run(connection: Connection, study_instance_uid: str, revision: int, no
             revision=revision,
             generation=1,
             state=RunState.QUEUED,
+            last_received_at=select(studies.c.last_received_at)
+            .where(studies.c.study_instance_uid == study_instance_uid)
+            .scalar_subquery(),
             queued_at=now,
         )
     )
@@ -164,6 +167,13 @@ def requeue_run(connection: Connection, study_instance_uid: str, revision: int, 
         connection.execute(no_reason)
     queue_workitems(connection, study_instance_uid, revision, now)
     return int(connection.execute(select(runs.c.generation).where(*_is(study_instance_uid, revision))).scalar_one())
+
+
+def postpone_run(connection: Connection, study_instance_uid: str, revision: int, reason: str) -> None:
+    """Put a run that had begun back into the queue, with one sentence about what it waits for."""
+    query = update(runs).where(*_is(study_instance_uid, revision)).values(state=RunState.QUEUED, reason=reason)
+    connection.execute(query)
+    mark_study(connection, study_instance_uid, revision, _STUDY_STATE[RunState.QUEUED])
 
 
 def fail_if_unfinished(

@@ -18,11 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inference.errors import SettingRefusal
+from server.dicom_trust import check_dicom_trust
 from server.exposure import check_exposure
+from server.inference_server import check_inference_server
 from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
 
 ENVIRONMENT_PREFIX = "SPINE_"
@@ -32,6 +34,12 @@ NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PE
 OFF, KEEP, SEND = "off", "keep", "send"
 """What becomes of an object that archives do not expect: not made, for viewers of this node, for destinations too."""
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "inference_engine": ("auto", "onnxruntime", "openvino", "remote"),
+    "rejection_note": ("none", "quality", "patient_safety"),
+    "text_report": (OFF, KEEP, SEND),
+    "key_images": (OFF, KEEP, SEND),
+}
 Listed = Annotated[tuple[str, ...], NoDecode]
 _LISTS = (
     "destinations",
@@ -42,6 +50,8 @@ _LISTS = (
     "http_authentication",
     "http_trusted_proxies",
     "oidc_roles",
+    "inference_server_models",
+    "hl7_senders",
 )
 
 
@@ -68,6 +78,39 @@ class Settings(BaseSettings):
         ge=0,
         description="Most disk of one receiver for instances that are acknowledged and not yet files of their own, "
         "in MiB; 0: every instance is a file before it is acknowledged, which is slower.",
+    )
+    dicom_tls_port: int | None = Field(
+        None, ge=0, le=65535, description="Port on which DICOM over TLS listens (2762 is the registered one)."
+    )
+    dicom_tls_certificate: Path | None = Field(
+        None, description="PEM file with our certificate chain, for peers that we answer and peers that we call."
+    )
+    dicom_tls_key: Path | None = Field(None, description="PEM file with the certificate's key, without a passphrase.")
+    dicom_tls_ca: Path | None = Field(
+        None, description="PEM file with the authorities whose certificates are believed, of peers either way."
+    )
+    dicom_tls_crl: Path | None = Field(
+        None, description="PEM file with the revocation lists of those authorities, one of each."
+    )
+    dicom_tls_demand_certificate: bool = Field(
+        default=True, description="Who associates over TLS has to show a certificate of those authorities."
+    )
+    dicom_tls_required: bool = Field(
+        default=False, description="Nothing is sent to, or taken from, another machine without TLS."
+    )
+    dicom_peers_file: Path | None = Field(
+        None, description="TOML file that says who may associate: by AE title, address and certificate."
+    )
+    dicom_users_file: Path | None = Field(
+        None, description="File of users, NAME:HASH, one of whom an association request has to name."
+    )
+    tls_warning_days: float = Field(
+        30.0,
+        ge=0,
+        description="Warn of a certificate or revocation list that ends in so many days (in its last quarter).",
+    )
+    audit_repository: str = Field(
+        "", description="HOST:PORT of the audit record repository: syslog over TLS (6514 is the registered port)."
     )
     http_host: str = Field(
         "127.0.0.1", description="Address on which HTTP listens; any but loopback needs authentication and TLS."
@@ -100,9 +143,11 @@ class Settings(BaseSettings):
         ("radiologist=radiologist", "coder=coder", "administrator=administrator", "viewer=viewer"),
         description="VALUE=ROLE: what a value of the claim stands for; the first that the claim holds.",
     )
-    destinations: Listed = Field((), description="Where results go: NAME=AET@HOST:PORT or NAME=https://.../studies.")
+    destinations: Listed = Field(
+        (), description="Where results go: NAME=AET@HOST:PORT, NAME=dicoms://... or NAME=https://.../studies."
+    )
     query_peers: Listed = Field(
-        (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT."
+        (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT or dicoms://..."
     )
     allowed_calling_ae_titles: Listed = Field((), description="Who may send; empty: anyone who reaches the port.")
     quiet_period: float = Field(30.0, gt=0, description="A study is complete after so long without a new instance.")
@@ -137,8 +182,23 @@ class Settings(BaseSettings):
     device: str = Field("cpu", description="Where models run: cpu, or cuda where that runtime is installed.")
     inference_engine: str = Field(
         "auto",
-        description="What runs models on the cpu: onnxruntime, openvino, or auto (openvino where it is installed "
-        "and gives the same logits, else onnxruntime).",
+        description="What runs models: onnxruntime, openvino, auto (openvino where it is installed and gives the same "
+        "logits, else onnxruntime), or remote (inference_server).",
+    )
+    inference_server: str = Field(
+        "", description="Server that runs models (KServe v2, like Triton): https://...; plain http on loopback only."
+    )
+    inference_server_models: Listed = Field(
+        (), description="BUNDLE=MODEL or BUNDLE=MODEL/VERSION: names there; a bundle that is not named has its own."
+    )
+    inference_server_token_file: Path | None = Field(
+        None, description="File with the token that the inference server asks for."
+    )
+    inference_server_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the inference server's certificate is from."
+    )
+    inference_server_timeout: float = Field(
+        60.0, gt=0, description="Longest wait for an answer of the inference server."
     )
     fracture_loss: float = Field(
         0.25, gt=0, lt=1, description="Smallest height loss, as a fraction, that is called a fracture."
@@ -186,6 +246,19 @@ class Settings(BaseSettings):
     claim_destinations_file: Path | None = Field(
         None, description="TOML file that says where attachments of claims go, one table for each destination."
     )
+    hl7_port: int = Field(
+        0, ge=0, le=65535, description="Port on which reports are taken as HL7 v2 ORU over MLLP; 0: none are."
+    )
+    hl7_host: str = Field(
+        "127.0.0.1", description="Address on which reports are taken; any but loopback needs hl7_senders and TLS."
+    )
+    hl7_senders: Listed = Field((), description="Addresses or networks that may send reports; empty: any of loopback.")
+    hl7_tls_certificate: Path | None = Field(None, description="PEM file with the report feed's certificate chain.")
+    hl7_tls_key: Path | None = Field(None, description="PEM file with its key, without a passphrase.")
+    hl7_tls_authorities: Path | None = Field(
+        None, description="PEM file with the authorities of which senders of reports need a certificate; none: no need."
+    )
+    hl7_retention_days: int = Field(400, ge=0, description="Forget reports of the feed after so many days; 0: never.")
     claim_attachment_max_mib: float = Field(
         64.0, gt=0, description="Largest attachment of a claim, in MiB, all its documents together."
     )
@@ -246,25 +319,12 @@ class Settings(BaseSettings):
             raise SettingRefusal(f"log_level is DEBUG, INFO, WARNING or ERROR, got {value!r}.")
         return value.upper()
 
-    @field_validator("inference_engine")
+    @field_validator(*_CHOICES)
     @classmethod
-    def _engine(cls, value: str) -> str:
-        if value not in {"auto", "onnxruntime", "openvino"}:
-            raise SettingRefusal(f"inference_engine is auto, onnxruntime or openvino, got {value!r}.")
-        return value
-
-    @field_validator("rejection_note")
-    @classmethod
-    def _note(cls, value: str) -> str:
-        if value not in {"none", "quality", "patient_safety"}:
-            raise SettingRefusal(f"rejection_note is none, quality or patient_safety, got {value!r}.")
-        return value
-
-    @field_validator("text_report", "key_images")
-    @classmethod
-    def _extra(cls, value: str) -> str:
-        if value not in {OFF, KEEP, SEND}:
-            raise SettingRefusal(f"text_report and key_images are off, keep or send, got {value!r}.")
+    def _choice(cls, value: str, info: ValidationInfo) -> str:
+        choices = _CHOICES[str(info.field_name)]
+        if value not in choices:
+            raise SettingRefusal(f"{info.field_name} is {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}.")
         return value
 
     @field_validator("database_url")
@@ -284,6 +344,8 @@ class Settings(BaseSettings):
         check_exposure(self)
         if self.receivers > 1 and self.dicom_port == 0:
             raise SettingRefusal("Several receivers share one port, so dicom_port has a number; got 0.")
+        check_dicom_trust(self)
+        check_inference_server(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."

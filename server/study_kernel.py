@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dicom_node.spool import RESULTS, Spool
-from inference.errors import Failure, Refusal, SettingRefusal
+from inference.errors import Failure, PeerFailure, Refusal, SettingRefusal
 from inference.marrow_findings import MarrowPolicy
 from inference.pipeline import Detector
 from inference.policies import Policies
@@ -27,6 +27,7 @@ from models.engine_choice import EngineChoice, why_no_openvino
 from models.registry import DetectorSettings, load_detectors
 from server.compose import threads_per_worker
 from server.events import configure, fault, frames_of
+from server.inference_server import inference_server
 from server.kernel import Value, Work
 from server.memory import keep_freed_memory, spare_lasting_objects
 from server.settings import OFF, Settings
@@ -55,11 +56,13 @@ def detector_settings(settings: Settings) -> DetectorSettings:
         device=settings.device,
         engine=EngineChoice(settings.inference_engine),
         policies=policies_of(settings),
+        remote=inference_server(settings),
     )
 
 
 def check_engine(settings: Settings) -> None:
     """Refuse, before anything is loaded, an engine that is asked for by name and cannot be used on this machine."""
+    inference_server(settings)
     why_not = why_no_openvino(settings.device)
     if settings.inference_engine == EngineChoice.OPENVINO and why_not is not None:
         raise SettingRefusal(f"inference_engine openvino cannot be used: {why_not}.")
@@ -78,6 +81,7 @@ def load(settings: Settings) -> tuple[Detector, ...]:
     Raises:
         BundleRefusal: a bundle is missing or is not what its metadata says.
         SettingRefusal: the engine or the device of the settings cannot be used.
+        PeerFailure: the inference server is away, or runs another network.
     """
     check_engine(settings)
     return load_detectors(detector_settings(settings), settings.models or None, settings.site_bundles)
@@ -96,6 +100,9 @@ class ReaderFactory:
         keep_freed_memory()
         try:
             reader = StudyReader(self.settings, load(self.settings))
+        except PeerFailure as failure:  # each study asks again
+            fault("inference_server_away", failure, reason=str(failure))
+            return StudyReader(self.settings, None)
         except Refusal as refusal:
             fault("models_refused", reason=refusal.sentence)
             return partial(_cannot_read, f"The models cannot be used: {refusal.sentence}")
@@ -110,16 +117,20 @@ def _cannot_read(reason: str, _request: Value) -> Value:
 class StudyReader:
     """Reads one study per call, and writes its objects below the results folder."""
 
-    def __init__(self, settings: Settings, detectors: tuple[Detector, ...]) -> None:
-        """Keep the loaded detectors."""
+    def __init__(self, settings: Settings, detectors: tuple[Detector, ...] | None) -> None:
+        """Keep the loaded detectors; None: they are loaded with the next study."""
         self._settings = settings
         self._detectors = detectors
         self._spool = Spool(settings.data_dir)
 
     def __call__(self, request: Value) -> Value:
-        """``state``: done with what was made, refused or failed with the reason."""
+        """``state``: done with what was made; refused, failed or away (the inference server) with the reason."""
         try:
-            return self._read(request)
+            return self._read(request, self._loaded())
+        except PeerFailure as failure:
+            # What comes back may be another version: nothing is read before it was compared again.
+            self._detectors = None
+            return {"state": "away", "reason": str(failure)}
         except Refusal as refusal:
             return {"state": "refused", "reason": refusal.sentence}
         except Failure as failure:
@@ -129,8 +140,16 @@ class StudyReader:
             place = frames_of(error)[-1] if error.__traceback__ else "unknown place"
             return {"state": "failed", "reason": f"A fault of the program: {type(error).__name__} at {place}."}
 
-    def _read(self, request: Value) -> Value:
-        folder = results_folder(request["study_instance_uid"], request["revision"])
+    def _loaded(self) -> tuple[Detector, ...]:
+        if self._detectors is None:
+            try:
+                self._detectors = load(self._settings)
+            except Refusal as refusal:  # of a model, not of the study
+                raise Failure(f"The models cannot be used: {refusal.sentence}") from refusal
+        return self._detectors
+
+    def _read(self, request: Value, detectors: tuple[Detector, ...]) -> Value:
+        folder = f"{results_folder(request['study_instance_uid'], request['revision'])}/{request['reading']}"
         context = RunContext(
             created=datetime.fromtimestamp(request["content_at"], UTC),
             revision=request["revision"],
@@ -145,7 +164,7 @@ class StudyReader:
         )
         run = run_study(
             [self._spool.path(path) for path in request["paths"]],
-            self._detectors,
+            detectors,
             lambda name, data: self._spool.write_result(f"{folder}/{name}", data),
             context,
             lambda _doing, _fraction: None,
@@ -159,7 +178,11 @@ class StudyReader:
 
 
 def results_folder(study_instance_uid: str, revision: int) -> str:
-    """Where the objects of one revision are kept, relative to the spool's root."""
+    """Where the objects of one revision are kept, relative to the spool's root.
+
+    Each reading writes into a folder of its own below it: a worker that was taken for dead and goes on, perhaps with
+    an older version of the software, never writes over what another one made and published.
+    """
     fan_out = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]
     return f"{RESULTS}/{fan_out}/{study_instance_uid}/r{revision}"
 

@@ -16,12 +16,14 @@ from dicom_node.results import OPEN_STATES, DeliveryState
 from dicom_node.tables import deliveries
 from server.attachment_rows import sweep_attachments
 from server.events import event
+from server.lease import INTERNAL_QUEUE
 from server.review_rows import finish_review_run
 from server.runs import UNFINISHED, RunState, fail_if_unfinished
 from server.tables import delivery_chains, review_runs, runs
 from server.work_queue import (
     ATTACHMENT_WORKFLOW,
     DELIVERY_WORKFLOW,
+    READ_QUEUES,
     REVIEW_WORKFLOW,
     STUDY_WORKFLOW,
     Delivery,
@@ -33,6 +35,7 @@ from server.workitems.service import take_up_waiting
 ACTIVE = ["ENQUEUED", "DELAYED", "PENDING"]
 _SETTLE_S = 60.0  # rows and queue are changed together, but are read here one after the other
 _EVERY_S = 60.0
+_READ = READ_QUEUES | {None, INTERNAL_QUEUE}
 GIVEN_UP = "The work was begun and ended unexpectedly too often, and was given up; it can be retried."
 
 
@@ -55,6 +58,9 @@ class Sweep:
         names = [STUDY_WORKFLOW, DELIVERY_WORKFLOW, REVIEW_WORKFLOW, ATTACHMENT_WORKFLOW]
         flows = self.client.list_workflows(status=ACTIVE, name=names, load_input=False, load_output=False)
         active = {flow.workflow_id for flow in flows}
+        newer = [flow for flow in flows if flow.queue_name not in _READ]
+        if newer:
+            event("work_waits_for_newer_worker", count=len(newer))
         with self.engine.begin() as connection:
             given_up = sum(sweep(connection, active, now) for sweep in (_sweep_runs, _sweep_deliveries, _sweep_reviews))
             given_up += sweep_attachments(connection, active, now - _SETTLE_S, GIVEN_UP)

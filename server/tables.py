@@ -6,7 +6,7 @@ Times are seconds since the epoch (UTC) as a float.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, false
 
 from dicom_node import tables as dicom_tables
 from server.auth import tables as auth_tables
@@ -21,6 +21,7 @@ runs = Table(
     Column("generation", Integer, nullable=False, default=1),  # grows with each retry by a person
     Column("state", String(16), nullable=False),  # RunState
     Column("reason", Text),  # one sentence when failed or refused
+    Column("last_received_at", Float),  # of the study when this revision was handed over; NULL in rows from before 0016
     Column("queued_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
@@ -28,6 +29,7 @@ runs = Table(
     Column("inference_s", Float),
     Column("findings_path", Text),  # relative to the results folder
     Column("findings_sha256", String(64)),
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows each time a worker takes it up
 )
 
 delivery_chains = Table(
@@ -37,6 +39,7 @@ delivery_chains = Table(
     Column("revision", Integer, primary_key=True),
     Column("destination", String(64), primary_key=True),
     Column("generation", Integer, nullable=False, default=1),  # grows with each retry by a person; older chains stop
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows each time a worker takes it up
 )
 
 executor_lease = Table(
@@ -58,6 +61,15 @@ processes = Table(
     Column("last_seen", Float, nullable=False),
     Column("counters", Text, nullable=False),  # JSON object of numbers
     Column("fault", Text),  # one sentence when the process cannot do its work
+    Column("warning", Text),  # one sentence when it soon cannot, or does with what it had
+    Column("expiries", Text, nullable=False, server_default="{}"),  # JSON object: what of its TLS files ends when
+    Column("version", String(32)),  # of the software that it runs
+)
+
+schema_epoch = Table(  # one row: a version of the software that knows no such epoch may not use these tables
+    "schema_epoch",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
 )
 
 reviews = Table(  # rows are added and never changed
@@ -127,11 +139,11 @@ claims = Table(
 Index("ix_claims_patient", claims.c.medical_record_number)
 Index("ix_claims_state", claims.c.state, claims.c.received_at)
 
-study_patients = Table(  # which studies a record number has; may be deleted: made again from the search index
+study_patients = Table(  # of versions before this one, which read it; nothing here does; goes with the next epoch
     "study_patients",
     metadata,
     Column("study_instance_uid", String(64), primary_key=True),
-    Column("medical_record_number", Text, nullable=False),  # empty where the study says none
+    Column("medical_record_number", Text, nullable=False),
 )
 Index("ix_study_patients", study_patients.c.medical_record_number)
 
@@ -142,11 +154,27 @@ claim_reports = Table(  # rows are added and never changed
     Column("ordinal", Integer, primary_key=True),
     Column("sha256", String(64), nullable=False),  # of the bytes as received
     Column("path", Text, nullable=False),  # relative to the data folder
-    Column("report", Text, nullable=False),  # claims.report.Report as JSON, without its text
+    Column("report", Text, nullable=False),  # claims.report.Report as JSON
     Column("added_at", Float, nullable=False),
     Column("added_by", String(255), nullable=False),
+    Column("source", Text, nullable=False, default="", server_default=""),  # which object or message; empty: a request
+    Column("withdraws", Boolean, nullable=False, default=False, server_default=false()),  # the report of its number
     UniqueConstraint("claim_id", "sha256", name="uq_claim_report"),
 )
+
+received_reports = Table(  # what a report feed sent, for whichever claim it is of; rows are added and never changed
+    "received_reports",
+    metadata,
+    Column("identity", String(255), primary_key=True),  # of the message: its sender and control id, as a digest
+    Column("sha256", String(64), nullable=False),  # of the bytes as received
+    Column("path", Text, nullable=False),  # relative to the data folder
+    Column("medical_record_number", Text, nullable=False),
+    Column("report", Text, nullable=False),  # claims.report.Report as JSON
+    Column("withdraws", Boolean, nullable=False),
+    Column("received_at", Float, nullable=False),
+)
+Index("ix_received_reports_patient", received_reports.c.medical_record_number)
+Index("ix_received_reports_arrival", received_reports.c.received_at)
 
 claim_evaluations = Table(  # one row for each time the evidence came to something else, never changed
     "claim_evaluations",
@@ -207,6 +235,7 @@ claim_attachments = Table(
     Column("sent_at", Float),
     Column("answered_at", Float),
     Column("updated_at", Float, nullable=False),
+    Column("fence", Integer, nullable=False, server_default="0"),  # grows each time a worker takes it up
 )
 
 workitems = Table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import warnings
 
@@ -11,12 +10,18 @@ import pydicom.config
 import uvicorn
 from fastapi import FastAPI
 
+from dicom_node.tls import TlsFiles, check_chain
 from inference.errors import SettingRefusal
+from server.activity import record_activity
+from server.audit_shipping import AuditShipping
+from server.auth.audit.record import AuditKind
+from server.certificate_watch import CertificateWatch
 from server.claims.evaluation import tables_of
 from server.claims.notices import webhook_of
 from server.claims.watch import ClaimWatch
 from server.compose import open_node
 from server.events import configure, event
+from server.hl7.listener import Listener
 from server.http.app import create
 from server.http.wire import BoundedProtocol
 from server.indexing import Indexer
@@ -40,25 +45,37 @@ def run(settings: Settings) -> None:
     node = open_node(settings)
     webhook, _ = webhook_of(settings), tables_of(node)
     node.spool.sweep()
+    feed = Listener(node) if settings.hl7_port else None
     listener = _listen(settings)
     port = int(listener.getsockname()[1])
     application = create(node)
     server = uvicorn.Server(server_config(application, settings))  # outside the main thread it leaves the signals alone
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
-    presence = Presence(node.engine, Role.WEB, port=port)
+    certificates = CertificateWatch(files={"http": http_tls_files(settings)}, warning_days=settings.tls_warning_days)
+    presence = Presence(node.engine, Role.WEB, port=port, health=certificates)
     presence.start()
+    record_activity(node.engine, AuditKind.NODE_STARTED, Role.WEB)
+    shipping = AuditShipping(node)
+    shipping.start()
     indexer = Indexer(application.state.dicomweb.index, application.state.worklist)
     indexer.start()
     watch = ClaimWatch(node, application.state.dicomweb.index, webhook)
     watch.start()
+    if feed is not None:
+        feed.start()
     event("web_started", port=port)
     stop.wait()
+    if feed is not None:
+        feed.stop()
     watch.stop()
     indexer.stop()
     server.should_exit = True
     thread.join(timeout=settings.stop_grace)
     application.state.dicomweb.door.close()
+    application.state.packets.stop()
+    record_activity(node.engine, AuditKind.NODE_STOPPED, Role.WEB)
+    shipping.stop()
     presence.stop()
     event("web_stopped", port=port)
 
@@ -82,19 +99,15 @@ def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
     )
 
 
+def http_tls_files(settings: Settings) -> TlsFiles:
+    """The certificate that browsers see."""
+    return TlsFiles(certificate=settings.http_tls_certificate, key=settings.http_tls_key)
+
+
 def _check_certificate(settings: Settings) -> None:
     """Refuse by name what uvicorn would end on with a traceback, or stop at and ask for a passphrase."""
-    certificate, key = settings.http_tls_certificate, settings.http_tls_key
-    if certificate is None or key is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
-    except (OSError, ValueError) as error:
-        raise SettingRefusal(f"TLS cannot use {certificate} with {key}: {getattr(error, 'strerror', error)}.") from None
-
-
-def _no_passphrase() -> str:
-    raise ValueError("the key has a passphrase, which nobody could type at a restart")
+    if settings.http_tls_certificate is not None and settings.http_tls_key is not None:
+        check_chain(settings.http_tls_certificate, settings.http_tls_key)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -19,8 +19,25 @@ VERSION = "1"
 """Constant for ever: by default it is a digest of the source, and every edit would strand running work. Change a
 workflow with ``DBOS.patch``."""
 
-STUDY_QUEUE = "study"
-DELIVERY_QUEUE = "deliver"
+WORK_FORMAT = 1
+"""Grows when a piece of work is written in a way that an older worker cannot read (another argument, another step).
+Work of each format is in queues of its own, and a worker listens to those of its format and below: while hosts are
+upgraded one by one, an older worker leaves newer work to newer workers instead of failing it."""
+
+
+def queue_name(kind: str, work_format: int = WORK_FORMAT) -> str:
+    """The queue of work of one format; the first has the bare name."""
+    return kind if work_format == 1 else f"{kind}.{work_format}"
+
+
+def queues_of(kind: str) -> tuple[str, ...]:
+    """The queues that this version reads."""
+    return tuple(queue_name(kind, number) for number in range(1, WORK_FORMAT + 1))
+
+
+STUDY_KIND, DELIVERY_KIND = "study", "deliver"
+STUDY_QUEUE, DELIVERY_QUEUE = queue_name(STUDY_KIND), queue_name(DELIVERY_KIND)
+READ_QUEUES = frozenset((*queues_of(STUDY_KIND), *queues_of(DELIVERY_KIND)))
 STUDY_WORKFLOW = "study"
 DELIVERY_WORKFLOW = "deliver"
 REVIEW_WORKFLOW = "review"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
+from server.activity import record_activity
 from server.attachment_work import AttachmentSteps
+from server.auth.audit.record import AuditKind
 from server.claim_destinations import claim_destinations
 from server.compose import Node, back_off, open_node
 from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
 from server.kernel import Kernel
-from server.lease import LOST_EXIT_CODE, Lease, Slot, first_free_slot
+from server.lease import Lease, Slot, first_free_slot
 from server.outbound import destinations
 from server.processes import Presence, Role
 from server.review_work import ReviewSteps
@@ -22,10 +25,21 @@ from server.signals import StopSignal
 from server.study_kernel import ReaderFactory, check_engine
 from server.study_work import StudySteps
 from server.sweep import Sweep
-from server.work_queue import APPLICATION, DELIVERY_QUEUE, STUDY_QUEUE, VERSION, disable_pickle, make_client
+from server.work_queue import (
+    APPLICATION,
+    DELIVERY_KIND,
+    READ_QUEUES,
+    STUDY_KIND,
+    VERSION,
+    disable_pickle,
+    make_client,
+    queues_of,
+)
 from server.workflow import register
 
 DELIVERIES_AT_ONCE = 4
+LOST_EXIT_CODE = 70
+"""Exit code of a worker that was declared dead and cannot begin anew (sysexits.h EX_SOFTWARE)."""
 
 
 def run(settings: Settings) -> None:
@@ -44,14 +58,17 @@ def run(settings: Settings) -> None:
     slot = first_free_slot(settings.data_dir / "run")
     client = make_client(node.engine)
     sweep = Sweep(node.engine, client)
-    lease = Lease(node.engine, slot, ttl=settings.lease_ttl, beat=settings.lease_beat, after_beat=sweep)
     kernel = Kernel(ReaderFactory(settings), timeout=settings.study_timeout)
     kernel.start()
-
-    def leave_if_lost() -> None:
-        if not lease.held():
-            os._exit(LOST_EXIT_CODE)
-
+    lease = Lease(
+        node.engine,
+        slot,
+        ttl=settings.lease_ttl,
+        beat=settings.lease_beat,
+        on_lost=lambda: _begin_anew(kernel),
+        after_beat=sweep,
+    )
+    presence = Presence(node.engine, Role.WORK, slot=slot.number, counters=lease.counters)
     targets = destinations(settings)
     steps = (
         StudySteps(
@@ -60,8 +77,9 @@ def run(settings: Settings) -> None:
             kernel=kernel,
             destinations=tuple(targets),
             attempts=settings.study_attempts,
-            leave_if_lost=leave_if_lost,
+            tenure=lease,
             kept_roles=settings.kept_roles(),
+            report_fault=presence.report_fault,
         ),
         DeliverySteps(
             engine=node.engine,
@@ -69,23 +87,33 @@ def run(settings: Settings) -> None:
             spool=node.spool,
             destinations=targets,
             back_off=back_off(settings),
-            leave_if_lost=leave_if_lost,
+            tenure=lease,
         ),
-        ReviewSteps(node=node, client=client, destinations=tuple(targets), leave_if_lost=leave_if_lost),
-        AttachmentSteps(node=node, client=client, destinations=payers, leave_if_lost=leave_if_lost),
+        ReviewSteps(node=node, client=client, destinations=tuple(targets), tenure=lease),
+        AttachmentSteps(node=node, client=client, destinations=payers, tenure=lease),
     )
     _launch(node, slot, steps)
     lease.start()
-    presence = Presence(node.engine, Role.WORK, slot=slot.number)
     presence.start()
+    record_activity(node.engine, AuditKind.NODE_STARTED, Role.WORK)
     event("worker_started", executor_id=slot.executor_id)
     stop.wait()
     DBOS.destroy(workflow_completion_timeout_sec=int(settings.stop_grace))
     kernel.stop()
     lease.stop()
+    record_activity(node.engine, AuditKind.NODE_STOPPED, Role.WORK)
     presence.stop()
     event("worker_stopped", executor_id=slot.executor_id)
     os._exit(0)
+
+
+def _begin_anew(kernel: Kernel) -> None:
+    """Become a fresh worker in this very process: whatever thread still holds old work, or a socket, ends with it."""
+    try:
+        kernel.stop()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, as we were started
+    finally:
+        os._exit(LOST_EXIT_CODE)  # the program is not where it was: whoever supervises us starts what is there now
 
 
 def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps]) -> None:
@@ -100,15 +128,13 @@ def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, Revi
         run_migrations=False,
     )
     DBOS(config=config)
-    DBOS.listen_queues([STUDY_QUEUE, DELIVERY_QUEUE])
+    DBOS.listen_queues(sorted(READ_QUEUES))
     register(*steps)
     DBOS.launch()
     interval = node.settings.poll_interval
     # Registered alike by every worker: the queue's rules are rows that all of them read again at each look.
-    DBOS.register_queue(STUDY_QUEUE, worker_concurrency=1, polling_interval_sec=interval, on_conflict="always_update")
-    DBOS.register_queue(
-        DELIVERY_QUEUE,
-        worker_concurrency=DELIVERIES_AT_ONCE,
-        polling_interval_sec=interval,
-        on_conflict="always_update",
-    )
+    for kind, at_once in ((STUDY_KIND, 1), (DELIVERY_KIND, DELIVERIES_AT_ONCE)):
+        for name in queues_of(kind):
+            DBOS.register_queue(
+                name, worker_concurrency=at_once, polling_interval_sec=interval, on_conflict="always_update"
+            )

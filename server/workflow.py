@@ -7,6 +7,7 @@
     attachment: submit one attachment of a claim, which queues the next try, delayed
 
 Each step returns a small JSON value that DBOS keeps: after a crash the workflow is replayed, finished steps are not.
+While the database is away a step waits (server.database.patiently): only other faults count as tries.
 An expected failure is a value, because a recorded exception comes back as another class (workflow.md 4). A step may
 run twice, so each is
 idempotent: UIDs and times are fixed by ``begin``, follow-up work has an id of its own and is queued in the
@@ -19,6 +20,7 @@ from typing import Any, Protocol, TypeAlias
 
 from dbos import DBOS
 
+from server.database import patiently
 from server.work_queue import (
     ATTACHMENT_WORKFLOW,
     DELIVERY_WORKFLOW,
@@ -38,7 +40,7 @@ class StudyWork(Protocol):
         ...
 
     def read(self, study_instance_uid: str, revision: int, begun: Value) -> Value:
-        """``state``: done, refused, failed, or ended (the child died: try again)."""
+        """``state``: done, refused, failed, away (what computes is elsewhere: later), or ended (try again now)."""
         ...
 
     def record(self, study_instance_uid: str, revision: int, outcome: Value) -> Value:
@@ -87,15 +89,15 @@ def register(
 def _register_study(work: StudyWork) -> None:
     @DBOS.step(name="begin", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
     def begin(study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
-        return work.begin(study_instance_uid, revision, generation, wait)
+        return patiently(lambda: work.begin(study_instance_uid, revision, generation, wait))
 
     @DBOS.step(name="read")
     def read(study_instance_uid: str, revision: int, begun: Value) -> Value:
-        return work.read(study_instance_uid, revision, begun)
+        return patiently(lambda: work.read(study_instance_uid, revision, begun))
 
     @DBOS.step(name="record", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
     def record(study_instance_uid: str, revision: int, outcome: Value) -> Value:
-        return work.record(study_instance_uid, revision, outcome)
+        return patiently(lambda: work.record(study_instance_uid, revision, outcome))
 
     @DBOS.workflow(name=STUDY_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
     def study(study_instance_uid: str, revision: int, generation: int, wait: int) -> Value:
@@ -113,7 +115,7 @@ def _register_study(work: StudyWork) -> None:
 def _register_delivery(work: DeliveryWork) -> None:
     @DBOS.step(name="send", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
     def send(study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
-        return work.send(study_instance_uid, revision, destination, generation, attempt)
+        return patiently(lambda: work.send(study_instance_uid, revision, destination, generation, attempt))
 
     @DBOS.workflow(name=DELIVERY_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
     def deliver(study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
@@ -123,11 +125,11 @@ def _register_delivery(work: DeliveryWork) -> None:
 def _register_review(work: ReviewWork) -> None:
     @DBOS.step(name="make_review", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
     def make(study_instance_uid: str, number: int, generation: int, wait: int) -> Value:
-        return work.make(study_instance_uid, number, generation, wait)
+        return patiently(lambda: work.make(study_instance_uid, number, generation, wait))
 
     @DBOS.step(name="record_review", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
     def record(study_instance_uid: str, number: int, outcome: Value) -> Value:
-        return work.record(study_instance_uid, number, outcome)
+        return patiently(lambda: work.record(study_instance_uid, number, outcome))
 
     @DBOS.workflow(name=REVIEW_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
     def review(study_instance_uid: str, number: int, generation: int, wait: int) -> Value:
@@ -140,7 +142,7 @@ def _register_review(work: ReviewWork) -> None:
 def _register_attachment(work: AttachmentWork) -> None:
     @DBOS.step(name="submit", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
     def submit(control_number: str, generation: int, attempt: int) -> Value:
-        return work.send(control_number, generation, attempt)
+        return patiently(lambda: work.send(control_number, generation, attempt))
 
     @DBOS.workflow(name=ATTACHMENT_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
     def attachment(control_number: str, generation: int, attempt: int) -> Value:

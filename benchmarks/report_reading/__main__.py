@@ -36,6 +36,7 @@ def _show(console: Console, title: str, result: Score, lines: tuple[str, ...] | 
         table.add_row(topic, polarity, *map(str, counts), _percent(tally.precision), _percent(tally.recall))
     console.print(table)
     console.print(f"age of affirmed fractures right: {result.ages_right} of {result.ages}")
+    console.print(f"types of affirmed Modic change right: {result.types_right} of {result.types}")
     console.print(f"falsely affirmed: {len(result.falsely_affirmed)}; falsely recent: {len(result.falsely_recent)}")
     for line in (*result.falsely_affirmed, *result.falsely_recent, *lines):
         console.print(f"  {line}")

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from benchmarks.report_reading.corpus import Key, Label, LabelledReport
 from claims.reading import read_report
 from claims.reading.chunks import combine
-from claims.report import Acuity, Polarity, Report, Section, SignedState, Statement, Topic
+from claims.report import Acuity, Polarity, Report, SignedState, Statement, Topic
 
-_PAST = frozenset({Section.HISTORY, Section.COMPARISON, Section.TECHNIQUE})
 _RECENT = frozenset({Acuity.ACUTE, Acuity.SUBACUTE})
 
 
@@ -51,6 +50,9 @@ class Score:
     ages: int = 0
     """Fractures affirmed and labelled so, with an age to compare."""
     ages_right: int = 0
+    types: int = 0
+    """Modic changes affirmed and labelled so."""
+    types_right: int = 0
     misses: list[str] = field(default_factory=list)
 
 
@@ -59,7 +61,8 @@ def score(reports: Iterable[LabelledReport]) -> Score:
     total = Score()
     for report in reports:
         total.reports += 1
-        _compare(total, report, effective(read_report(_as_report(report)).statements))
+        said = effective(read_report(_as_report(report)).statements)
+        _compare(total, report, {key: label for key, label in said.items() if key[1] in report.topics})
     return total
 
 
@@ -67,7 +70,7 @@ def effective(statements: Iterable[Statement]) -> dict[Key, Label]:
     """What a report comes to: AFFIRMED at a level before UNCERTAIN before NEGATED, of this study, after addenda."""
     by_key: dict[Key, list[Statement]] = {}
     for said in statements:
-        if not said.superseded and said.quote.section not in _PAST:
+        if not said.superseded and said.is_of_study:
             by_key.setdefault((said.level, said.topic), []).append(said)
     return {key: _together(group) for key, group in by_key.items()}
 
@@ -76,7 +79,8 @@ def _together(group: list[Statement]) -> Label:
     order = (Polarity.AFFIRMED, Polarity.UNCERTAIN, Polarity.NEGATED)
     polarity = next(p for p in order if any(said.polarity is p for said in group))
     ages = [said.acuity for said in group if said.polarity is polarity and said.acuity is not Acuity.UNSTATED]
-    return Label(polarity=polarity, acuity=combine(ages) if ages else Acuity.UNSTATED)
+    kinds = sorted({kind for said in group if said.polarity is polarity for kind in said.kinds})
+    return Label(polarity=polarity, acuity=combine(ages) if ages else Acuity.UNSTATED, kinds=tuple(kinds))
 
 
 def _as_report(report: LabelledReport) -> Report:
@@ -102,6 +106,23 @@ def _compare(total: Score, report: LabelledReport, said: Mapping[Key, Label]) ->
             (total.falsely_affirmed if label.polarity is Polarity.AFFIRMED else total.misses).append(line)
         elif key[1] is Topic.FRACTURE and label.polarity is Polarity.AFFIRMED:
             _compare_age(total, report, key, label)
+        elif key[1] is Topic.MODIC and label.polarity is Polarity.AFFIRMED:
+            _compare_types(total, report, key, label)
+
+
+def _compare_types(total: Score, report: LabelledReport, key: Key, label: Label) -> None:
+    if key not in report.labels:
+        return
+    expected = report.labels[key].kinds
+    total.types += 1
+    total.types_right += expected == label.kinds
+    if expected != label.kinds:
+        line = f"{_where(report, key)}: type {_types(label)}, labelled {_types(report.labels[key])}"
+        (total.misses if set(label.kinds) <= set(expected) else total.falsely_affirmed).append(line)
+
+
+def _types(label: Label) -> str:
+    return " and ".join(label.kinds) or "not named"
 
 
 def _compare_age(total: Score, report: LabelledReport, key: Key, label: Label) -> None:

@@ -66,6 +66,13 @@ def _of_reports(reports: Sequence[ReadReport], findings: Sequence[StudyFindings]
 
 
 def _of_bodies(evidence: ClaimEvidence, findings: Sequence[StudyFindings]) -> Iterator[Prompt]:
+    if not evidence.is_of_fracture:
+        yield Prompt(
+            code="send_otherwise",
+            sentence="Attachments are made here for vertebral augmentation only: send the report and the images of "
+            "this claim in another way.",
+        )
+        return
     if not evidence.bodies:
         yield Prompt(
             code="name_bodies",

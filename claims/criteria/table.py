@@ -63,6 +63,8 @@ class Reported(_Criterion):
     rule: Literal["reported"]
     topic: Topic
     wanted: Literal["present", "absent"] = "present"
+    kinds: tuple[str, ...] = ()
+    """Kinds of it that count, like Modic types ``1`` and ``2``; empty: any."""
 
 
 class Acuity(_Criterion):
@@ -210,6 +212,12 @@ class VerdictRule(Part):
     """What it names there; None: a signed report is enough, beside what ``needs`` asks."""
     finding_words: str = ""
     """``fracture``."""
+    finding_kinds: tuple[str, ...] = ()
+    """Kinds of it that count, like Modic types ``1`` and ``2``; empty: any."""
+    finding_modalities: tuple[str, ...] = ()
+    """Kinds of imaging whose report may name it; empty: any."""
+    of_service_day: bool = False
+    """Whether report and images are the procedure's own: of the day of service and no other."""
     sign: Topic | None = None
     """What it says beside it; None: the finding is enough."""
     sign_words: str = ""

@@ -63,25 +63,32 @@ def with_findings(outcome: Outcome, view: View) -> Outcome:
     """The outcome with what the newest findings at the body raise."""
     question = view.rule.question
     found = seen(view.material, question, view.body) if question else ()
-    for one in (one for one in found if one.study.uid == found[-1].study.uid):
-        for raised in _raised(one, view, outcome.verdict):
+    newest = [one for one in found if one.study.uid == found[-1].study.uid]
+    is_denied = all(_denies(one.finding) for one in newest)
+    for one in newest:
+        for raised in _raised(one, view, outcome.verdict, is_denied=is_denied):
             outcome = replace(
                 outcome,
                 verdict=raised.verdict,
-                sentence=" ".join(filter(None, (outcome.sentence, raised.sentence))),
+                sentence=_joined(outcome.sentence, raised.sentence),
                 prompts=outcome.prompts + raised.prompts,
                 pointers=outcome.pointers + raised.pointers,
             )
     return outcome
 
 
-def _raised(one: Seen, view: View, verdict: Verdict) -> Iterator[Outcome]:
+def _joined(before: str, raised: str) -> str:
+    """Both sentences, each once: both discs beside a body may raise the same."""
+    return before if raised in before else f"{before} {raised}".strip()
+
+
+def _raised(one: Seen, view: View, verdict: Verdict, *, is_denied: bool) -> Iterator[Outcome]:
     words, pointers = view.rule.finding_words, finding_pointers(one.finding, one.document, one.study)
     ask = f"Ask a radiologist to look at {view.at} again."
     if one.document.numbering.ambiguous:
         asked = f"The software is not certain of the levels of the {study_pointer(one.study).text}: compare {view.at}."
         yield Outcome(verdict=verdict, sentence="", prompts=view.prompt("compare_numbering", asked))
-    if Polarity.AFFIRMED in view.polarities and _denies(one.finding):
+    if Polarity.AFFIRMED in view.polarities and is_denied:
         sentence = f"The signed report names {words} at {view.at}, but {one.whose} say that there is none."
         prompts = view.prompt("resolve_disagreement", f"{sentence} {ask}")
         yield Outcome(verdict=Verdict.CONTRADICTS, sentence=sentence, prompts=prompts, pointers=pointers)

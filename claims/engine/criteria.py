@@ -30,9 +30,8 @@ from claims.criteria.table import (
 )
 from claims.engine import imaging_criteria as imaging
 from claims.engine.answers import Answer, met, not_met, open_
-from claims.engine.material import Material
-from claims.engine.view import NOT_READ
-from claims.engine.words import TOPICS, place, quotes
+from claims.engine.material import Material, is_of_kind
+from claims.engine.words import TOPICS, kind_words, place, quotes
 from claims.evidence import CriterionAnswer, CriterionState, Pointer, PointerKind, Prompt
 from claims.report import Polarity, Topic
 from inference.anatomy import Vertebra
@@ -129,14 +128,28 @@ def _reported(criterion: Reported, material: Material, body: Vertebra | None) ->
     words = TOPICS[criterion.topic]
     if not material.signed:
         return open_(NO_REPORT)
-    if criterion.topic in NOT_READ and not material.about(criterion.topic, body):
-        return open_(f"The software does not read {words} in reports: a person does.")
     affirmed, pointers = _said(criterion.topic, material, body)
     if affirmed is None:
         unclear = "is not clear about" if pointers else "says nothing of"
         return open_(f"The signed report {unclear} {words} at {place(body)}.", *pointers)
+    if affirmed and criterion.kinds:
+        return _of_kind(criterion, material, body, pointers)
     says = f"The signed report {'names' if affirmed else 'denies'} {words} at {place(body)}."
     return (met if affirmed is (criterion.wanted == "present") else not_met)(says, *pointers)
+
+
+def _of_kind(criterion: Reported, material: Material, body: Vertebra | None, pointers: tuple[Pointer, ...]) -> Answer:
+    said = material.about(criterion.topic, body)
+    policy = f"The policy: {kind_words(criterion.topic, criterion.kinds)}."
+    says = f"The signed report names {TOPICS[criterion.topic]} at {place(body)}"
+    named = sorted({kind for one in said for kind in one.statement.kinds})
+    if not named:
+        return open_(f"{says} and no type. {policy}", *pointers)
+    says = f"{says}, {kind_words(criterion.topic, named, 'and')}. {policy}"
+    is_wanted = is_of_kind(said, criterion.kinds)
+    if is_wanted is None:
+        return open_(says, *pointers)
+    return (met if is_wanted is (criterion.wanted == "present") else not_met)(says, *pointers)
 
 
 def _acuity(criterion: Acuity, material: Material, body: Vertebra | None) -> Answer:

@@ -14,7 +14,7 @@ from claims.engine.material import gather
 from claims.engine.verdict import judge
 from claims.engine.view import view_of
 from claims.evidence import BodyEvidence, ClaimEvidence, Prompt, Verdict
-from claims.report import ReadReport
+from claims.report import ReadReport, Topic
 from claims.study import Study
 from inference.findings import StudyFindings
 
@@ -78,5 +78,6 @@ def evaluate(
         criteria=answered.answers,
         concordance=facts,
         prompts=tuple(dict.fromkeys([*prompts, *answered.prompts])),
+        is_of_fracture=table.verdict.finding is Topic.FRACTURE,
         policy_documents=tuple(document.id for document in table.documents_of(claim.jurisdiction)),
     )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from claims.engine.material import standing
-from claims.engine.view import NOT_READ, RECENT, Outcome, View
-from claims.engine.words import MODALITIES, quotes
+from claims.engine.material import DatedReport, standing
+from claims.engine.view import RECENT, Outcome, View
+from claims.engine.words import MODALITIES, kind_words, quotes
 from claims.evidence import Pointer, Verdict
 from claims.report import Polarity, Section, Topic
+from inference.anatomy import Laterality
 
+SIDES: Mapping[str, tuple[Laterality, ...]] = {
+    "LT": (Laterality.LEFT,),
+    "RT": (Laterality.RIGHT,),
+    "50": (Laterality.LEFT, Laterality.RIGHT),
+}
+"""Modifiers of a service line that name a side."""
 CAUSES: Mapping[Topic, str] = {
     Topic.OTHER_CAUSE: "another cause for what is seen",
     Topic.AUGMENTED: "cement or an earlier augmentation",
@@ -30,10 +37,6 @@ def _no_body(view: View) -> Iterator[Outcome]:
 def _no_level(view: View) -> Iterator[Outcome]:
     if view.found or view.rule.finding is None or view.body is None:
         return
-    if view.rule.finding in NOT_READ:
-        sentence = f"The software does not read {view.rule.finding_words} in reports."
-        yield _half(view, "read_report", sentence, f"Read the signed report: does it name it at {view.at}?")
-        return
     finding = view.rule.finding_words
     if view.says_sign:
         sentence = f"The signed report names {view.rule.sign_words} at {view.at}; no {finding} was found there."
@@ -51,6 +54,44 @@ def _hedged(view: View) -> Iterator[Outcome]:
         yield _half(
             view, "read_sentence", sentence, f"{note} Read it; ask the radiologist where it stays open.".strip()
         )
+
+
+def _kind_open(view: View) -> Iterator[Outcome]:
+    """Named without its type, or of several of which the policy names some."""
+    if Polarity.AFFIRMED not in view.polarities or view.is_of_kind is not None or view.rule.finding is None:
+        return
+    kinds = sorted({kind for one in view.found for kind in one.statement.kinds})
+    named = kind_words(view.rule.finding, kinds, "and") if kinds else "no type"
+    wanted = kind_words(view.rule.finding, view.rule.finding_kinds)
+    sentence = f"The signed report names {view.rule.finding_words} at {view.at}, {named}; the policy: {wanted}."
+    yield _half(view, "ask_type", sentence, "Ask the radiologist for the type.")
+
+
+def _finding_unfit(view: View) -> Iterator[Outcome]:
+    """The finding is named in a report of images that cannot show it, or of unknown ones."""
+    named = [one.report for one in view.found if one.statement.polarity is Polarity.AFFIRMED]
+    fit = view.rule.finding_modalities
+    if named and fit and not any(report.modality in fit for report in named):
+        yield _unfit(view, named[0], view.rule.finding_words, fit)
+
+
+def _side_open(view: View) -> Iterator[Outcome]:
+    """A side is billed, and the report names another or none."""
+    lines = [line for line in view.material.claim.lines if view.body in line.bodies]
+    billed = {side for line in lines for word in line.modifiers for side in SIDES.get(word, ())}
+    if view.rule.finding is not Topic.NEEDLE or not billed or not view.found:
+        return
+    said_to_be = [one.statement for one in view.found if one.statement.polarity is Polarity.AFFIRMED]
+    named = {side for statement in said_to_be for side in _sides(statement.side)}
+    if not billed <= named:
+        said = f"names the {' and '.join(sorted(named))}" if named else "names no side"
+        sentence = f"Billed at {view.at}: {' and '.join(sorted(billed))}; the signed report {said} there."
+        yield _half(view, "check_side", sentence, "Read the report, and ask who did the procedure.")
+
+
+def _sides(side: Laterality | None) -> tuple[Laterality, ...]:
+    both = (Laterality.LEFT, Laterality.RIGHT)
+    return both if side is Laterality.BILATERAL else (side,) if side else ()
 
 
 def _not_in_impression(view: View) -> Iterator[Outcome]:
@@ -104,11 +145,15 @@ def _sign_unfit(view: View) -> Iterator[Outcome]:
     fit = view.rule.sign_modalities
     if not affirmed or any(report.modality in fit for report in affirmed):
         return
-    kind = affirmed[0].modality
+    yield _unfit(view, affirmed[0], view.rule.sign_words, fit)
+
+
+def _unfit(view: View, report: DatedReport, words: str, fit: Sequence[str]) -> Outcome:
+    kind = report.modality
     what = f"is of {kind}, which does not show it" if kind else "does not say which examination it is of"
-    sentence = f"The report that names {view.rule.sign_words} at {view.at} {what}."
+    sentence = f"The report that names {words} at {view.at} {what}."
     kinds = " or ".join(MODALITIES.get(modality, modality) for modality in fit)
-    yield _half(view, "attach_advanced_imaging", sentence, f"Attach the signed report of {kinds}.")
+    return _half(view, "attach_advanced_imaging", sentence, f"Attach the signed report of {kinds}.")
 
 
 def _far_apart(view: View) -> Iterator[Outcome]:
@@ -168,6 +213,9 @@ HALVES: tuple[Callable[[View], Iterator[Outcome]], ...] = (
     _procedure_report,
     _no_level,
     _hedged,
+    _kind_open,
+    _finding_unfit,
+    _side_open,
     _not_in_impression,
     _age_open,
     _sign_missing,

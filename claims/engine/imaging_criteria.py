@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from claims.criteria.table import AdvancedImaging, Graded, ImagingAge, Measured, Progressed, Views
 from claims.engine.ai import Seen, seen
 from claims.engine.answers import Answer, met, not_met, open_
 from claims.engine.material import Material
-from claims.engine.words import finding_pointers, measured_words, measurement_pointer, place, study_pointer
-from claims.evidence import Pointer, PointerKind
+from claims.engine.words import finding_pointers, measured_words, measurement_pointer, place, quotes, study_pointer
+from claims.evidence import CriterionState, Pointer, PointerKind
+from claims.report import Polarity, Topic
 from claims.study import RetainedView, ViewPlane
 from inference.anatomy import Vertebra
 from inference.findings import Absent, Measurement, Present, Question
@@ -125,52 +128,108 @@ def _fits(one: Seen, criterion: Graded) -> bool:
 
 
 def views(criterion: Views, material: Material) -> Answer:
-    """That views were kept, never that a needle lies well in them."""
-    kept = [view for study in material.studies for view in study.views]
-    pointers = tuple(
-        Pointer(
-            kind=PointerKind.INSTANCE,
-            reference=view.sop_instance_uid,
-            text=f"retained view, {view.plane.value if view.plane else 'direction not known'}",
-        )
-        for view in kept
-    )
+    """That views of the day of service were kept, never that a needle lies well in them.
+
+    Their directions come from the images. What they show, a person said of a view, or the signed report of the
+    procedure says; of contrast also the image's own header.
+    """
+    kept = _kept(material)
     if not kept:
-        return open_("No retained view of the procedure is at hand.")
+        return _none_kept(material)
+    pointers = tuple(_view_pointer(view) for view in sorted(kept, key=lambda view: not view.is_final))
     planes = {view.plane for view in kept if view.plane}
     is_enough = len(planes) >= criterion.planes or ViewPlane.CROSS_SECTION in planes
-    known = all(view.plane for view in kept)
-    says = f"Views kept: {len(kept)}, in {len(planes)} known direction(s)."
+    says = f"Views kept: {len(kept)}, in {len(planes)} known direction(s){_directions(kept)}."
     if not is_enough:
-        asked = f"{says} The policy: {criterion.planes} directions."
-        return not_met(asked, *pointers) if known else open_(asked, *pointers)
-    for asked_for, what, shows in _asked(criterion):
-        if asked_for and (answer := _shown(kept, what, shows, says, pointers)):
+        says = f"{says} The policy: {criterion.planes} directions."
+        return open_(says, *pointers) if _may_be_more(kept) else not_met(says, *pointers)
+    answer = met(says, *pointers)
+    for asked in _asked(criterion):
+        answer = _shown(kept, asked, material, answer)
+        if answer.state is not CriterionState.MET:
             return answer
-    return met(says, *pointers)
+    return answer
 
 
-def _asked(criterion: Views) -> tuple[tuple[bool, str, Callable[[RetainedView], bool | None]], ...]:
-    return (
-        (criterion.contrast, "contrast", lambda view: view.shows_contrast),
-        (criterion.needle, "the needle in its final position", lambda view: view.shows_needle),
-    )
+def _kept(material: Material) -> list[RetainedView]:
+    """Of the day of service, by the image's own clock where it has one, else by its study."""
+    day = material.claim.service_date
+    views = [(study, view) for study in material.studies for view in study.views]
+    return [view for study, view in views if (view.acquired_at.date() if view.acquired_at else study.date) == day]
 
 
-def _shown(
-    kept: list[RetainedView],
-    what: str,
-    shows: Callable[[RetainedView], bool | None],
-    says: str,
-    pointers: tuple[Pointer, ...],
-) -> Answer | None:
-    """None where a view shows it; else not met where all are known not to, or open."""
-    states = [shows(view) for view in kept]
-    if any(states):
-        return None
-    if all(state is False for state in states):
-        return not_met(f"{says} None shows {what}.", *pointers)
-    return open_(f"{says} Nobody said whether one shows {what}.", *pointers)
+def _none_kept(material: Material) -> Answer:
+    said = material.anywhere(Topic.IMAGES)
+    polarities = {one.statement.polarity for one in said}
+    if any(study.views for study in material.studies):
+        return open_(f"No retained view that is known to be of {material.claim.service_date} is at hand.")
+    if polarities == {Polarity.NEGATED}:
+        return not_met("The signed report says that no images were kept.", *quotes(said))
+    if polarities == {Polarity.AFFIRMED}:
+        says = "The signed report says that images were kept; none of them is at hand."
+        return open_(says, *quotes(said), prompt="Attach the images that the signed report says were kept.")
+    return open_("No retained view of the procedure is at hand.")
+
+
+def _view_pointer(view: RetainedView) -> Pointer:
+    words = ["retained view", view.plane.value if view.plane else "direction not known"]
+    words += [f"at {view.acquired_at:%H:%M:%S}"] if view.acquired_at else []
+    words += ["contrast agent recorded"] if view.contrast_agent else []
+    words += ["final (marked as key image, or the last of its direction)"] if view.is_final else []
+    return Pointer(kind=PointerKind.INSTANCE, reference=view.sop_instance_uid, text=", ".join(words))
+
+
+def _directions(kept: Sequence[RetainedView]) -> str:
+    counts = Counter(view.plane.value if view.plane else "not known" for view in kept)
+    return f" ({', '.join(f'{count} {name}' for name, count in sorted(counts.items()))})"
+
+
+def _may_be_more(kept: Sequence[RetainedView]) -> bool:
+    """Whether views may lie in more directions than are known: some are not known, or two are oblique."""
+    planes = [view.plane for view in kept]
+    return None in planes or planes.count(ViewPlane.OBLIQUE) > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """Something that a view has to show."""
+
+    what: str
+    topic: Topic
+    """Under which the procedure's report speaks of it."""
+    is_shown: Callable[[RetainedView], bool | None]
+
+
+def _asked(criterion: Views) -> Iterator[_Shown]:
+    if criterion.contrast:
+        yield _Shown(
+            what="contrast",
+            topic=Topic.CONTRAST,
+            is_shown=lambda view: True if view.contrast_agent else view.shows_contrast,
+        )
+    if criterion.needle:
+        what = "the needle in its final position"
+        yield _Shown(what=what, topic=Topic.NEEDLE, is_shown=lambda view: view.shows_needle)
+
+
+def _shown(kept: Sequence[RetainedView], asked: _Shown, material: Material, so_far: Answer) -> Answer:
+    """Met where a view shows it, or the signed report says so and nobody says that no view does."""
+    states = [asked.is_shown(view) for view in kept]
+    said = material.anywhere(asked.topic)
+    polarities = {one.statement.polarity for one in said}
+    is_none = all(state is False for state in states)
+    says, pointers, quoted = so_far.sentence, so_far.pointers, quotes(said)
+    if polarities == {Polarity.NEGATED} and not any(states):
+        return not_met(f"{says} The signed report denies {asked.what}.", *pointers, *quoted)
+    if is_none and Polarity.AFFIRMED not in polarities:
+        return not_met(f"{says} None shows {asked.what}.", *pointers)
+    if any(states) and Polarity.NEGATED not in polarities:
+        return met(says, *pointers)
+    if polarities == {Polarity.AFFIRMED} and not is_none:
+        return met(f"{says} The signed report says that {asked.what} was seen.", *pointers, *quoted)
+    if not polarities and not any(states):
+        return open_(f"{says} Nobody said whether one shows {asked.what}.", *pointers)
+    return open_(f"{says} Images and signed report do not settle whether one shows {asked.what}.", *pointers, *quoted)
 
 
 def _measurements(

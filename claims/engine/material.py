@@ -13,13 +13,10 @@ from datetime import date
 from claims.claim import Claim, ClaimRefusal
 from claims.criteria import CriteriaTable
 from claims.matching import check_patient
-from claims.report import Polarity, ReadReport, Section, SignedState, Statement, Topic
+from claims.report import Polarity, ReadReport, SignedState, Statement, Topic
 from claims.study import Study
 from inference.anatomy import Vertebra
 from inference.findings import StudyFindings
-
-FINDING_SECTIONS = (Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM, Section.UNKNOWN)
-"""Sections whose statements are of the images reported; history, technique and comparison are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +49,14 @@ class Material:
     claim: Claim
     table: CriteriaTable
     studies: tuple[Study, ...]
-    """That count: of a kind that the policy takes, from onset (if known) up to the service; undated ones too."""
+    """That count: of a kind that the policy takes, from onset (if known) up to the service, or of that day alone where
+    the policy is about the procedure's own images; undated ones too."""
     findings: tuple[StudyFindings, ...]
     """Of those studies, oldest study first."""
     signed: tuple[DatedReport, ...]
     """Signed reports that count, oldest first, those without a date last."""
     early: tuple[DatedReport, ...]
-    """Signed reports of images from before the onset."""
+    """Signed reports of images from before that."""
     late: tuple[DatedReport, ...]
     """Signed reports of images from after the service."""
     unsigned: tuple[DatedReport, ...]
@@ -89,6 +87,15 @@ class Material:
         newer = [one for one in general if newest and one.report.day and one.report.day > newest]
         return tuple(newer) or own or tuple(general)
 
+    def anywhere(self, topic: Topic) -> tuple[Said, ...]:
+        """Everything that the reports that count say of the topic, at whatever level."""
+        return tuple(
+            Said(report=report, statement=statement)
+            for report in self.signed
+            for statement in standing(report.read)
+            if statement.topic is topic
+        )
+
     def levels_with(self, topic: Topic) -> tuple[Vertebra, ...]:
         """Every level at which the reports that count affirm the topic, from the head down."""
         found = {
@@ -101,8 +108,17 @@ class Material:
 
 
 def standing(read: ReadReport) -> tuple[Statement, ...]:
-    """Statements of the images reported that no addendum reversed."""
-    return tuple(s for s in read.statements if not s.superseded and s.quote.section in FINDING_SECTIONS)
+    """Statements of the images or the procedure reported that no addendum reversed."""
+    return tuple(s for s in read.statements if not s.superseded and s.is_of_study)
+
+
+def is_of_kind(said: Iterable[Said], kinds: Iterable[str]) -> bool | None:
+    """Whether all that is affirmed is of these kinds; None where a kind is not named, or only some are."""
+    wanted = set(kinds)
+    named = [set(one.statement.kinds) for one in said if one.statement.polarity is Polarity.AFFIRMED]
+    if not wanted or all(some and some <= wanted for some in named):
+        return True
+    return False if all(some and some.isdisjoint(wanted) for some in named) else None
 
 
 def gather(
@@ -136,8 +152,8 @@ def gather(
         table=table,
         studies=tuple(counted),
         findings=tuple(documents[study.uid] for study in counted if study.uid in documents),
-        signed=tuple(r for r in signed if not _is_early(r.day, claim) and not _is_late(r.day, claim)),
-        early=tuple(r for r in signed if _is_early(r.day, claim)),
+        signed=tuple(r for r in signed if not _is_early(r.day, claim, table) and not _is_late(r.day, claim)),
+        early=tuple(r for r in signed if _is_early(r.day, claim, table)),
         late=tuple(r for r in signed if _is_late(r.day, claim)),
         unsigned=tuple(r for r in dated if r not in signed and not _is_late(r.day, claim)),
     )
@@ -176,12 +192,14 @@ def _check_once(identifiers: list[str], what: str) -> None:
 
 
 def _counts(study: Study, claim: Claim, table: CriteriaTable) -> bool:
-    is_in_time = not _is_early(study.date, claim) and not _is_late(study.date, claim)
+    is_in_time = not _is_early(study.date, claim, table) and not _is_late(study.date, claim)
     return is_in_time and study.modality in table.verdict.modalities
 
 
-def _is_early(day: date | None, claim: Claim) -> bool:
-    return day is not None and claim.onset_date is not None and day < claim.onset_date
+def _is_early(day: date | None, claim: Claim, table: CriteriaTable) -> bool:
+    """Before the onset; of a procedure's own images and report, before the service."""
+    first = claim.service_date if table.verdict.of_service_day else claim.onset_date
+    return day is not None and first is not None and day < first
 
 
 def _is_late(day: date | None, claim: Claim) -> bool:

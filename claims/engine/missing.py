@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from claims.engine.material import Material, Said
-from claims.engine.view import NOT_READ, RECENT, Outcome, View, begin
-from claims.engine.words import levels, quotes, study_pointer
+from claims.engine.view import RECENT, Outcome, View, begin
+from claims.engine.words import kind_words, levels, quotes, study_pointer
 from claims.evidence import Prompt, Verdict
 from claims.report import Acuity, Polarity
 
@@ -28,7 +28,8 @@ def _no_report(view: View) -> Outcome | None:
             ),
             pointers=tuple(study_pointer(study) for study in studies),
         )
-    early = material.said(view.rule.finding, view.body, material.early) if view.rule.finding else ()
+    is_asked = view.rule.finding is not None and not view.rule.of_service_day
+    early = material.said(view.rule.finding, view.body, material.early) if is_asked and view.rule.finding else ()
     if any(one.statement.polarity is Polarity.AFFIRMED for one in early):
         return _from_before(view, early)
     why = _why_nothing(material)
@@ -41,6 +42,8 @@ def _no_report(view: View) -> Outcome | None:
 
 def _why_nothing(material: Material) -> str:
     claim = material.claim
+    if material.table.verdict.of_service_day:
+        return f" on the day of the service, {claim.service_date}"
     if material.early:
         return f" after the onset on {claim.onset_date}"
     return f" up to the service on {claim.service_date}" if material.late else ""
@@ -70,6 +73,19 @@ def _both_ways(view: View) -> Outcome | None:
     if not {Polarity.AFFIRMED, Polarity.NEGATED} <= view.polarities:
         return None
     return _contradiction(view, f"The signed report both names and denies {view.rule.finding_words} at {view.at}.")
+
+
+def _other_kind(view: View) -> Outcome | None:
+    """Named, and of a kind that the policy does not name."""
+    if view.polarities != {Polarity.AFFIRMED} or view.is_of_kind is not False or view.rule.finding is None:
+        return None
+    kinds = sorted({kind for one in view.found for kind in one.statement.kinds})
+    named = kind_words(view.rule.finding, kinds, "and")
+    wanted = kind_words(view.rule.finding, view.rule.finding_kinds)
+    sentence = (
+        f"{begin(view.found[0].report.words)} names {view.rule.finding_words} of {named} at {view.at}, not {wanted}."
+    )
+    return _contradiction(view, sentence)
 
 
 def _denied(view: View) -> Outcome | None:
@@ -128,7 +144,7 @@ def _silent(view: View) -> Outcome | None:
     """A signed report that says nothing of the body."""
     if view.found or view.says_sign or view.rule.finding is None or view.body is None:
         return None
-    if view.material.said(view.rule.finding, None) or view.rule.finding in NOT_READ:
+    if view.material.said(view.rule.finding, None):
         return None
     report = view.material.signed[-1]
     return Outcome(
@@ -153,6 +169,7 @@ RULES: tuple[Callable[[View], Outcome | None], ...] = (
     _no_report,
     _old,
     _both_ways,
+    _other_kind,
     _denied,
     _elsewhere,
     _denied_everywhere,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from claims.engine.halves import HALVES
 from claims.engine.missing import RULES
 from claims.engine.view import Outcome, View, begin
-from claims.engine.words import quotes
+from claims.engine.words import kind_words, quotes
 from claims.evidence import Verdict
 
 
@@ -35,4 +35,7 @@ def _named(view: View) -> str:
     if of_sign and named not in of_sign:
         return f"{named}, signed, names {view.rule.finding_words}, and {of_sign[0]}, signed, {view.rule.sign_words}"
     words = " and ".join(filter(None, (view.rule.finding_words, view.rule.sign_words)))
+    if view.rule.finding and view.rule.finding_kinds:
+        kinds = sorted({kind for one in view.found for kind in one.statement.kinds})
+        words = f"{words} of {kind_words(view.rule.finding, kinds, 'and')}"
     return f"{named}, signed, names {words}"

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from claims.criteria.table import VerdictRule
-from claims.engine.material import Material, Said
+from claims.engine.material import Material, Said, is_of_kind
 from claims.engine.words import place
 from claims.evidence import Pointer, Prompt, Verdict
 from claims.report import Acuity, Polarity, Topic
 from inference.anatomy import Vertebra
 
-NOT_READ = frozenset({Topic.MODIC, Topic.HARDWARE})
-"""Topics that claims.reading does not tell yet: a person reads them, and silence means nothing."""
 RECENT = frozenset({Acuity.ACUTE, Acuity.SUBACUTE})
 
 
@@ -57,6 +55,11 @@ class View:
         """Every age that the finding is given where it is not denied."""
         named = (one.statement for one in self.found if one.statement.polarity is not Polarity.NEGATED)
         return {statement.acuity for statement in named} - {Acuity.UNSTATED}
+
+    @property
+    def is_of_kind(self) -> bool | None:
+        """Whether what is affirmed of the finding is of a kind that the policy names; None where that is open."""
+        return is_of_kind(self.found, self.rule.finding_kinds)
 
     @property
     def says_sign(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from claims.engine.material import Said
 from claims.evidence import Pointer, PointerKind
@@ -19,7 +19,10 @@ TOPICS: Mapping[Topic, str] = {
     Topic.AUGMENTED: "an earlier augmentation",
     Topic.TRANSITIONAL: "transitional anatomy",
     Topic.MODIC: "Modic change",
-    Topic.HARDWARE: "a fault of hardware",
+    Topic.HARDWARE: "a fault of hardware or fusion",
+    Topic.NEEDLE: "the final needle position",
+    Topic.CONTRAST: "where the contrast went",
+    Topic.IMAGES: "images that were kept",
 }
 
 MODALITIES: Mapping[str, str] = {"MR": "MRI", "NM": "bone scan or SPECT", "PT": "PET"}
@@ -35,6 +38,12 @@ def levels(bodies: Iterable[Vertebra]) -> str:
 def place(body: Vertebra | None) -> str:
     """``L1``, or ``the treated body`` where the claim names none."""
     return "the treated body" if body is None else body.name
+
+
+def kind_words(topic: Topic, kinds: Sequence[str], joint: str = "or") -> str:
+    """``type 1 or 2`` of Modic change; of hardware its faults."""
+    words = f" {joint} ".join(kinds)
+    return f"type {words}" if topic is Topic.MODIC else words
 
 
 def quotes(said: Iterable[Said]) -> tuple[Pointer, ...]:

@@ -35,4 +35,6 @@ def _reverses(addendum: Statement, said: Statement) -> bool:
     if addendum.level is None and said.level is not None:
         return addendum.polarity is Polarity.NEGATED and said.polarity is not Polarity.NEGATED
     is_same = addendum.level is said.level
+    if is_same and said.topic is Topic.MODIC and addendum.kinds != said.kinds:
+        return True
     return is_same and (addendum.polarity, addendum.acuity) != (said.polarity, said.acuity)

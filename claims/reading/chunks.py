@@ -15,6 +15,8 @@ from inference.anatomy import Vertebra
 
 _ONE_OF_TWO = re.compile(r"\b(?:latter|former)\b")
 _WORD = re.compile(r"[a-z]+|[()]")
+OF_DISCS = frozenset({Topic.MODIC, Topic.HARDWARE, Topic.NEEDLE, Topic.CONTRAST, Topic.IMAGES})
+"""Topics of which two levels joined by a dash are both meant: the endplates, screws or joints beside a disc."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,10 @@ class Chunk:
 class Sentence:
     """The marks of one sentence, cut into clauses and chunks."""
 
-    def __init__(self, folded: str, marks: Sequence[Mark]) -> None:
+    def __init__(self, folded: str, marks: Sequence[Mark], bare: frozenset[str] = BARE) -> None:
         self.folded = folded
         self.marks = marks
+        self._bare = bare
         self.chunks = tuple(self._cut())
 
     def _cut(self) -> Iterable[Chunk]:
@@ -63,7 +66,7 @@ class Sentence:
                 rest[mark.start - begins : mark.end - begins] = " " * (mark.end - mark.start)
         words = _WORD.findall("".join(rest))
         kinds = {mark.kind for mark in self.marks[first:last]}
-        is_bare = Kind.LEVEL in kinds and kinds <= {Kind.LEVEL, Kind.ACUITY} and BARE.issuperset(words)
+        is_bare = Kind.LEVEL in kinds and kinds <= {Kind.LEVEL, Kind.ACUITY} and self._bare.issuperset(words)
         return Chunk(first=first, last=last, clause=clause, is_bare=is_bare)
 
     def chunk_of(self, place: int) -> int:
@@ -103,6 +106,8 @@ def place(sentence: Sentence, concept: int) -> Placed:
     if bracketed := _before_bracket(sentence, concept, topic):
         return Placed(levels=bracketed, chunks=(own,))
     run = _list_around(sentence, own)
+    if topic in OF_DISCS and any(group.start >= mark.end for group in sentence.groups(own, topic)):
+        run = [chunk for chunk in run if chunk >= own]  # what stands before belongs to what was named before
     groups = [group for chunk in run for group in sentence.groups(chunk, topic)]
     if not groups:
         run, groups, note = _elsewhere(sentence, own, topic)
@@ -125,6 +130,8 @@ def _before_bracket(sentence: Sentence, concept: int, topic: Topic) -> tuple[Ver
         return ()
     before = [group for group in groups if opened - 1 <= group.end <= opened]
     is_meant = before and not (topic is Topic.FRACTURE and before[0].kind is GroupKind.DISC)
+    if is_meant and topic in OF_DISCS and before[0].kind is not GroupKind.BODIES:
+        return before[0].levels
     return before[0].levels[-1:] if is_meant else ()
 
 
@@ -178,7 +185,7 @@ def _crowded(sentence: Sentence, concept: int, groups: Sequence[LevelGroup]) -> 
 
 def _pair(mark: Mark, topic: Topic, groups: Sequence[LevelGroup]) -> str | None:
     """Two neighbours joined by a dash mean a disc, or both bodies."""
-    if topic is Topic.OTHER_CAUSE or not any(group.kind is not GroupKind.BODIES for group in groups):
+    if topic in (Topic.OTHER_CAUSE, *OF_DISCS) or not any(group.kind is not GroupKind.BODIES for group in groups):
         return None
     if topic is Topic.FRACTURE and mark.text.endswith(("s", "ies")):
         return None

@@ -63,6 +63,8 @@ def _table(name: str) -> dict[str, str]:
     return {key: _one(patterns) for key, patterns in _TABLES[name].items()}
 
 
+PARTS: Mapping[str, str] = _TABLES["parts"]
+
 _SHAPE = _table("shape")
 _ACUITY = _table("acuity")
 _SENTENCES = {name: re.compile(pattern) for name, pattern in _table("sentences").items()}

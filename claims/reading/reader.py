@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from claims.reading.addenda import superseded
 from claims.reading.chunks import Sentence
+from claims.reading.further import read_further, settled
 from claims.reading.levels import GroupKind
 from claims.reading.lexicon import EARLIER_STUDY, ENGLISH
 from claims.reading.marks import marks
 from claims.reading.sections import Span, split
 from claims.reading.statements import PAST, Carried, Draft, drafts
-from claims.reading.view import fold
+from claims.reading.view import View, fold
 from claims.report import Polarity, Quote, ReadReport, Report, ReportRefusal, Section, Statement, Topic
 from inference.anatomy import Vertebra
 
@@ -45,10 +46,13 @@ def read_report(report: Report) -> ReadReport:
         return ReadReport(report=report, statements=(_foreign(report.text, spans[0]),))
     carried = Carried()
     found: list[Draft] = []
-    for span in spans:
-        here, carried = _read_sentence(report.text, span, carried)
+    views = [fold(report.text, span.start, span.end) for span in spans]
+    for span, view in zip(spans, views, strict=True):
+        here, carried = _read_sentence(report.text, span, view, carried)
         found.extend(here)
-    statements = superseded(_without_mere_shape(found))
+    every = [*_without_mere_shape(found), *read_further(report.text, spans, views)]
+    every.sort(key=lambda said: said.quote.start)
+    statements = settled(superseded(every), spans, views)
     return ReadReport(report=report, statements=_with_other_causes(statements))
 
 
@@ -63,8 +67,7 @@ def _foreign(text: str, span: Span) -> Statement:
     return Statement(level=None, topic=Topic.FRACTURE, polarity=Polarity.UNCERTAIN, quote=quote, note=note)
 
 
-def _read_sentence(text: str, span: Span, carried: Carried) -> tuple[list[Draft], Carried]:
-    view = fold(text, span.start, span.end)
+def _read_sentence(text: str, span: Span, view: View, carried: Carried) -> tuple[list[Draft], Carried]:
     sentence = Sentence(view.folded, marks(view))
     section = span.section
     if section not in PAST and EARLIER_STUDY.search(view.folded):

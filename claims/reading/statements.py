@@ -26,6 +26,7 @@ PAST = frozenset({Section.HISTORY, Section.COMPARISON, Section.TECHNIQUE})
 """Sections that are not of this study."""
 WITHDRAWN = "The addendum takes the report back."
 CORRECTED = "The addendum corrects a level without saying again what is there."
+_DOUBTED = (Topic.FRACTURE, Topic.EDEMA, Topic.MODIC, Topic.HARDWARE)
 _COUNTING = ("number", "numer", "enumer", "count", "recount")
 _PART = "The sentence speaks of a part other than the vertebral body."
 _SELF_DENIED = ("stir neg", "stir -ve")
@@ -58,7 +59,9 @@ def drafts(sentence: Sentence, quote: Quote, carried: Carried) -> list[Draft]:
     """What a sentence says, without repetitions."""
     found = [draft for at in range(len(sentence.marks)) for draft in _of_mark(sentence, at, quote, carried)]
     if not found:
-        found = [*_age_alone(sentence, quote, carried), *_correction(sentence, quote)]
+        found = list(_age_alone(sentence, quote, carried))
+    if all(draft.statement.topic is Topic.TRANSITIONAL for draft in found):
+        found += _correction(sentence, quote)
     return _settled(found, is_explained=bool(ANOTHER_CAUSE.search(sentence.folded)))
 
 
@@ -69,7 +72,7 @@ def _of_mark(sentence: Sentence, at: int, quote: Quote, carried: Carried) -> Ite
         if mark.topic is Topic.OTHER_CAUSE and mark.text.startswith("path") and " " in mark.text:
             yield from _pathologic(sentence, at, quote, carried)
     elif mark.group and is_body(mark) and at:
-        yield from _level_alone(sentence, at, quote)
+        yield from level_alone(sentence, at, quote)
 
 
 def _pathologic(sentence: Sentence, at: int, quote: Quote, carried: Carried) -> Iterator[Draft]:
@@ -83,7 +86,7 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
     mark = sentence.marks[at]
     if topic is Topic.AUGMENTED and _is_planned(sentence, at):
         return
-    polarity, note = _judged(sentence, at, quote.section)
+    polarity, note = judged(sentence, at, quote.section)
     placed = place(sentence, at)
     if topic is Topic.TRANSITIONAL:
         placed = Placed(chunks=placed.chunks)
@@ -100,7 +103,7 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
         polarity, note = Polarity.UNCERTAIN, "The sentence names no level."
     elif placed.note and polarity is Polarity.AFFIRMED and topic is not Topic.OTHER_CAUSE:
         polarity, note = Polarity.UNCERTAIN, placed.note
-    side = _side(sentence.words_of(sentence.chunk_of(at)))
+    side = side_of(sentence.words_of(sentence.chunk_of(at)))
     for level in placed.levels or (None,):
         acuity = Acuity.UNSTATED
         if topic is Topic.FRACTURE:
@@ -109,7 +112,8 @@ def _concept(sentence: Sentence, at: int, topic: Topic, quote: Quote, carried: C
         yield Draft(statement=said, is_soft=mark.kind is not Kind.CONCEPT)
 
 
-def _side(words: str) -> Laterality | None:
+def side_of(words: str) -> Laterality | None:
+    """The one side that some words name."""
     named = {side for side in Laterality if re.search(rf"\b{side}(?:ly|-sided)?\b", words)}
     return named.pop() if len(named) == 1 else None
 
@@ -125,7 +129,8 @@ def _is_planned(sentence: Sentence, at: int) -> bool:
     )
 
 
-def _judged(sentence: Sentence, at: int, section: Section) -> tuple[Polarity, str | None]:
+def judged(sentence: Sentence, at: int, section: Section) -> tuple[Polarity, str | None]:
+    """What the sentence makes of a concept, and why where it leaves it open."""
     mark = sentence.marks[at]
     polarity, note = judge(sentence.marks, at)
     if mark.kind is Kind.INTACT or mark.text.startswith(_SELF_DENIED):
@@ -136,7 +141,7 @@ def _judged(sentence: Sentence, at: int, section: Section) -> tuple[Polarity, st
         return polarity, note
     if _is_past(sentence, at):
         return Polarity.UNCERTAIN, "The sentence speaks of an earlier study or of the past."
-    if mark.topic in (Topic.FRACTURE, Topic.EDEMA) and (doubt := DOUBT.search(sentence.folded)):
+    if mark.topic in _DOUBTED and (doubt := DOUBT.search(sentence.folded)):
         return Polarity.UNCERTAIN, f'The sentence says "{doubt[0]}": it may not be a finding of this study.'
     return polarity, note
 
@@ -184,7 +189,7 @@ def _other_part(sentence: Sentence, at: int) -> str | None:
     return parts[0].text if parts else None
 
 
-def _level_alone(sentence: Sentence, at: int, quote: Quote) -> Iterator[Draft]:
+def level_alone(sentence: Sentence, at: int, quote: Quote) -> Iterator[Draft]:
     """A level that a correction takes back, that an exception sets apart, or that has an age and nothing else."""
     mark, cue = sentence.marks[at], sentence.marks[at - 1].kind
     named = next((m.topic for m in reversed(sentence.marks[:at]) if m.topic), None)
@@ -227,12 +232,15 @@ def _age_alone(sentence: Sentence, quote: Quote, carried: Carried) -> Iterator[D
 
 
 def _correction(sentence: Sentence, quote: Quote) -> Iterator[Draft]:
-    """A sentence of an addendum that takes the report back, or moves a level, without naming what is there."""
+    """A sentence of an addendum that takes the report back, or moves a level, without naming what is there.
+
+    Two levels and nothing else that is read (``L3 is to be read as L4``) may move one, whatever the words.
+    """
     if quote.section is not Section.ADDENDUM:
         return
     if WITHDRAWAL.search(sentence.folded):
         yield _open_fracture(None, quote, WITHDRAWN)
-    elif CORRECTION.search(sentence.folded):
+    elif CORRECTION.search(sentence.folded) or sum(mark.group is not None for mark in sentence.marks) > 1:
         named = [(mark.start, level) for mark in sentence.marks if mark.group for level in mark.group.levels]
         is_swap = len(named) == 2 and WRONG_THEN_RIGHT.search(sentence.folded[named[0][0] : named[1][0]])  # noqa: PLR2004
         for number, (_, level) in enumerate(named):

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, Table
 
 from dicom_node.dicomweb.encoding import JsonDataset, element_as_json, quietly
 from dicom_node.dicomweb.held import Held, Holdings
-from dicom_node.dicomweb.levels import INDEXED, INSTANCE_NUMBER, MODALITY, SERIES_NUMBER, Level
+from dicom_node.dicomweb.levels import INDEXED, INSTANCE_NUMBER, MODALITY, SERIES_NUMBER, Level, tag_of
 from dicom_node.dicomweb.metadata import Described, describe, packed, stated
 from dicom_node.reader.values import PARSE_ERRORS
 from dicom_node.tables import web_headers, web_instances, web_series, web_studies
@@ -30,6 +30,7 @@ BATCH = 200
 """Instances in one transaction: the receiver waits for its end, some milliseconds."""
 MODALITY_MAX_CHARACTERS = 16
 """CS, PS3.5 6.2."""
+PATIENT_ID = tag_of("PatientID")
 LARGEST_NUMBER = 2**31 - 1
 """IS, PS3.5 6.2; where no number is stated, the entry comes last."""
 TABLES = (web_studies, web_series, web_instances, web_headers)
@@ -92,7 +93,12 @@ def _rows(held: Held, described: Described | None) -> Iterable[tuple[Table, dict
     study = {"study_instance_uid": held.study_instance_uid}
     series = study | {"series_instance_uid": held.series_instance_uid}
     modality = str(_first(attributes, MODALITY) or "")[:MODALITY_MAX_CHARACTERS]
-    yield web_studies, study | {"received_at": held.received_at, "attributes": _text(attributes, Level.STUDY)}
+    yield (
+        web_studies,
+        study
+        | {"received_at": held.received_at, "attributes": _text(attributes, Level.STUDY)}
+        | {"patient_id": str(_first(attributes, PATIENT_ID) or "").strip()},
+    )
     yield (
         web_series,
         series

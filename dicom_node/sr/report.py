@@ -13,27 +13,20 @@ from collections.abc import Mapping, Sequence
 from highdicom.sr import Comprehensive3DSR, ContainerContentItem, ContentItem
 from highdicom.sr.templates import DEFAULT_LANGUAGE, LanguageOfContentItemAndDescendants
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import code_table as table
-from dicom_node import codes
-from dicom_node.derived import ReportContext, finish, plain, stand_in
-from dicom_node.equipment import contributing_equipment, fix_times, observers
+from dicom_node.derived import ReportContext
+from dicom_node.equipment import observers
 from dicom_node.sr.groups import measurement_groups
 from dicom_node.sr.items import container
 from dicom_node.sr.library import image_library
 from dicom_node.sr.procedure import imaged_procedures
+from dicom_node.sr.skeleton import ReportPlace, begin_report, complete_report
 from dicom_node.sr.statements import evaluations
-from dicom_node.sr.verification import (
-    VERIFIED_SERIES_NUMBER,
-    fix_verification_time,
-    verification_flags,
-    verified_context,
-)
-from dicom_node.uids import ObjectRole, Origin
+from dicom_node.sr.verification import VERIFIED_SERIES_NUMBER, verified_context
+from dicom_node.uids import ObjectRole
 from inference.findings import FIVE_QUESTIONS, StudyFindings
 from inference.findings.encode import encode
-from inference.provenance import MANUFACTURER, SOFTWARE_NAME
 
 SERIES_NUMBER = 9001
 """Of the first revision; later ones follow in steps of REVISION_STEP, so that no two objects share a number."""
@@ -58,40 +51,15 @@ def encode_report(
             or the findings are reviewed and there is no predecessor.
     """
     instances = _instances(findings, sources, context)
-    first = min(instances.values(), key=lambda header: str(header.SOPInstanceUID))
     role, number = _role(findings, context), _series_number(findings, context)
-    origin = Origin(
-        study_instance_uid=context.study_instance_uid,
-        revision=context.revision,
-        inputs=tuple(instances),
-        software_version=context.software_version,
-        models=findings.models,
-        config_digest=context.config_digest,
-    )
-    report = Comprehensive3DSR(
-        evidence=[stand_in(header) for header in instances.values()],
-        content=_content(findings, instances, context),
-        series_instance_uid=origin.uid(*role, "series"),
-        series_number=number,
-        sop_instance_uid=origin.uid(*role),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
-        is_complete=True,
-        **verification_flags(findings.review),
-        previous_versions=[p for p in (context.predecessor, context.earlier_verified) if p is not None] or None,
-        contributing_equipment=contributing_equipment(findings.models, context, findings.notice),
-        coding_schemes=[codes.coding_scheme()],
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
+    place = ReportPlace(role=role, series_number=number, headers=list(instances.values()))
+    content = _content(findings, instances, context)
+    report = begin_report(Comprehensive3DSR, content, place=place, findings=findings, context=context)
     # Statements refer to no image. highdicom searches and copies the tree that it gets item by item, which takes longer
     # than to make it, so that they are added afterwards.
     report.ContentSequence.append(evaluations(findings, (context.excerpt, context.earlier_review)))
-    finish(report, first, context if findings.review is None else verified_context(context, findings.review))
-    fix_verification_time(report)
-    fix_times(report)
+    described = context if findings.review is None else verified_context(context, findings.review)
+    complete_report(report, place.headers, described)
     return report
 
 

@@ -15,23 +15,22 @@ from datetime import datetime, timedelta
 from highdicom.sr import ContentItem, EnhancedSR
 from highdicom.sr.templates import DEFAULT_LANGUAGE, LanguageOfContentItemAndDescendants
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import code_table as table
-from dicom_node import codes
 from dicom_node.concept import Concept
-from dicom_node.derived import ReportContext, finish, plain, stand_in
-from dicom_node.equipment import contributing_equipment, fix_times, observers
+from dicom_node.derived import ReportContext
+from dicom_node.equipment import observers
 from dicom_node.sr.items import CONTAINS, container, text_item
 from dicom_node.sr.report import REVISION_STEP
-from dicom_node.sr.verification import fix_verification_time, verification_flags, verified_context
+from dicom_node.sr.skeleton import ReportPlace, begin_report, complete_report
+from dicom_node.sr.verification import verified_context
 from dicom_node.sr.words import label, place_words, review_words, short_words
-from dicom_node.uids import ObjectRole, Origin
+from dicom_node.uids import ObjectRole
 from inference.errors import ReasonCode
 from inference.findings import FIVE_QUESTIONS, Absent, Finding, NotAssessed, Present, SeriesUse, StudyFindings
 from inference.findings.encode import encode
 from inference.findings.summary import CALIBRATIONS, describe_measurement, summarise
-from inference.provenance import MANUFACTURER, SOFTWARE_NAME, ModelIdentity
+from inference.provenance import SOFTWARE_NAME, ModelIdentity
 
 SERIES_NUMBER = 9005
 """Of the first revision; later ones follow in steps of REVISION_STEP. A list begins with the SR, which is drawn."""
@@ -62,38 +61,10 @@ def encode_text_report(
     headers = [header for series in sorted(sources) for header in sources[series]]
     if not headers:
         raise ValueError("a report needs at least one source instance, got none")
-    first = min(headers, key=lambda header: str(header.SOPInstanceUID))
-    origin = Origin(
-        study_instance_uid=context.study_instance_uid,
-        revision=context.revision,
-        inputs=tuple(str(header.SOPInstanceUID) for header in headers),
-        software_version=context.software_version,
-        models=findings.models,
-        config_digest=context.config_digest,
-    )
-    role = _role(findings)
-    report = EnhancedSR(
-        evidence=[stand_in(header) for header in headers],
-        content=_content(findings, context),
-        series_instance_uid=origin.uid(*role, "series"),
-        series_number=_series_number(findings, context),
-        sop_instance_uid=origin.uid(*role),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
-        is_complete=True,
-        **verification_flags(findings.review),
-        previous_versions=[p for p in (context.predecessor, context.earlier_verified) if p is not None] or None,
-        contributing_equipment=contributing_equipment(findings.models, context, findings.notice),
-        coding_schemes=[codes.coding_scheme()],
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
-    finish(report, first, _described(findings, context))
+    place = ReportPlace(role=_role(findings), series_number=_series_number(findings, context), headers=headers)
+    report = begin_report(EnhancedSR, _content(findings, context), place=place, findings=findings, context=context)
+    complete_report(report, headers, _described(findings, context))
     _list_after_the_measurements(report)
-    fix_verification_time(report)
-    fix_times(report)
     return report
 
 

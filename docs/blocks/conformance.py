@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+
 from pydicom.uid import UID
 
 from dicom_node import code_table, delivery, file_meta, verdicts
 from dicom_node.storage_classes import ACCEPTED_TRANSFER_SYNTAXES, STORAGE_CLASSES, StorageClass
+from dicom_node.tls import SUITES_OF_TLS_1_2
+from dicom_node.tls_socket import HandshakeReason
 from docs.blocks.markdown import table
 from docs.blocks.sentences import member_sentences
 
@@ -50,6 +54,20 @@ def implementation() -> str:
         ("Implementation Version Name", f"`{file_meta.IMPLEMENTATION_VERSION_NAME}`"),
     ]
     return table(("item", "value"), rows)
+
+
+def tls_suites() -> str:
+    """What is negotiated, in the order of preference."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    newest = [str(cipher["name"]) for cipher in context.get_ciphers() if cipher["protocol"] == "TLSv1.3"]
+    rows = [("1.3", f"`{name}`") for name in newest] + [("1.2", f"`{name}`") for name in SUITES_OF_TLS_1_2]
+    return table(("TLS", "suite (OpenSSL's name)"), rows)
+
+
+def handshake_reasons() -> str:
+    """Every word for a handshake that came to nothing."""
+    sentences = member_sentences(HandshakeReason)
+    return table(("reason", "meaning"), [(f"`{reason}`", sentences[reason.name]) for reason in HandshakeReason])
 
 
 def private_codes() -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import typer
+from prometheus_client.parser import text_string_to_metric_families
 
 from docs.blocks.markdown import table
 from docs.blocks.sentences import member_sentences
@@ -13,7 +16,11 @@ from inference.errors import ReasonCode
 from inference.findings import ReviewReason
 from inference.review import Action, ReviewFault
 from inference.review.review import REASONS
+from server.agreement import DriftWatch
 from server.cli import COMMANDS
+from server.compose import open_node
+from server.metrics import render
+from server.output_drift import OutputWatch
 from server.priority import PRIORITIES
 from server.settings import Settings
 
@@ -93,6 +100,21 @@ def review_faults() -> str:
     """Every code of a review that cannot be applied."""
     sentences = member_sentences(ReviewFault)
     return table(("code", "meaning"), [(f"`{fault.value}`", sentences[fault.name]) for fault in ReviewFault])
+
+
+def metrics() -> str:
+    """Every metric of a node that has done nothing yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Settings(data_dir=Path(folder))
+        node = open_node(made)
+        text = render(node, DriftWatch(), OutputWatch()).decode()
+        node.engine.dispose()
+    families = sorted(text_string_to_metric_families(text), key=lambda family: family.name)
+    rows = [
+        (f"`{family.name}{'_total' if family.type == 'counter' else ''}`", family.type, family.documentation)
+        for family in families
+    ]
+    return table(("metric", "kind", "meaning"), rows)
 
 
 def priorities() -> str:

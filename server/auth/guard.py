@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from threading import Lock
-from time import monotonic
 from urllib.parse import urlencode
 
 from sqlalchemy import Engine
 
 from server.auth.asked import SAFE_METHODS, Asked
 from server.auth.audit import trail
+from server.auth.audit.recently import Recently, key_of
 from server.auth.audit.record import AuditKind, AuditRecord, Outcome, record_of
 from server.auth.brakes import Brake, LoginBrake
 from server.auth.keys import find_key
@@ -21,13 +19,9 @@ from server.auth.roles import LOOPBACK, NOBODY, Permission, Principal
 from server.auth.rules import permission_for, rules_for
 from server.auth.sessions import SessionRules, find_session
 
-ONCE_IN_S = 600.0
-"""A study that is read image by image is one access: the same user, address, kind and study again within this time
-add no row."""
 _BAD_KEYS, _BAD_KEY_WINDOW_S = 30, 60.0
 _PROBES = 120
 """Of one client in a minute: nobody signs in for them, and each asks the database and reads the models' weights."""
-_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,36 +49,6 @@ class Denied(Exception):  # noqa: N818 - the answer to a request, not an error o
         self.status, self.detail, self.headers = status, detail, dict(headers or {})
 
 
-@dataclass(slots=True)
-class _Recently:
-    """What was recorded within the last ten minutes."""
-
-    seen: OrderedDict[tuple[str, ...], float] = field(default_factory=OrderedDict)
-    lock: Lock = field(default_factory=Lock)
-
-    def is_known(self, key: tuple[str, ...]) -> bool:
-        """Whether it was seen within that time."""
-        with self.lock:
-            at = self.seen.get(key)
-        return at is not None and monotonic() - at <= ONCE_IN_S
-
-    def is_new(self, key: tuple[str, ...]) -> bool:
-        """Whether it was not seen within that time; remembers it."""
-        now = monotonic()
-        with self.lock:
-            at = self.seen.pop(key, None)
-            is_new = at is None or now - at > ONCE_IN_S
-            self.seen[key] = now if is_new or at is None else at
-            if len(self.seen) > _REMEMBERED:
-                self.seen.popitem(last=False)
-        return is_new
-
-    def forget(self, key: tuple[str, ...]) -> None:
-        """It was not recorded after all."""
-        with self.lock:
-            self.seen.pop(key, None)
-
-
 class Guard:
     """Decides, and keeps the audit trail."""
 
@@ -97,7 +61,7 @@ class Guard:
         self._requests = Brake(per_minute, 60.0) if per_minute else None
         self._probes = Brake(_PROBES, 60.0)
         self._bad_keys = Brake(_BAD_KEYS, _BAD_KEY_WINDOW_S)
-        self._recently = _Recently()
+        self._recently = Recently()
 
     def admit(self, asked: Asked) -> tuple[Principal, Permission]:
         """Who asks, and the permission that they have for it.
@@ -127,7 +91,7 @@ class Guard:
 
     def record(self, record: AuditRecord, *, once: bool = False) -> None:
         """Write to the audit trail, in a transaction of its own; with `once`, what is new within ten minutes."""
-        key = _key_of(record)
+        key = key_of(record)
         if once and not self._recently.is_new(key):
             return
         try:
@@ -139,7 +103,7 @@ class Guard:
 
     def is_recorded(self, record: AuditRecord) -> bool:
         """Whether it would add no row with `once`; asks nobody and waits for nothing."""
-        return self._recently.is_known(_key_of(record))
+        return self._recently.is_known(key_of(record))
 
     def asks_database(self, asked: Asked) -> bool:
         """Whether :meth:`admit` has to look somebody up; where it has not, it waits for nothing.
@@ -186,10 +150,6 @@ class Guard:
         self._bad_keys.spend(asked.network)
         self._record_failure(AuditKind.BAD_KEY, NOBODY, asked)
         raise Denied(HTTPStatus.UNAUTHORIZED, "This key opens nothing.", {"www-authenticate": "Bearer"})
-
-
-def _key_of(record: AuditRecord) -> tuple[str, ...]:
-    return (record.kind.value, record.outcome.value, record.subject, record.address, record.object, *record.studies)
 
 
 def _check_origin(asked: Asked) -> None:

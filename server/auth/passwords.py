@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import unicodedata
@@ -42,6 +43,14 @@ def hash_password(password: str) -> str:
     salt = secrets.token_bytes(16)
     derived = _scrypt(password, salt, _LOG_N, _R, _P)
     return "$".join(("scrypt", f"ln={_LOG_N},r={_R},p={_P}", _base64(salt), _base64(derived)))
+
+
+_KEPT = re.compile(r"scrypt\$ln=(?:1[0-6]),r=8,p=[1-9]\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=")
+
+
+def is_kept_hash(text: str) -> bool:
+    """Whether a text is what `hash_password` makes, with parameters that stay within 64 MiB."""
+    return _KEPT.fullmatch(text) is not None
 
 
 def verify_password(password: str, kept: str | None) -> bool:

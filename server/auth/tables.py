@@ -51,3 +51,14 @@ audit = Table(
     Column("previous_sha256", String(64), nullable=False),  # of the row before; zeros before the first
     Column("sha256", String(64), nullable=False),
 )
+
+audit_shipments = Table(  # how far the trail was sent to an audit record repository
+    "audit_shipments",
+    metadata,
+    Column("repository", String(255), primary_key=True),  # HOST:PORT
+    Column("number", Integer, nullable=False),  # of the last row that it has taken
+    Column("holder", String(255), nullable=False),  # the process that sends
+    Column("held_until", Float(53), nullable=False),
+    Column("fault", Text),  # one sentence about the last try; NULL where it succeeded
+    Column("changed_at", Float(53), nullable=False),
+)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from dbos import DBOSClient
-from sqlalchemy import Connection
+from sqlalchemy import Row
 
 from claims.attachment import Attachment, AttachmentDocument, AttachmentRefusal
 from claims.attachments.gate import missing, require_open
@@ -17,8 +18,10 @@ from claims.report import ReadReport, Report, SignedState
 from server.attachments import AttachmentStatus, Submission, queue_attachment
 from server.auth.roles import Principal
 from server.claim_destinations import claim_destinations
-from server.claims.history import Action, record_action
-from server.claims.packets import Ready, bring_up_to_date, packet_file, ready
+from server.claims.history import Action, is_recorded, record_action, seal_history
+from server.claims.material import Found
+from server.claims.packet_maker import Packets
+from server.claims.packets import Ready, bring_up_to_date, evidence_of, ready
 from server.claims.rows import ClaimState, claim_row, reports_of
 from server.compose import Node
 from server.database import reading
@@ -52,27 +55,25 @@ class Attached:
     """The segment that goes on the 837, so that the payer waits for the attachment."""
 
 
-def still_missing(connection: Connection, node: Node, claim_id: str) -> tuple[Prompt, ...]:
-    """What is to be done before the evidence may be sent.
-
-    Raises:
-        NotThere: no such claim.
-    """
+def still_missing(node: Node, newest: Row[Any] | None, found: Found) -> tuple[Prompt, ...]:
+    """What is to be done before the evidence of a claim may be sent, by its newest evaluation and its material."""
     try:
-        claim = ready(connection, node, claim_id)
+        evidence = evidence_of(node, newest, found)
     except ClaimRefusal as refusal:
         return (Prompt(code="judge", sentence=str(refusal)),)
-    return missing(claim.evidence, claim.found.reports, claim.found.findings)
+    return missing(evidence, found.reports, found.findings)
 
 
-def attach(node: Node, client: DBOSClient, claim_id: str, order: Order, by: Principal) -> Attached:
+def attach(packets: Packets, client: DBOSClient, claim_id: str, order: Order, by: Principal) -> Attached:
     """Make the attachment and queue its sending.
 
     Raises:
         NotThere: no such claim or destination.
         AttachmentRefusal: something is missing, or it was sent before.
         ClaimRefusal: the claim cannot be judged, or is closed.
+        Failure: its packet cannot be made now.
     """
+    node = packets.node
     bring_up_to_date(node, claim_id)
     with reading(node.engine) as connection:
         claim = ready(connection, node, claim_id)
@@ -84,7 +85,7 @@ def attach(node: Node, client: DBOSClient, claim_id: str, order: Order, by: Prin
         title="Imaging evidence summary",
         loinc=IMAGING_STUDY,
         media_type="application/pdf",
-        content=packet_file(node, claim_id, SUMMARY_NAME),
+        content=packets.file(claim_id, SUMMARY_NAME),
     )
     signed = [read for read in claim.found.reports if read.report.signed is SignedState.SIGNED]
     documents = tuple(_report(node, read, paths[read.report.sha256]) for read in signed)
@@ -98,10 +99,11 @@ def attach(node: Node, client: DBOSClient, claim_id: str, order: Order, by: Prin
         by=by,
     )
     status, is_new = queue_attachment(node, client, submission)
-    if is_new:
-        with node.engine.begin() as connection:
-            claim_row(connection, claim_id, lock=True)
+    with node.engine.begin() as connection:
+        claim_row(connection, claim_id, lock=True)
+        if not is_recorded(connection, claim_id, Action.ATTACHED, status.control_number):
             record_action(connection, claim_id, Action.ATTACHED, by, about=status.control_number)
+            seal_history(connection, claim_id, by)
     return Attached(status=status, is_new=is_new, pwk=pwk_segment(made))
 
 

@@ -9,13 +9,14 @@ import json
 import secrets
 import time
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from claims.claim import Claim, ClaimRefusal
-from claims.intake import read_claims
+from claims.intake import Intake, read_claims
 from claims.matching import check_patient
 from claims.report import Report, ReportRefusal
 from claims.study import Study
@@ -23,20 +24,35 @@ from dicom_node.dicomweb.index import SearchIndex
 from server.auth.roles import Principal
 from server.claims.documents import digest, to_text
 from server.claims.evaluation import evaluate_claim
-from server.claims.history import Action, record_action
+from server.claims.history import Action, record_action, seal_history
 from server.claims.material import find_material
-from server.claims.patients import note_patients
-from server.claims.rows import ClaimState, claim_row, newest_evaluation, reports_of, set_state
+from server.claims.received import read_ahead
+from server.claims.rows import (
+    MOST_REPORTS,
+    ClaimState,
+    NewReport,
+    claim_row,
+    insert_report,
+    newest_evaluation,
+    reports_of,
+    set_state,
+)
 from server.compose import Node
-from server.tables import claim_reports, claims
+from server.tables import claims
 
-FOLDER = PurePosixPath("claims")
-"""In the data folder: reports as they were received."""
-MOST_REPORTS = 50
 INDEX_BUDGET_S = 5.0
 DECISIONS = frozenset({Action.PROMPT_ACCEPTED, Action.OVERRIDDEN, Action.NOTED, Action.CLOSED, Action.REOPENED})
 """What a person can decide, apart from adding and sending."""
 NEEDS_REASON = frozenset({Action.OVERRIDDEN, Action.NOTED, Action.REOPENED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """One file, as it was handed in."""
+
+    key: str
+    sha256: str
+    by: Principal
 
 
 class ClaimConflict(ClaimRefusal):
@@ -52,19 +68,29 @@ def hand_in(node: Node, index: SearchIndex, data: bytes, key: str, by: Principal
     """
     intake = read_claims(data)
     index.refresh(budget_s=INDEX_BUDGET_S)
-    sha256 = digest(data)
+    for claim in intake.claims:
+        read_ahead(node, claim.patient.medical_record_number)
+    request = _Request(key=key, sha256=digest(data), by=by)
+    try:
+        return _hand_in(node, intake, request)
+    except IntegrityError:  # on PostgreSQL another request with this key was committed meanwhile
+        return _hand_in(node, intake, request)
+
+
+def _hand_in(node: Node, intake: Intake, request: _Request) -> tuple[list[str], bool]:
     with node.engine.begin() as connection:
-        known = _of_key(connection, key, sha256)
+        known = _of_key(connection, request.key, request.sha256)
         if known:
             return known, False
-        note_patients(connection)
         made = [
-            _keep(connection, claim, intake.studies, key=key, ordinal=ordinal, sha256=sha256, by=by)
-            for ordinal, claim in enumerate(intake.claims)
+            _keep(connection, claim, intake.studies, ordinal, request) for ordinal, claim in enumerate(intake.claims)
         ]
         for claim_id in made:
-            record_action(connection, claim_id, Action.RECEIVED, by, about=sha256)
+            record_action(connection, claim_id, Action.RECEIVED, request.by, about=request.sha256)
+        for claim_id in made:
             evaluate_claim(connection, node, claim_row(connection, claim_id))
+        for claim_id in made:
+            seal_history(connection, claim_id, request.by)
         return made, True
 
 
@@ -76,32 +102,23 @@ def _of_key(connection: Connection, key: str, sha256: str) -> list[str]:
     return [row.id for row in rows]
 
 
-def _keep(
-    connection: Connection,
-    claim: Claim,
-    studies: Iterable[Study],
-    *,
-    key: str,
-    ordinal: int,
-    sha256: str,
-    by: Principal,
-) -> str:
+def _keep(connection: Connection, claim: Claim, studies: Iterable[Study], ordinal: int, request: _Request) -> str:
     now = time.time()
     claim_id = f"clm-{secrets.token_hex(8)}"
     connection.execute(
         insert(claims).values(
             id=claim_id,
             number=claim.id,
-            idempotency_key=key,
+            idempotency_key=request.key,
             ordinal=ordinal,
-            request_sha256=sha256,
+            request_sha256=request.sha256,
             claim=to_text(Claim, claim),
             studies=json.dumps([to_text(Study, study) for study in studies]),
             medical_record_number=claim.patient.medical_record_number,
             state=ClaimState.OPEN.value,
             state_since=now,
             received_at=now,
-            received_by=by.subject,
+            received_by=request.by.subject,
         )
     )
     return claim_id
@@ -120,28 +137,25 @@ def add_report(node: Node, claim_id: str, report: Report, data: bytes, by: Princ
         row = claim_row(connection, claim_id, lock=True)
         known = reports_of(connection, claim_id)
         if any(other.sha256 == report.sha256 for other in known):
-            return evaluate_claim(connection, node, row), False
+            return _newest(connection, claim_id), False
         _check_open(row)
         if len(known) >= MOST_REPORTS:
             raise ClaimConflict(f"A claim has at most {MOST_REPORTS} reports, this one has {len(known)}.")
         if any(json.loads(other.report)["id"] == report.id for other in known):
             raise ReportRefusal("Another report of this claim has the same number; which of the two counts?")
         _check_patient(connection, node, row, report)
-        path = str(FOLDER / claim_id / f"report-{report.sha256}")
-        node.spool.write_result(path, data)
-        connection.execute(
-            insert(claim_reports).values(
-                claim_id=claim_id,
-                ordinal=len(known) + 1,
-                sha256=report.sha256,
-                path=path,
-                report=to_text(Report, report),
-                added_at=time.time(),
-                added_by=by.subject,
-            )
-        )
+        new = NewReport(report=report, data=data, by=by.subject)
+        insert_report(connection, node.spool, claim_id, len(known) + 1, new)
         record_action(connection, claim_id, Action.REPORT_ADDED, by, about=report.sha256)
-        return evaluate_claim(connection, node, row), True
+        newest = evaluate_claim(connection, node, row)
+        seal_history(connection, claim_id, by)
+        return newest, True
+
+
+def _newest(connection: Connection, claim_id: str) -> Row[Any]:
+    newest = newest_evaluation(connection, claim_id)
+    assert newest is not None  # noqa: S101 - a claim is judged in the transaction that keeps it
+    return newest
 
 
 def _check_patient(connection: Connection, node: Node, row: Row[Any], report: Report) -> None:
@@ -179,6 +193,7 @@ def decide(node: Node, claim_id: str, action: Action, by: Principal, *, about: s
         record_action(connection, claim_id, action, by, about=about, body=body, reason=reason)
         if action is Action.REOPENED:
             evaluate_claim(connection, node, claim_row(connection, claim_id))
+        seal_history(connection, claim_id, by)
 
 
 def _check_open(row: Row[Any]) -> None:

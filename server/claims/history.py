@@ -1,7 +1,8 @@
 """What people did with a claim, and why: rows in a chain of hashes, one chain for each claim.
 
 A row's hash is over its number, the hash before it and the record, so that a change or a gap shows
-(``spine-node claims history``). Who read a claim stands in the audit trail.
+(``spine-node claims history``). Who read a claim stands in the audit trail, and the newest hash of every change too, so
+that a chain that was cut off at its end, or written anew, shows as well.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from server.auth.audit.trail import START
 from server.auth.roles import Principal
 from server.claims.documents import canonical
+from server.claims.seals import Seal, Sealed, seal
 from server.tables import claim_actions
 
 
@@ -74,13 +76,18 @@ def record_action(
         body=body,
         reason=reason,
     )
-    mine = claim_actions.c.claim_id == claim_id
-    newest = select(claim_actions.c.number, claim_actions.c.sha256).where(mine)
-    last = connection.execute(newest.order_by(claim_actions.c.number.desc()).limit(1)).one_or_none()
+    last = _newest(connection, claim_id)
     number, previous = (1, START) if last is None else (last.number + 1, last.sha256)
     text = canonical(asdict(record))
     values = {"claim_id": claim_id, "number": number, "record": text, "previous_sha256": previous}
     connection.execute(insert(claim_actions).values(**values, sha256=_chained(claim_id, number, previous, text)))
+
+
+def seal_history(connection: Connection, claim_id: str, by: Principal) -> None:
+    """Write the hash of the newest row to the audit trail: the last statement of a transaction that added rows."""
+    last = _newest(connection, claim_id)
+    if last is not None:
+        seal(connection, Seal(what=Sealed.HISTORY, number=last.number, sha256=last.sha256), claim_id, by)
 
 
 def actions_of(connection: Connection, claim_id: str) -> list[dict[str, Any]]:
@@ -88,6 +95,11 @@ def actions_of(connection: Connection, claim_id: str) -> list[dict[str, Any]]:
     return [
         {"number": row.number, "sha256": row.sha256, **json.loads(row.record)} for row in _rows(connection, claim_id)
     ]
+
+
+def is_recorded(connection: Connection, claim_id: str, action: Action, about: str) -> bool:
+    """Whether a row says that this was done; so that what is asked for again, after a kill, is recorded once."""
+    return any(one["action"] == action and one["about"] == about for one in actions_of(connection, claim_id))
 
 
 def fault_of(connection: Connection, claim_id: str) -> str | None:
@@ -108,6 +120,11 @@ def number_of_actions(connection: Connection, claim_id: str) -> int:
     """How many rows there are."""
     query = select(func.count()).select_from(claim_actions).where(claim_actions.c.claim_id == claim_id)
     return int(connection.execute(query).scalar_one())
+
+
+def _newest(connection: Connection, claim_id: str) -> Row[Any, Any] | None:
+    query = select(claim_actions.c.number, claim_actions.c.sha256).where(claim_actions.c.claim_id == claim_id)
+    return connection.execute(query.order_by(claim_actions.c.number.desc()).limit(1)).one_or_none()
 
 
 def _rows(connection: Connection, claim_id: str) -> Iterator[Any]:

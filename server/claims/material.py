@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -23,7 +25,9 @@ from inference.findings.encode import decode
 from inference.series.role import SeriesRole
 from server.claims.documents import digest, from_text
 from server.claims.patients import identifiers_of, studies_of, study_day
-from server.claims.rows import reports_of
+from server.claims.rows import reports_of, standing
+from server.claims.views import MODALITIES as VIEWED
+from server.claims.views import views_of
 from server.review_rows import newest_review
 from server.runs import finished_run
 
@@ -68,11 +72,13 @@ def find_material(connection: Connection, spool: Spool, row: Row[Any]) -> Found:
             left_out.append((uid, str(refusal)))
             digests += [uid, str(refusal)]
             continue
-        studies.setdefault(uid, study)
+        if study.date == claim.service_date and study.modality in VIEWED:
+            study = replace(study, views=views_of(connection, uid))
+        studies[uid] = _with_views(studies.get(uid), study)
         digests += [uid, repr(study), sha256]
         if document is not None:
             findings[uid] = document
-    reports = tuple(_report(report) for report in reports_of(connection, row.id))
+    reports = tuple(_report(report.report) for report in standing(reports_of(connection, row.id)))
     digests += [read.report.sha256 + repr(read.report.signed) for read in reports]
     return Found(
         claim=claim,
@@ -82,6 +88,13 @@ def find_material(connection: Connection, spool: Spool, row: Row[Any]) -> Found:
         left_out=tuple(left_out),
         sha256=digest(*digests),
     )
+
+
+def _with_views(stated: Study | None, held: Study) -> Study:
+    """The study as the claim file describes it, with the views of its images where the file names none."""
+    if stated is None:
+        return held
+    return stated if stated.views else replace(stated, views=held.views)
 
 
 def _held(connection: Connection, claim: Claim) -> Mapping[str, Mapping[str, Any]]:
@@ -98,7 +111,13 @@ def _document(connection: Connection, spool: Spool, uid: str) -> tuple[StudyFind
     path, sha256 = (
         (run.findings_path, run.findings_sha256) if review is None else (review.findings_path, review.findings_sha256)
     )
-    return decode(spool.path(path).read_bytes()), str(sha256)
+    return _decoded(spool.path(path), sha256), str(sha256)
+
+
+@lru_cache(maxsize=32)
+def _decoded(path: Path, sha256: str) -> StudyFindings:  # noqa: ARG001 - part of what is remembered
+    """A document of findings, which is never changed."""
+    return decode(path.read_bytes())
 
 
 def _study(connection: Connection, uid: str, attributes: Mapping[str, Any], document: StudyFindings | None) -> Study:
@@ -140,5 +159,7 @@ def _has_fat_suppressed(document: StudyFindings) -> bool:
     return any(series.role in FAT_SUPPRESSED for series in document.series)
 
 
-def _report(row: Row[Any]) -> ReadReport:
-    return read_report(from_text(Report, row.report))
+@lru_cache(maxsize=128)
+def _report(report: str) -> ReadReport:
+    """A report as its row holds it, and what it says: the same text says the same."""
+    return read_report(from_text(Report, report))

@@ -2,7 +2,9 @@
 
 A notice holds our opaque id of the claim and the number of its evaluation, nothing of a patient: who may read the claim
 asks for it. It is committed with the evaluation, sent at least once, and carries an id by which the receiver counts it
-once. With a secret it is signed as GitHub and others do: HMAC-SHA-256 over the body.
+once. Several web processes may send: each try is taken first, and its number is the fence by which a process that was
+paused meanwhile is kept from sending, or from recording, what another has taken since. With a secret it is signed as
+GitHub and others do: HMAC-SHA-256 over the body.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from inference.errors import SettingRefusal
 from server.compose import Node
 from server.events import event
 from server.exposure import is_loopback
+from server.lease import boot_clock
 from server.settings import Settings
 from server.tables import claim_evaluations, claim_notices
 
@@ -31,6 +34,10 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 3600.0
 MOST_ATTEMPTS = 60
 TIMEOUT_S = 10.0
 AT_ONCE = 50
+TAKEN_S = 60.0
+"""Whoever took a try has it for so long, by the wall clock of its host;"""
+HELD_S = 20.0
+"""and begins to send no later than this after it took it: between lie the sending, and how far clocks differ."""
 SIGNATURE = "X-Spine-Signature-256"
 
 
@@ -103,10 +110,26 @@ def send_notices(node: Node, webhook: Webhook) -> int:
     which = (claim_notices.c.state == NoticeState.PENDING, claim_notices.c.next_try_at <= now)
     with node.engine.begin() as connection:
         rows = connection.execute(due.where(*which).order_by(claim_notices.c.next_try_at).limit(AT_ONCE)).all()
-    for row in rows:
-        fault = _send(webhook, row)
-        _record(node, row, fault)
-    return len(rows)
+    return sum(_try(node, webhook, row) for row in rows)
+
+
+def _try(node: Node, webhook: Webhook, row: Row[tuple[object, ...]]) -> bool:
+    """Take one try and make it; False where another process has it."""
+    taken_at = boot_clock()
+    free = (*_is(row), claim_notices.c.attempts == row.attempts, claim_notices.c.state == NoticeState.PENDING.value)
+    taking = {"attempts": row.attempts + 1, "next_try_at": time.time() + TAKEN_S}
+    with node.engine.begin() as connection:
+        if connection.execute(update(claim_notices).where(*free).values(**taking)).rowcount == 0:
+            return False
+    if boot_clock() - taken_at > HELD_S:
+        event("send_overtaken", claim=row.claim_id, evaluation=row.evaluation)
+        return False
+    _record(node, row, _send(webhook, row))
+    return True
+
+
+def _is(row: Row[tuple[object, ...]]) -> tuple[ColumnElement[bool], ...]:
+    return claim_notices.c.claim_id == row.claim_id, claim_notices.c.evaluation == row.evaluation
 
 
 def _send(webhook: Webhook, row: Row[tuple[object, ...]]) -> str | None:
@@ -138,8 +161,8 @@ def _record(node: Node, row: Row[tuple[object, ...]], fault: str | None) -> None
     if fault is not None:
         state = NoticeState.DEAD if attempts >= MOST_ATTEMPTS else NoticeState.PENDING
     wait = min(FIRST_WAIT_S * 2 ** min(attempts - 1, 20), LONGEST_WAIT_S)
-    which = (claim_notices.c.claim_id == row.claim_id, claim_notices.c.evaluation == row.evaluation)
-    values = {"state": state.value, "attempts": attempts, "next_try_at": time.time() + wait, "reason": fault}
+    ours = (*_is(row), claim_notices.c.attempts == attempts)
+    values = {"state": state.value, "next_try_at": time.time() + wait, "reason": fault}
     with node.engine.begin() as connection:
-        connection.execute(update(claim_notices).where(*which).values(**values))
+        connection.execute(update(claim_notices).where(*ours).values(**values))
     event("claim_notice", claim=row.claim_id, evaluation=row.evaluation, state=state.value)

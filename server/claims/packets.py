@@ -6,6 +6,7 @@ bytes. Each packet names the manifest of the claim's packet before it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,19 +21,23 @@ from dicom_node.results import results_of
 from dicom_node.spool import Spool
 from dicom_node.store import instances_of
 from dicom_node.uids import ObjectRole
-from server.claims.desk import FOLDER
+from server.auth.roles import NODE
 from server.claims.evaluation import evaluate_claim, judge, tables_of
 from server.claims.material import Found, find_material
-from server.claims.rows import ClaimState, claim_row, newest_evaluation
+from server.claims.received import read_ahead
+from server.claims.rows import FOLDER, ClaimState, claim_row, newest_evaluation
+from server.claims.seals import Seal, Sealed, seal
 from server.compose import Node
 from server.database import reading
-from server.operations import NotThere
 from server.packet import MANIFEST_NAME, PacketRequest, make_packet
 from server.packet_study import StudyFiles
 from server.review_objects import verified_name
 from server.review_rows import newest_review
 from server.runs import finished_run
 from server.study_kernel import results_folder
+
+SEALED_NAME = "sealed"
+"""Beside a manifest whose digest the audit trail has; no part of the packet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +76,21 @@ def ready(connection: Connection, node: Node, claim_id: str) -> Ready:
     """
     row = claim_row(connection, claim_id)
     newest = newest_evaluation(connection, claim_id)
+    found = find_material(connection, node.spool, row)
+    evidence = evidence_of(node, newest, found)
+    assert newest is not None  # noqa: S101 - or there is no evidence
+    return Ready(row=row, number=newest.number, evaluated_at=newest.evaluated_at, found=found, evidence=evidence)
+
+
+def evidence_of(node: Node, newest: Row[Any] | None, found: Found) -> ClaimEvidence:
+    """The evidence of a claim's material, where its newest evaluation is one.
+
+    Raises:
+        ClaimRefusal: it cannot be judged.
+    """
     if newest is None or newest.refusal is not None:
         raise ClaimRefusal(newest.refusal if newest and newest.refusal else "The claim was not judged yet.")
-    found = find_material(connection, node.spool, row)
-    evidence = judge(found, tables_of(node))
-    return Ready(row=row, number=newest.number, evaluated_at=newest.evaluated_at, found=found, evidence=evidence)
+    return judge(found, tables_of(node))
 
 
 def bring_up_to_date(node: Node, claim_id: str) -> None:
@@ -84,58 +99,72 @@ def bring_up_to_date(node: Node, claim_id: str) -> None:
     Raises:
         NotThere: no such claim.
     """
+    with reading(node.engine) as connection:
+        number = claim_row(connection, claim_id).medical_record_number
+    read_ahead(node, number)
     with node.engine.begin() as connection:
         row = claim_row(connection, claim_id, lock=True)
         if row.state == ClaimState.OPEN:
             evaluate_claim(connection, node, row)
 
 
-def packet_of(node: Node, claim_id: str) -> KeptPacket:
-    """The packet of the newest evaluation, made now where it is not there yet.
+def manifest_path(claim_id: str) -> str:
+    """Of the manifests of a claim's packets, below the data folder; ``{number}`` stands for the evaluation."""
+    return f"{_folder(claim_id, '{number}')}/{MANIFEST_NAME}"
+
+
+def kept_packet(node: Node, claim_id: str) -> KeptPacket | None:
+    """The packet of the newest evaluation, where it was made; it is served only with its seal in the audit trail."""
+    with reading(node.engine) as connection:
+        claim_row(connection, claim_id)
+        newest = newest_evaluation(connection, claim_id)
+    number = 0 if newest is None else newest.number
+    folder = _folder(claim_id, number)
+    path = node.spool.path(f"{folder}/{MANIFEST_NAME}")
+    if not path.is_file():
+        return None
+    packet = KeptPacket(number=number, folder=folder, manifest=path.read_bytes())
+    _seal(node, claim_id, packet)
+    return packet
+
+
+def make_kept_packet(node: Node, claim_id: str) -> None:
+    """Make the packet of the newest evaluation; its manifest is written last, so that one without is not there.
 
     Raises:
         NotThere: no such claim.
         Refusal: the claim cannot be judged, or what there is does not make a packet.
     """
-    bring_up_to_date(node, claim_id)
     with reading(node.engine) as connection:
         claim = ready(connection, node, claim_id)
         studies = _studies(connection, node.spool, claim, node)
     folder = _folder(claim_id, claim.number)
-    kept = node.spool.path(f"{folder}/{MANIFEST_NAME}")
-    if kept.is_file():
-        return KeptPacket(number=claim.number, folder=folder, manifest=kept.read_bytes())
     earlier = _earlier(node.spool, claim_id, claim.number)
-    created = datetime.fromtimestamp(claim.evaluated_at, UTC).replace(microsecond=0)
     request = PacketRequest(
         claim=claim.found.claim,
         evidence=claim.evidence,
         reports=claim.found.reports,
         studies=studies,
-        created=created,
+        created=datetime.fromtimestamp(claim.evaluated_at, UTC).replace(microsecond=0),
         number=len(earlier) + 1,
         previous_manifest=earlier[-1] if earlier else None,
         ae_title=node.settings.ae_title,
     )
-    made = make_packet(request, lambda name, data: node.spool.write_result(f"{folder}/{name}", data))
-    return KeptPacket(number=claim.number, folder=folder, manifest=made.manifest)
+    make_packet(request, lambda name, data: node.spool.write_result(f"{folder}/{name}", data))
 
 
-def packet_file(node: Node, claim_id: str, name: str) -> bytes:
-    """One file of the packet, or its manifest.
-
-    Raises:
-        NotThere: no such claim, or the packet has no file of that name.
-    """
-    packet = packet_of(node, claim_id)
-    if name == MANIFEST_NAME:
-        return packet.manifest
-    if name not in packet.names:
-        raise NotThere(f"The packet of claim {claim_id} has no file {name!r}.")
-    return node.spool.path(f"{packet.folder}/{name}").read_bytes()
+def _seal(node: Node, claim_id: str, packet: KeptPacket) -> None:
+    """Have the audit trail hold the manifest's digest; again after a kill in between, never for good without."""
+    mark = f"{packet.folder}/{SEALED_NAME}"
+    if node.spool.path(mark).is_file():
+        return
+    sha256 = hashlib.sha256(packet.manifest).hexdigest()
+    with node.engine.begin() as connection:
+        seal(connection, Seal(what=Sealed.PACKET, number=packet.number, sha256=sha256), claim_id, NODE)
+    node.spool.write_result(mark, sha256.encode())
 
 
-def _folder(claim_id: str, number: int) -> str:
+def _folder(claim_id: str, number: int | str) -> str:
     return str(FOLDER / claim_id / f"packet-{number}")
 
 

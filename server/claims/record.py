@@ -12,7 +12,7 @@ from server.claims.attach import destination_names, still_missing
 from server.claims.documents import plain
 from server.claims.history import actions_of
 from server.claims.material import claim_of, find_material
-from server.claims.reports import report_json
+from server.claims.reports import reports_json
 from server.claims.rows import claim_row, evaluation_json, evaluations_of, newest_evaluation, reports_of
 from server.compose import Node
 
@@ -24,13 +24,15 @@ def history_json(connection: Connection, node: Node, claim_id: str) -> dict[str,
         NotThere: no such claim.
     """
     row = claim_row(connection, claim_id)
+    found = find_material(connection, node.spool, row)
+    newest = newest_evaluation(connection, claim_id)
     return {
-        **line_json(row, newest_evaluation(connection, claim_id)),
+        **line_json(row, newest),
         "claim": plain(claim_of(row)),
-        "studies": [_study_json(study) for study in find_material(connection, node.spool, row).studies],
-        "reports": [report_json(report) for report in reports_of(connection, claim_id)],
+        "studies": [_study_json(study) for study in found.studies],
+        "reports": reports_json(reports_of(connection, claim_id)),
         "attachments": [attachment_json(status) for status in attachments_of(node.engine, row.number)],
-        "missing": [plain(prompt) for prompt in still_missing(connection, node, claim_id)],
+        "missing": [plain(prompt) for prompt in still_missing(node, newest, found)],
         "destinations": destination_names(node),
         "actions": actions_of(connection, claim_id),
         "evaluations": [evaluation_json(made) for made in evaluations_of(connection, claim_id)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Row
 from claims.intake.own import ReportFacts
 from claims.reading import load_report
 from claims.report import Report
+from server.claims.rows import standing
 
 
 def report_of(data: bytes, facts: ReportFacts) -> Report:
@@ -34,12 +36,19 @@ def report_of(data: bytes, facts: ReportFacts) -> Report:
     )
 
 
-def report_json(row: Row[Any]) -> dict[str, Any]:
-    """One report of a claim, without its text."""
+def reports_json(rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """The reports of a claim, each without its text, and whether it stands."""
+    counted = {row.ordinal for row in standing(rows)}
+    return [_report_json(row) | {"stands": row.ordinal in counted} for row in rows]
+
+
+def _report_json(row: Row[Any]) -> dict[str, Any]:
     report = json.loads(row.report)
     wanted = ("id", "format", "signed", "signed_by", "signed_at", "study_date", "study_instance_uid", "modality")
     return {name: report[name] for name in wanted} | {
         "sha256": row.sha256,
         "added_at": row.added_at,
         "added_by": row.added_by,
+        "source": row.source.partition(" ")[0] or "request",
+        "withdraws": row.withdraws,
     }

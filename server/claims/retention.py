@@ -12,12 +12,11 @@ from sqlalchemy import delete, select
 from server.auth.audit.record import AuditKind, record_of
 from server.auth.audit.trail import append
 from server.auth.roles import NODE
-from server.claims.desk import FOLDER
-from server.claims.rows import ClaimState, claim_row
+from server.claims.rows import FOLDER, ClaimState, claim_row
 from server.compose import Node
 from server.database import reading
 from server.events import event
-from server.tables import claim_actions, claim_evaluations, claim_notices, claim_reports, claims
+from server.tables import claim_actions, claim_evaluations, claim_notices, claim_reports, claims, received_reports
 
 DAY_S = 86_400.0
 AT_ONCE = 100
@@ -39,6 +38,19 @@ def delete_old(node: Node, days: int) -> int:
             append(connection, record_of(AuditKind.CLAIM_DELETED, NODE, about=claim_id))
         _delete_files(node, claim_id)
         event("claim_deleted", claim=claim_id)
+    return len(old)
+
+
+def delete_old_reports(node: Node, days: int) -> int:
+    """Forget reports of the feed that came more than so many days ago; what claims took of them stays theirs."""
+    before = time.time() - days * DAY_S
+    with reading(node.engine) as connection:
+        query = select(received_reports.c.identity, received_reports.c.path)
+        old = connection.execute(query.where(received_reports.c.received_at < before).limit(AT_ONCE)).all()
+    for row in old:
+        with node.engine.begin() as connection:
+            connection.execute(delete(received_reports).where(received_reports.c.identity == row.identity))
+        node.spool.path(row.path).unlink(missing_ok=True)
     return len(old)
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
+from claims.report import Report, SignedState
+from dicom_node.spool import Spool
+from server.claims.documents import to_text
 from server.operations import NotThere
 from server.tables import claim_evaluations, claim_reports, claims
+
+FOLDER = PurePosixPath("claims")
+"""In the data folder: reports as they were received, and packets."""
+MOST_REPORTS = 50
 
 
 class ClaimState(StrEnum):
@@ -19,6 +29,20 @@ class ClaimState(StrEnum):
     OPEN = "open"
     CLOSED = "closed"
     """Done with; it is not judged again until a person opens it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewReport:
+    """A report that is added to a claim."""
+
+    report: Report
+    data: bytes
+    by: str
+    """Subject of who adds it."""
+    source: str = ""
+    """Which object or message it is, where it came by itself."""
+    withdraws: bool = False
+    """Whether it takes back the report of its number."""
 
 
 def claim_row(connection: Connection, claim_id: str, *, lock: bool = False) -> Row[Any]:
@@ -49,6 +73,42 @@ def reports_of(connection: Connection, claim_id: str) -> list[Row[Any]]:
     """The reports of a claim, the first first."""
     query = select(claim_reports).where(claim_reports.c.claim_id == claim_id).order_by(claim_reports.c.ordinal)
     return list(connection.execute(query))
+
+
+def insert_report(connection: Connection, spool: Spool, claim_id: str, ordinal: int, new: NewReport) -> None:
+    """Add a report to a claim whose row the caller holds; its bytes are durable before its row is."""
+    path = str(FOLDER / claim_id / f"report-{new.report.sha256}")
+    spool.write_result(path, new.data)
+    connection.execute(
+        insert(claim_reports).values(
+            claim_id=claim_id,
+            ordinal=ordinal,
+            sha256=new.report.sha256,
+            path=path,
+            report=to_text(Report, new.report),
+            added_at=time.time(),
+            added_by=new.by,
+            source=new.source,
+            withdraws=new.withdraws,
+        )
+    )
+
+
+def standing(reports: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """The reports that count, the first first: of one number the newest, an unsigned one in place of no signed one.
+
+    One that withdraws the report of its number leaves none.
+    """
+    found: dict[str, tuple[Row[Any], bool]] = {}
+    for row in reports:
+        report = json.loads(row.report)
+        number, is_signed = report["id"], report["signed"] == SignedState.SIGNED
+        earlier = found.get(number)
+        if row.withdraws:
+            found.pop(number, None)
+        elif earlier is None or is_signed or not earlier[1]:
+            found[number] = (row, is_signed)
+    return sorted((row for row, _ in found.values()), key=lambda row: row.ordinal)
 
 
 def newest_evaluation(connection: Connection, claim_id: str) -> Row[Any] | None:

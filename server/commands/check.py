@@ -2,84 +2,78 @@
 
 from __future__ import annotations
 
-import os
-import uuid
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from inference.errors import Failure, PeerFailure, SettingRefusal
-from server.claim_destinations import claim_destinations
-from server.compose import Node, open_node
+from inference.errors import Failure
+from server import database
+from server.checks.answer import Answer, Level
+from server.checks.certificates import check_certificates
+from server.checks.clocks import check_clocks
+from server.checks.data_folder import check_data_folder
+from server.checks.database import check_database
+from server.checks.models import check_models
+from server.checks.peers import check_peers
+from server.checks.site import check_claim_destinations, check_ports, check_settings
 from server.options import with_settings
-from server.outbound import probe
-from server.readiness import Check, check_database, check_models
+from server.output import wide_console
 from server.settings import Settings
+from server.trust_checks import check_trust
 
-_GIB = 1024**3
+_STYLE = {Level.OK: "green", Level.WARNING: "yellow", Level.FAIL: "bold red"}
+_SHOWN = {Level.OK: "ok", Level.WARNING: "warn", Level.FAIL: "FAIL"}
 
 
 @with_settings
-def command(settings: Settings) -> None:
-    """Check settings, database, disk, models and destinations; nothing needs to run."""
-    node = open_node(settings)
-    checks = [
-        Check(
-            name="settings",
-            is_ok=True,
-            sentence=f"AE title {settings.ae_title}, data in {settings.data_dir.absolute()}; "
-            f"accepted senders: {', '.join(settings.allowed_calling_ae_titles) or 'anyone who reaches the port'}.",
-        ),
-        check_database(node),
-        _check_disk(node),
-        check_models(node),
-        *_check_destinations(settings),
-        *_check_claim_destinations(settings),
-    ]
-    for check in checks:
-        typer.echo(f"{'ok  ' if check.is_ok else 'FAIL'} {check.name}: {check.sentence}")
-    failed = [check.name for check in checks if not check.is_ok]
+def command(
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")] = False,  # noqa: FBT002
+) -> None:
+    """Check settings, ports, data folder, database, clocks, certificates, models and peers; nothing needs to run.
+
+    Nothing is changed or sent. Exit code 1 when something is not in order; a warning is no failure.
+    """
+    answers = list(_answers(settings))
+    if as_json:
+        is_ok = all(answer.level is not Level.FAIL for answer in answers)
+        typer.echo(json.dumps({"ok": is_ok, "checks": [asdict(answer) for answer in answers]}, indent=2))
+    else:
+        _show(answers)
+    failed = [answer.name for answer in answers if answer.level is Level.FAIL]
     if failed:
         raise Failure(f"Not in order: {', '.join(failed)}.")
 
 
-def _check_claim_destinations(settings: Settings) -> list[Check]:
-    """Whether every destination of attachments may be used; nobody is asked, since it would be a submission."""
-    try:
-        found = claim_destinations(settings)
-    except SettingRefusal as refusal:
-        return [Check(name="claim destinations", is_ok=False, sentence=str(refusal))]
-    return [
-        Check(name=f"claim destination {name}", is_ok=True, sentence=f"{one.kind.value} by HTTPS to {one.url}.")
-        for name, one in found.items()
-    ]
+def _answers(settings: Settings) -> Iterator[Answer]:
+    engine = database.make_engine(settings.resolved_database_url())
+    yield from check_settings(settings)
+    yield from check_data_folder(settings)
+    yield from check_database(engine)
+    yield from check_ports(settings, engine)
+    yield from check_clocks(settings)
+    yield from check_certificates(settings)
+    yield from check_trust(settings)
+    yield from check_models(settings)
+    yield from check_peers(settings)
+    yield from check_claim_destinations(settings)
+    engine.dispose()
 
 
-def _check_disk(node: Node) -> Check:
-    """Whether the spool can be written durably, and has more room than the reserve."""
-    settings = node.settings
-    probe_file = settings.data_dir / f"check-{uuid.uuid4().hex}"
-    try:
-        with probe_file.open("xb") as file:
-            os.fsync(file.fileno())
-        probe_file.unlink()
-        space = node.spool.free_space()
-    except OSError as error:
-        return Check(name="disk", is_ok=False, sentence=f"{settings.data_dir} cannot be written: {error.strerror}.")
-    percent = 100 * space.free_bytes / space.total_bytes
-    is_ok = space.free_bytes >= settings.disk_reserve_gib * _GIB and percent >= settings.disk_reserve_percent
-    wanted = f"the reserve is {settings.disk_reserve_gib:g} GiB and {settings.disk_reserve_percent:g} %"
-    return Check(
-        name="disk", is_ok=is_ok, sentence=f"{space.free_bytes / _GIB:.1f} GiB ({percent:.0f} %) free; {wanted}."
-    )
-
-
-def _check_destinations(settings: Settings) -> list[Check]:
-    checks = []
-    for peer in settings.destination_peers():
-        try:
-            probe(peer, settings)
-        except PeerFailure as failure:
-            checks.append(Check(name=f"destination {peer.name}", is_ok=False, sentence=str(failure)))
-        else:
-            checks.append(Check(name=f"destination {peer.name}", is_ok=True, sentence="It answers."))
-    return checks
+def _show(answers: list[Answer]) -> None:
+    table = Table("", "check", "found", "what to do")
+    for answer in answers:
+        style = _STYLE[answer.level]
+        table.add_row(
+            f"[{style}]{_SHOWN[answer.level]}[/]", *map(escape, (answer.name, answer.sentence, answer.advice))
+        )
+    console = wide_console()
+    console.print(table)
+    counts = Counter(answer.level for answer in answers)
+    console.print(f"{counts[Level.OK]} in order, {counts[Level.WARNING]} warnings, {counts[Level.FAIL]} not in order.")

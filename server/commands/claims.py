@@ -18,7 +18,9 @@ from claims.intake import read_claims
 from inference.errors import StorageFailure
 from inference.findings.encode import decode
 from server.claims.history import fault_of
+from server.claims.packets import manifest_path
 from server.claims.record import history_json
+from server.claims.seals import seal_fault
 from server.commands.claims_input import Criteria, file_bytes, reports_of
 from server.commands.claims_packet import packet
 from server.compose import open_node
@@ -83,11 +85,11 @@ def validate(table: Annotated[Path, typer.Argument(help="A criteria table (TOML)
 @application.command()
 @with_settings
 def history(settings: Settings, claim: Annotated[str, typer.Argument(help="Our id of the claim, clm-...")]) -> None:
-    """Print the whole record of a claim as JSON; exit code 1 when a row of its history was changed or removed."""
+    """Print the whole record of a claim as JSON; exit code 1 when its history or a packet is not what was sealed."""
     node = open_node(settings)
     with reading(node.engine) as connection:
         record = history_json(connection, node, claim)
-        fault = fault_of(connection, claim)
+        fault = fault_of(connection, claim) or seal_fault(connection, node.spool, claim, manifest_path(claim))
     typer.echo(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False))
     if fault is not None:
         raise StorageFailure(fault)

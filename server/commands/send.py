@@ -12,6 +12,7 @@ from rich.progress import track
 from dicom_node import scu
 from dicom_node.delivery import SendOutcome, Verdict
 from inference.errors import PeerFailure, UsageRefusal
+from server.dicom_trust import require_tls
 from server.options import with_settings
 from server.outbound import dicom_destination
 from server.peers import parse_dicom_peer
@@ -24,10 +25,14 @@ _BATCH = 64
 def command(
     settings: Settings,
     path: Annotated[Path, typer.Argument(help="File, or folder that is searched for files.")],
-    peer: Annotated[str, typer.Argument(metavar="AET@HOST:PORT", help="Where to send it.")],
+    peer: Annotated[
+        str, typer.Argument(metavar="AET@HOST:PORT", help="Where to send it; dicoms://AET@HOST:PORT by TLS.")
+    ],
 ) -> None:
     """Send files by C-STORE, as they are."""
-    destination = dicom_destination(parse_dicom_peer(peer), settings)
+    address = parse_dicom_peer(peer)
+    require_tls(address, settings)
+    destination = dicom_destination(address, settings)
     files = _instances(path)
     outcomes: list[SendOutcome] = []
     console = Console(stderr=True)

@@ -53,11 +53,11 @@ def command(
 
 def _process_table(processes: list[Process]) -> Table:
     now = time.time()
-    table = Table("process", "pid", "port", "since", "alive", title="Processes")
+    table = Table("process", "pid", "port", "since", "version", "alive", title="Processes")
     for process in processes:
         alive = process.fault or ("yes" if process.is_alive(now) else "no")
         port = "" if process.port is None else str(process.port)
-        table.add_row(process.name, str(process.pid), port, _moment(process.started_at), alive)
+        table.add_row(process.name, str(process.pid), port, _moment(process.started_at), process.version or "", alive)
     return table
 
 

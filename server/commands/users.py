@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from inference.errors import UsageRefusal
 from server.auth.administration import record_change
 from server.auth.audit.record import AuditKind
+from server.auth.passwords import check_policy, hash_password
 from server.auth.roles import Role
 from server.auth.users import add_user, disable_user, list_users, set_password
 from server.compose import open_node
@@ -81,6 +83,19 @@ def passwd(
         set_password(connection, name=name, password=password)
         record_change(connection, AuditKind.USER_CHANGED, f"user {name} new password")
     typer.echo(f"User {name} has a new password.")
+
+
+@application.command()
+def dicom(
+    name: Annotated[str, typer.Argument(help="User name that an association request gives.")],
+    password_stdin: FromStdin = False,  # noqa: FBT002 - an option is a parameter
+) -> None:
+    """Print the line of the DICOM users' file (dicom_users_file) for a user; the passcode is asked for."""
+    if ":" in name or not name.strip() or name.startswith("#"):
+        raise UsageRefusal(f"A user of DICOM has a name without a colon that does not begin with #, got {name!r}.")
+    password = _ask_password(from_stdin=password_stdin)
+    check_policy(password, name)
+    typer.echo(f"{name.strip()}:{hash_password(password)}")
 
 
 def _ask_password(*, from_stdin: bool) -> str:

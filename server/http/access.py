@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request
 
 from server.auth.guard import Guard
 from server.auth.roles import Principal
+from server.claims.packet_maker import Packets
 from server.compose import Node
 
 
@@ -20,6 +21,11 @@ def _node(request: Request) -> Node:
 def _client(request: Request) -> DBOSClient:
     client: DBOSClient = request.app.state.client
     return client
+
+
+def _packets(request: Request) -> Packets:
+    packets: Packets = request.app.state.packets
+    return packets
 
 
 def _guard(request: Request) -> Guard:
@@ -34,6 +40,7 @@ def _principal(request: Request) -> Principal:
 
 TheNode: TypeAlias = Annotated[Node, Depends(_node)]
 TheClient: TypeAlias = Annotated[DBOSClient, Depends(_client)]
+ThePackets: TypeAlias = Annotated[Packets, Depends(_packets)]
 TheGuard: TypeAlias = Annotated[Guard, Depends(_guard)]
 ThePrincipal: TypeAlias = Annotated[Principal, Depends(_principal)]
 """Who asks, as the gate established it."""

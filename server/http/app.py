@@ -16,6 +16,7 @@ from server.auth.guard import Guard
 from server.auth.oidc import Provider
 from server.auth.pages import page_headers
 from server.auth.setup import guard_rules, oidc_rules
+from server.claims.packet_maker import Packets
 from server.compose import Node, inbox_rules
 from server.database import reading
 from server.http import (
@@ -71,6 +72,7 @@ def create(node: Node) -> FastAPI:
         rules=inbox_rules(node.settings),
         limits=IntakeLimits(request_bytes=int(node.settings.stow_max_gib * 1024**3)),
     )
+    application.state.packets = Packets(node)
     application.state.guard = Guard(node.engine, guard_rules(node.settings))
     rules = oidc_rules(node.settings)
     application.state.provider = None if rules is None else Provider(rules)

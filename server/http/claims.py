@@ -17,9 +17,8 @@ from server.claims.check import check_once
 from server.claims.documents import plain
 from server.claims.evaluation import tables_of
 from server.claims.material import claim_of
-from server.claims.packets import packet_file, packet_of
 from server.claims.record import attachment_json, history_json, line_json, listed_json
-from server.claims.reports import report_json, report_of
+from server.claims.reports import report_of, reports_json
 from server.claims.rows import (
     ClaimState,
     claim_row,
@@ -29,7 +28,7 @@ from server.claims.rows import (
     reports_of,
 )
 from server.database import reading
-from server.http.access import ClaimId, ControlNumber, Limit, Offset, TheClient, TheNode, ThePrincipal
+from server.http.access import ClaimId, ControlNumber, Limit, Offset, TheClient, TheNode, ThePackets, ThePrincipal
 from server.http.claim_bodies import AttachmentBody, CheckBody, ClaimDecisionBody, ReportBody, TheBody
 from server.http.claim_examples import CLAIM
 from server.http.openapi import CONFLICT, NOT_THERE, Responses, produces
@@ -105,7 +104,7 @@ def get_claim(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     """As it was handed in."""
     with reading(node.engine) as connection:
         row = claim_row(connection, claim_id)
-        reports = [report_json(report) for report in reports_of(connection, claim_id)]
+        reports = reports_json(reports_of(connection, claim_id))
         newest = newest_evaluation(connection, claim_id)
     return {**line_json(row, newest), "claim": plain(claim_of(row)), "reports": reports}
 
@@ -164,9 +163,9 @@ def get_history(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     summary="What the evidence packet of a claim holds; made now where it is not there.",
     responses=NOT_THERE | CONFLICT,
 )
-def get_packet(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
-    """Its manifest: every file with its SHA-256."""
-    packet = packet_of(node, claim_id)
+def get_packet(packets: ThePackets, claim_id: ClaimId) -> dict[str, Any]:
+    """Its manifest: every file with its SHA-256. 503 while packets of many other claims are being made."""
+    packet = packets.of(claim_id)
     return {"claim": claim_id, "evaluation": packet.number, "manifest": json.loads(packet.manifest)}
 
 
@@ -176,11 +175,11 @@ def get_packet(node: TheNode, claim_id: ClaimId) -> dict[str, Any]:
     response_class=Response,
     responses=NOT_THERE | CONFLICT | produces(*TYPES.values()),
 )
-def get_packet_file(node: TheNode, claim_id: ClaimId, name: FileName) -> Response:
+def get_packet_file(packets: ThePackets, claim_id: ClaimId, name: FileName) -> Response:
     """Key image, summary, report excerpt, key object selection, or ``manifest.json``."""
     kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(packet_file(node, claim_id, name), media_type=kind, headers=headers)
+    return Response(packets.file(claim_id, name), media_type=kind, headers=headers)
 
 
 @router.post(
@@ -191,7 +190,7 @@ def get_packet_file(node: TheNode, claim_id: ClaimId, name: FileName) -> Respons
 )
 def post_attachment(
     *,
-    node: TheNode,
+    packets: ThePackets,
     client: TheClient,
     principal: ThePrincipal,
     response: Response,
@@ -201,7 +200,7 @@ def post_attachment(
 ) -> dict[str, Any]:
     """201 when it was queued, 200 when it had been. While something is missing it is 422, and says everything."""
     order = Order(destination=body.destination, key=key, line=body.line, solicited=body.solicited)
-    made = attach(node, client, claim_id, order, principal)
+    made = attach(packets, client, claim_id, order, principal)
     response.status_code = HTTPStatus.CREATED if made.is_new else HTTPStatus.OK
     return attachment_json(made.status) | {"pwk": made.pwk}
 

@@ -39,6 +39,6 @@ def readyz(node: TheNode) -> JSONResponse:
 def prometheus(node: TheNode, request: Request) -> Response:
     """Counts and times; no identifier of a patient or a study."""
     return Response(
-        metrics.render(node.engine, request.app.state.drift, request.app.state.outputs),
+        metrics.render(node, request.app.state.drift, request.app.state.outputs),
         media_type="text/plain; version=0.0.4; charset=utf-8",
     )

@@ -48,7 +48,7 @@ def test_the_demo_ends_with_findings_and_the_results_in_the_archive(repository: 
         for path in (tmp_path / "demo" / "archive" / STUDY_INSTANCE_UID).glob("*.dcm")
     }
     assert received == {Comprehensive3DSRStorage, SegmentationStorage}
-    (document,) = (tmp_path / "demo" / "node" / "results").glob(f"*/{STUDY_INSTANCE_UID}/r1/findings.json")
+    (document,) = (tmp_path / "demo" / "node" / "results").glob(f"*/{STUDY_INSTANCE_UID}/r1/1/findings.json")
     fractures = {
         finding["site"]["level"]: finding
         for finding in json.loads(document.read_bytes())["findings"]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
 from builders.peers import LOOPBACK
+
+
+class Moment(StrEnum):
+    """When an archive may make its peer wait."""
+
+    REQUESTED = "requested"
+    """The association is requested and not answered."""
+    STORED = "stored"
+    """An instance is received and not answered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,18 +37,27 @@ class Archive:
 
 
 @contextmanager
-def archive(port: int, sop_classes: Sequence[str], *, ae_title: str = "ARCHIVE") -> Iterator[Archive]:
-    """Listen on a port of loopback until the block ends."""
+def archive(
+    port: int,
+    sop_classes: Sequence[str],
+    *,
+    ae_title: str = "ARCHIVE",
+    host: str = LOOPBACK,
+    pause: Callable[[Moment], None] = lambda _moment: None,
+) -> Iterator[Archive]:
+    """Listen until the block ends; ``pause`` is called at each moment of each association, and may take its time."""
     running = Archive(port=port)
 
     def store(event: Any) -> int:
         running.received.append(event.dataset)
+        pause(Moment.STORED)
         return 0x0000
 
     entity = AE(ae_title=ae_title)
     for sop_class in sop_classes:
         entity.add_supported_context(sop_class)
-    server = entity.start_server((LOOPBACK, port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    handlers = [(evt.EVT_REQUESTED, lambda _event: pause(Moment.REQUESTED)), (evt.EVT_C_STORE, store)]
+    server = entity.start_server((host, port), block=False, evt_handlers=handlers)
     assert server is not None
     try:
         yield running

@@ -45,6 +45,7 @@ PATIENT = Patient(
 IDENTIFIERS = (("medical_record_number", "MRN-1"), ("birth_date", "1950-01-31"))
 ONSET, SERVICE, IMAGED = date(2026, 2, 1), date(2026, 3, 1), date(2026, 2, 10)
 CATALOGUE = load_catalogue()
+MODIFIERS = ("KX", "LT", "RT", "50")
 ANSWERS = {
     "present": Present(),
     "absent": Absent(),
@@ -71,8 +72,8 @@ def claim_of(lines: str, **changes: Any) -> Claim:
 def _line(number: int, words: Sequence[str]) -> ServiceLine:
     code, _, units = words[0].partition("x")
     bodies = tuple(Vertebra[word] for word in words[1:] if word in Vertebra.__members__)
-    modifiers = tuple(word for word in words[1:] if word == "KX")
-    diagnoses = tuple(word for word in words[1:] if word not in Vertebra.__members__ and word != "KX")
+    modifiers = tuple(word for word in words[1:] if word in MODIFIERS)
+    diagnoses = tuple(word for word in words[1:] if word not in Vertebra.__members__ and word not in MODIFIERS)
     return ServiceLine(
         number=number,
         procedure=code,

@@ -73,6 +73,11 @@ class Node:
         """Whether ``/readyz`` answers 200."""
         return self.answers("/readyz")
 
+    def checks(self) -> dict[str, str]:
+        """What ``/readyz`` says of each check, also while it answers 503."""
+        body = httpx.get(f"{self.url}/readyz", timeout=30).json()
+        return {check["name"]: check["sentence"] for check in body["checks"]}
+
     def answers(self, path: str = "/healthz") -> bool:
         """Whether a path is answered with 200."""
         try:

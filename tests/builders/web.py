@@ -39,6 +39,7 @@ def serving(node: Node) -> Iterator[str]:
     thread.join(20)
     listener.close()
     application.state.dicomweb.door.close()
+    application.state.packets.stop()
     application.state.client.destroy()
 
 

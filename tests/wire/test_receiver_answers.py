@@ -363,7 +363,7 @@ def test_database_that_is_locked_for_long_is_a_transient_failure(tmp_path: Path)
         path = written(tmp_path)
         with node.engine.begin():
             answer = store_file(peer, path)
-        assert answer.Status == 0x0110
+        assert answer.Status == 0xA700
         assert store_file(peer, path).Status == 0x0000
         assert len(node.rows()) == 1
         assert node.stored(node.rows()[0]["sop_instance_uid"]) == data_set_bytes(path)
@@ -373,7 +373,7 @@ def test_database_that_refuses_is_a_transient_failure(tmp_path: Path) -> None:
     with running_node(tmp_path / "node") as node, association(node.port, [MR]) as peer:
         with node.engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE instances RENAME TO elsewhere")
-        assert store_file(peer, written(tmp_path)).Status == 0x0110
+        assert store_file(peer, written(tmp_path)).Status == 0xA700
         with node.engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO instances")
         assert store_file(peer, written(tmp_path)).Status == 0x0000

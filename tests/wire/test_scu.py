@@ -20,11 +20,13 @@ from pynetdicom.sop_class import (
 )
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
+from builders.gates import CountingGate
 from builders.peers import wait_until
 from dicom_node import scu
 from dicom_node.delivery import Verdict
 from dicom_node.scu import Destination, count_instances, echo, send
 from inference.errors import PeerFailure, StorageFailure
+from server.fence import Overtaken
 
 # pynetdicom 3.0.4 does not close the socket of a connection that was refused (AssociationSocket._shutdown_socket);
 # the garbage collector does, and says so.
@@ -100,6 +102,16 @@ def test_the_bytes_go_out_as_they_are_stored(files, scp):
     send(files, destination)
     stored = [path.read_bytes() for path in files]
     assert [whole.endswith(dataset) for whole, dataset in zip(stored, got, strict=True)] == [True] * 3
+
+
+def test_the_gate_is_asked_before_each_instance_and_stops_the_next(files, scp):
+    got = []
+    destination = scp([build_context(MR), build_context(CT)], answering(lambda event: got.append(event) or 0))
+    gate = CountingGate(1)
+    with pytest.raises(Overtaken):
+        send(files, destination, gate)
+    assert gate.asked == [f"before {files[0].stem}", f"after {files[0].stem}: accepted"]
+    assert len(got) == 1
 
 
 def test_compressed_pixels_go_out_in_their_own_transfer_syntax(tmp_path, files, scp):
@@ -209,7 +221,7 @@ def test_orthanc_refuses_a_wrong_ae_title(files, orthanc):
     assert outcome.verdict is REFUSED
 
 
-def test_no_delay_is_set_on_the_connection(files, scp, monkeypatch):
+def test_no_delay_is_set_on_the_connection(scp, monkeypatch):
     options = []
     original = scu._set_no_delay
 
@@ -218,7 +230,7 @@ def test_no_delay_is_set_on_the_connection(files, scp, monkeypatch):
         options.append(event.assoc.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     monkeypatch.setattr(scu, "_set_no_delay", look)
-    send(files[:1], scp([build_context(MR)], answering(0)))
+    echo(scp([build_context(Verification)], []))
     assert options
     assert all(options)
 
@@ -227,7 +239,11 @@ def test_more_contexts_than_one_association_can_hold_are_split(tmp_path):
     classes = [f"1.2.840.10008.5.1.4.1.1.{n}" for n in range(200)]
     parcels = [
         scu._Parcel(
-            path=tmp_path, sop_class_uid=c, sop_instance_uid="1.2", transfer_syntax_uid=str(ExplicitVRLittleEndian)
+            path=tmp_path,
+            sop_class_uid=c,
+            sop_instance_uid="1.2",
+            transfer_syntax_uid=str(ExplicitVRLittleEndian),
+            offset=0,
         )
         for c in classes
     ]

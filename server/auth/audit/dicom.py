@@ -6,13 +6,16 @@ import base64
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from server.auth.audit.record import AuditKind, AuditRecord, Code
+from server.auth.audit.record import NODE_SENDS, PEER_SENDS, AuditKind, AuditRecord, Code
 
 _SYSTEM_OBJECT, _PERSON = "2", "1"  # ParticipantObjectTypeCode
 _REPORT, _SECURITY_USER, _SECURITY_RESOURCE = "3", "11", "13"  # ParticipantObjectTypeCodeRole
 _IP_ADDRESS = "2"  # NetworkAccessPointTypeCode
 _APPLICATION_SERVER = "4"  # AuditSourceTypeCode
 _STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # what QIDO-RS asks, as a SOP class (PS3.4 C.3)
+_APPLICATION = Code(value="110150", meaning="Application")
+_DESTINATION = Code(value="110152", meaning="Destination Role ID")
+_SOURCE = Code(value="110153", meaning="Source Role ID")  # CID 402
 _USER_ID, _URI = Code(value="11", meaning="User Identifier"), Code(value="12", meaning="URI")  # RFC 3881 5.5.4
 
 
@@ -53,14 +56,23 @@ def _coded(parent: Element, name: str, code: Code, system: str = "DCM") -> None:
 
 
 def _participants(root: Element, record: AuditRecord, source: str) -> None:
-    asker = {"UserID": record.subject, "UserName": record.display_name, "UserIsRequestor": "true"}
+    sends = record.kind in NODE_SENDS
+    asker = {"UserID": record.subject, "UserName": record.display_name, "UserIsRequestor": _word(not sends)}
     if record.role:
         asker["AlternativeUserID"] = f"{record.role} by {record.method}"
     if record.address:
         asker |= {"NetworkAccessPointID": record.address, "NetworkAccessPointTypeCode": _IP_ADDRESS}
-    SubElement(root, "ActiveParticipant", asker)
-    node = SubElement(root, "ActiveParticipant", UserID=source, UserIsRequestor="false")
-    _coded(node, "RoleIDCode", Code(value="110150", meaning="Application"))
+    other = SubElement(root, "ActiveParticipant", asker)
+    node = SubElement(root, "ActiveParticipant", UserID=source, UserIsRequestor=_word(sends))
+    if sends or record.kind in PEER_SENDS:
+        _coded(other, "RoleIDCode", _DESTINATION if sends else _SOURCE)
+        _coded(node, "RoleIDCode", _SOURCE if sends else _DESTINATION)
+    else:
+        _coded(node, "RoleIDCode", _APPLICATION)
+
+
+def _word(value: bool) -> str:  # noqa: FBT001 - xsd:boolean
+    return "true" if value else "false"
 
 
 def _objects(root: Element, record: AuditRecord) -> None:
@@ -68,6 +80,9 @@ def _objects(root: Element, record: AuditRecord) -> None:
         made = _object(root, study, _SYSTEM_OBJECT, _REPORT)
         _coded(made, "ParticipantObjectIDTypeCode", Code(value="110180", meaning="Study Instance UID"))
         SubElement(made, "ParticipantObjectName").text = study
+        if record.instances:
+            described = SubElement(made, "ParticipantObjectDescription")
+            SubElement(described, "SOPClass", NumberOfInstances=str(record.instances))
     if record.kind is AuditKind.IMAGES_QUERIED:
         made = _object(root, _STUDY_ROOT_FIND, _SYSTEM_OBJECT, _REPORT)
         _coded(made, "ParticipantObjectIDTypeCode", Code(value="110181", meaning="SOP Class UID"))

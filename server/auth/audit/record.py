@@ -46,6 +46,9 @@ def _codes(event: tuple[str, str], action: str, type_: tuple[str, str] | None = 
 _AUTHENTICATION = ("110114", "User Authentication")
 _ALERT = ("110113", "Security Alert")
 _PROCEDURE = ("110111", "Procedure Record")
+_ACTIVITY = ("110100", "Application Activity")
+_BEGIN = ("110102", "Begin Transferring DICOM Instances")
+_TRANSFERRED = ("110104", "DICOM Instances Transferred")
 _ACCESSED = ("110103", "DICOM Instances Accessed")
 
 
@@ -66,9 +69,17 @@ class AuditKind(Enum):
     CLAIM_READ = "claim_read"
     CLAIM_CHANGED = "claim_changed"
     CLAIM_DELETED = "claim_deleted"
+    CLAIM_SEALED = "claim_sealed"
     EXPORTED = "exported"
     AUDIT_READ = "audit_read"
     USER_CHANGED = "user_changed"
+    ASSOCIATION_REFUSED = "association_refused"
+    RECEIVING_BEGUN = "receiving_begun"
+    INSTANCES_RECEIVED = "instances_received"
+    SENDING_BEGUN = "sending_begun"
+    INSTANCES_SENT = "instances_sent"
+    NODE_STARTED = "node_started"
+    NODE_STOPPED = "node_stopped"
 
     @property
     def codes(self) -> EventCodes:
@@ -83,7 +94,7 @@ CODES = {
     AuditKind.REFUSED: _codes(_ALERT, "E", ("110132", "Use of Restricted Function")),
     AuditKind.IMAGES_QUERIED: _codes(("110112", "Query"), "E"),
     AuditKind.IMAGES_READ: _codes(_ACCESSED, "R"),
-    AuditKind.IMAGES_STORED: _codes(("110104", "DICOM Instances Transferred"), "C"),
+    AuditKind.IMAGES_STORED: _codes(_TRANSFERRED, "C"),
     AuditKind.WORKITEM_READ: _codes(_PROCEDURE, "R"),
     AuditKind.WORKITEM_CHANGED: _codes(_PROCEDURE, "U"),
     AuditKind.FINDINGS_READ: _codes(_ACCESSED, "R"),
@@ -91,11 +102,23 @@ CODES = {
     AuditKind.CLAIM_READ: _codes(("110110", "Patient Record"), "R"),
     AuditKind.CLAIM_CHANGED: _codes(("110110", "Patient Record"), "U"),
     AuditKind.CLAIM_DELETED: _codes(("110110", "Patient Record"), "D"),
+    AuditKind.CLAIM_SEALED: _codes(("110110", "Patient Record"), "U"),
     AuditKind.EXPORTED: _codes(("110106", "Export"), "R"),
     AuditKind.AUDIT_READ: _codes(("110101", "Audit Log Used"), "R"),
     AuditKind.USER_CHANGED: _codes(_ALERT, "E", ("110137", "User Security Attributes Changed")),
+    AuditKind.ASSOCIATION_REFUSED: _codes(_ALERT, "E", ("110126", "Node Authentication")),
+    AuditKind.RECEIVING_BEGUN: _codes(_BEGIN, "E"),
+    AuditKind.INSTANCES_RECEIVED: _codes(_TRANSFERRED, "C"),
+    AuditKind.SENDING_BEGUN: _codes(_BEGIN, "E"),
+    AuditKind.INSTANCES_SENT: _codes(_TRANSFERRED, "C"),
+    AuditKind.NODE_STARTED: _codes(_ACTIVITY, "E", ("110120", "Application Start")),
+    AuditKind.NODE_STOPPED: _codes(_ACTIVITY, "E", ("110121", "Application Stop")),
 }
 """PS3.15 A.5.3 and CID 400, 401; a review changes what the objects of a study mean, so it is an access that updates."""
+PEER_SENDS = frozenset({AuditKind.RECEIVING_BEGUN, AuditKind.INSTANCES_RECEIVED})
+"""Kinds of which the subject is the AE title that sends to this node."""
+NODE_SENDS = frozenset({AuditKind.SENDING_BEGUN, AuditKind.INSTANCES_SENT})
+"""Kinds of which the subject is the destination that this node sends to."""
 
 
 class Outcome(StrEnum):
@@ -127,7 +150,10 @@ class AuditRecord:
     studies: tuple[str, ...] = ()
     """Study Instance UIDs; only what has the form of a UID."""
     object: str = ""
-    """What it was done to: a route without its values but our id of a claim, or the subject of a user or key."""
+    """What it was done to: a route without its values but our id of a claim, the subject of a user or key, a role of
+    this node, or why somebody was not let in."""
+    instances: int = 0
+    """Of a transfer: how many instances were taken."""
 
     def __post_init__(self) -> None:
         """Keep out of the trail whatever is not a UID: what a client wrote into a path may be anything."""
@@ -155,6 +181,7 @@ def record_of(
     address: str = "",
     studies: tuple[str, ...] = (),
     about: str = "",
+    instances: int = 0,
 ) -> AuditRecord:
     """What they did just now."""
     return AuditRecord(
@@ -168,4 +195,5 @@ def record_of(
         address=address,
         studies=studies,
         object=about,
+        instances=instances,
     )

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select, text
 
 from server.auth.audit.record import AuditRecord, parse
 from server.auth.tables import audit
@@ -62,6 +62,17 @@ def entries(connection: Connection, *, limit: int, before: int | None = None) ->
     if before is not None:
         query = query.where(audit.c.number < before)
     return [Entry(number=r.number, record=parse(r.record), sha256=r.sha256) for r in connection.execute(query)]
+
+
+def entries_after(connection: Connection, number: int, *, limit: int) -> list[Entry]:
+    """The oldest first, from just above a number up."""
+    query = select(audit).where(audit.c.number > number).order_by(audit.c.number).limit(limit)
+    return [Entry(number=r.number, record=parse(r.record), sha256=r.sha256) for r in connection.execute(query)]
+
+
+def newest_number(connection: Connection) -> int:
+    """Of the newest row; 0 without any."""
+    return connection.execute(select(func.max(audit.c.number))).scalar() or 0
 
 
 def verify(connection: Connection, *, looked_for: str = START) -> Verdict:

@@ -4,6 +4,7 @@
 const claim = { id: null, evaluation: null, actions: 0, data: null };
 const of = (path = "") => `/api/v1/claims/${encodeURIComponent(claim.id)}${path}`;
 const CRITERION = { met: ["✔ met", "good"], "not met": ["✖ not met", "urgent"], "not determinable": ["? not determinable", "attention"] };
+const SOURCE = { dicom: ", from the PACS", hl7v2: ", by the report feed" };
 const WORDS = {
   received: "handed in", report_added: "added a report", prompt_accepted: "took on", overridden: "went on without",
   noted: "noted", closed: "closed the claim", reopened: "opened the claim again", attached: "sent an attachment", exported: "exported",
@@ -103,7 +104,8 @@ function factsOf(evidence) {
 function reportsOf(data) {
   const items = data.reports.map((report) => make("li", {},
     `${report.modality ?? ""} report ${report.id} of ${report.study_date ?? "a day it does not say"}: ${report.signed}` +
-    `${report.signed_by ? ` by ${report.signed_by}` : ""}. Added ${clock(report.added_at)} by ${report.added_by}.`));
+    `${report.signed_by ? ` by ${report.signed_by}` : ""}. Added ${clock(report.added_at)} by ${report.added_by}${SOURCE[report.source] ?? ""}.` +
+    `${report.withdraws ? " It takes the report back." : report.stands ? "" : " Another one stands in its place."}`));
   return make("section", { class: "card" }, make("h3", {}, "Radiology reports"),
     items.length ? make("ul", {}, ...items) : make("p", {}, "None was added."),
     data.state === "open" ? make("div", { class: "actions" }, button("Add a report", askReport)) : null);

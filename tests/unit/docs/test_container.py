@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 
 import pytest
+import yaml
 
 from server.cli import COMMANDS
+from server.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +60,25 @@ def test_it_has_a_health_check_and_its_commands_exist(steps):
     assert command in COMMANDS
     assert json.loads(of(steps, "CMD")[0])[0] in COMMANDS
     assert json.loads(of(steps, "ENTRYPOINT")[0])[-1] == "spine-node"
+
+
+def test_every_package_of_the_project_is_in_the_image(steps, repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    copied = {line.split()[0] for line in of(steps, "COPY")}
+    assert {pattern.rstrip("*") for pattern in patterns} <= copied
+
+
+def test_the_composition_runs_every_role_without_rights(repository):
+    services = yaml.safe_load((repository / "deploy" / "compose.yaml").read_text())["services"]
+    roles = {name: service for name, service in services.items() if name != "database"}
+    assert {service["command"][0] for service in roles.values()} == {"receive", "work", "web"}
+    for service in roles.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "user" not in service  # the image's own, which is not root
+    assert services["work"]["deploy"]["replicas"] == 2
+    known = {f"SPINE_{name.upper()}" for name in Settings.model_fields}
+    assert {name for service in roles.values() for name in service.get("environment", {})} <= known
+    assert not any("PASSWORD" in str(value) for value in roles.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,14 @@ def test_decisions_have_their_four_parts():
         parts = ("**Status.**", "**Context.**", "**Decision.**", "**Consequences.**")
         assert [part for part in parts if part in text] == list(parts), page.name
         assert page.name in (page.parent / "README.md").read_text()
+
+
+def test_every_control_of_the_threat_model_names_tests_that_exist(repository: Path) -> None:
+    text = (repository / "docs" / "security-and-privacy.md").read_text(encoding="utf-8")
+    table = text.split("## Threat model")[1].split("## ")[0]
+    rows = [row for row in table.splitlines() if row.startswith("|")][2:]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"`(tests/[^`]+)`", row)
+        assert named, row
+        assert [path for path in named if not (repository / path).exists()] == []

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from builders.desk import Answering, Desk, Peer
 from builders.peers import require_peers
 from builders.postgres import PostgresCluster
+from dicom_node.delivery import Verdict
 from dicom_node.spool import Spool
 from server.compose import Node
 from server.database import make_engine, prepare
 from server.settings import Settings
+from server.work_queue import make_client
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +96,11 @@ def database_node(engine: Engine, settings: Callable[..., Settings]) -> Node:
     made = settings()
     made.data_dir.mkdir(exist_ok=True)
     return Node(settings=made, engine=engine, spool=Spool(made.data_dir))
+
+
+@pytest.fixture
+def desk(node: Node) -> Iterator[Desk]:
+    """The steps of the workflows on that node; its destination accepts everything."""
+    client = make_client(node.engine)
+    yield Desk(node, client, Peer({"sr": Verdict.ACCEPTED, "seg": Verdict.ACCEPTED}), Answering([]))
+    client.destroy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from builders.claim_attachments import attachment, of_patient, report
 from builders.claim_submission import STUDY, submission
 from builders.findings import refused_findings
 from builders.payer import Payer, destinations_file, functional, outcome, payer, say, stay_silent, ta1, x12_table
+from builders.tenure import Held
 from builders.x12_275 import parse
 from claims.attachment import Attachment, AttachmentRefusal
 from claims.attachments.envelope import payload_of
@@ -37,6 +39,7 @@ from server.cli import run
 from server.compose import Node
 from server.database import reading
 from server.events import configure
+from server.lease import LeaseLost
 from server.metrics import render
 from server.operations import NotThere, retry
 from server.output_drift import OutputWatch
@@ -56,13 +59,9 @@ class Desk:
     def queue(self, made: Attachment | None = None, **changes: Any) -> tuple[Any, bool]:
         return queue_attachment(self.node, self.client, submission(**({"attachment": made or attachment()} | changes)))
 
-    def send(self, attempt: int = 1, generation: int = 1, made: Attachment | None = None) -> str:
-        steps = AttachmentSteps(
-            node=self.node,
-            client=self.client,
-            destinations=claim_destinations(self.node.settings),
-            leave_if_lost=lambda: None,
-        )
+    def send(self, attempt: int = 1, generation: int = 1, made: Any = None, left: int | None = None) -> str:
+        payers = claim_destinations(self.node.settings)
+        steps = AttachmentSteps(node=self.node, client=self.client, destinations=payers, tenure=Held(left))
         return str(steps.send((made or attachment()).control_number, generation, attempt)["state"])
 
     def status(self) -> Any:
@@ -92,6 +91,17 @@ def desk(at_desk: Callable[..., Desk]) -> Desk:
 def flows(desk: Desk) -> dict[str, str]:
     found = desk.client.list_workflows(load_input=False, load_output=False)
     return {flow.workflow_id: flow.status for flow in found if flow.workflow_id.startswith("attachment/")}
+
+
+def test_one_that_was_declared_dead_submits_nothing(desk: Desk) -> None:
+    desk.queue()
+
+    with pytest.raises(LeaseLost):
+        desk.send(left=1)  # it takes the work up, and asks again before it submits
+
+    assert desk.payer.bodies == []
+    assert desk.send() == "acknowledged"
+    assert len(desk.payer.bodies) == 1
 
 
 def test_it_is_queued_sent_acknowledged_and_audited(desk: Desk) -> None:
@@ -260,7 +270,7 @@ def test_the_tries_end_in_the_dead_letter_and_a_person_retries(desk: Desk) -> No
         retry(desk.node.engine, desk.client, number)
     assert len(set(desk.payer.bodies)) == 1
     assert b'spine_claim_attachments{destination="acme",state="acknowledged"} 1.0' in render(
-        desk.node.engine, DriftWatch(), OutputWatch()
+        desk.node, DriftWatch(), OutputWatch()
     )
 
 
@@ -383,6 +393,6 @@ def test_status_and_check_show_them(desk: Desk, capsys: pytest.CaptureFixture[st
     assert "retrying" in shown
     assert "HTTP 500" in shown
     run(["check", *options])
-    assert "ok   claim destination acme: 275 by HTTPS to https://localhost" in capsys.readouterr().out
+    assert re.search("ok +│ claim destination acme +│ 275 by HTTPS to https://localhost", capsys.readouterr().out)
     assert run(["retry", desk.status().control_number, *options]) == 0
     assert "is queued to be sent again" in capsys.readouterr().out

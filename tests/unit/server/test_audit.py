@@ -39,7 +39,7 @@ def record(kind: AuditKind, **changed: object) -> AuditRecord:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_kind_is_a_valid_dicom_message_and_a_valid_fhir_event(kind: AuditKind, outcome: Outcome) -> None:
     for made in (
-        record(kind, outcome=outcome),
+        record(kind, outcome=outcome, instances=3),
         record(kind, outcome=outcome, studies=(), object="", address="", role="", display_name="\u202e\x7f"),
     ):
         tree = etree.fromstring(audit_message(made, source="SPINEAI").encode())

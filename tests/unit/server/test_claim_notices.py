@@ -114,6 +114,34 @@ def test_a_receiver_that_fails_is_told_again_later(telling: Node, receiver: Rece
     assert len({body for _, body in receiver.came}) == 1
 
 
+def test_one_that_was_paused_sends_nothing_that_another_may_have_taken(
+    telling: Node, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(telling)
+    hook = webhook_of(telling.settings)
+    assert hook is not None
+    clock = iter([0.0, 30.0])
+    monkeypatch.setattr("server.claims.notices.boot_clock", lambda: next(clock))
+
+    assert send_notices(telling, hook) == 0
+
+    assert receiver.came == []
+    assert states(telling) == [(NoticeState.PENDING, 1)]
+
+
+def test_several_processes_send_a_notice_once(telling: Node, receiver: Receiver) -> None:
+    claim(telling)
+    hook = webhook_of(telling.settings)
+    assert hook is not None
+    threads = [threading.Thread(target=send_notices, args=(telling, hook)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(receiver.came) == 1
+
+
 def test_a_receiver_that_is_not_there_loses_nothing(telling: Node, settings: Callable[..., Settings]) -> None:
     claim(telling)
     gone = webhook_of(settings(claim_webhook="http://127.0.0.1:9/"))

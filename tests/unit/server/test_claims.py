@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,76 +10,28 @@ import httpx
 import pytest
 from sqlalchemy import delete, select, update
 
-from builders.dicom import SeriesPlan, small_voxels
+from builders.claim_office import PLAN, STUDY, UID, Office, open_office
 from builders.posted_claims import claim_json, report_json
 from builders.reviews import add_reviewable_study
 from builders.web import serving
-from inference.findings import StudyFindings
 from server.auth.audit.record import AuditKind
 from server.auth.audit.trail import entries
-from server.claims.history import fault_of
+from server.auth.roles import LOOPBACK
+from server.claims.history import Action, fault_of, record_action
+from server.claims.packets import manifest_path
 from server.claims.retention import delete_old
+from server.claims.seals import seal_fault
 from server.claims.watch import ClaimWatch
 from server.compose import Node
 from server.database import reading
 from server.http.app import create
 from server.tables import claim_actions, claim_evaluations, claims
 
-PLAN = SeriesPlan(voxels=small_voxels(5), pixel_spacing_mm=(1.5, 0.75), attributes={"StudyDate": "20260510"})
-STUDY, UID = PLAN.study, PLAN.study_instance_uid
-PERSON = {"name": "Doe^Jane", "identifier": "jdoe", "organisation": "General Hospital"}
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """A node that answers, with a study of the claims' patient."""
-
-    node: Node
-    http: httpx.Client
-    watch: ClaimWatch
-    findings: StudyFindings
-
-    def hand_in(self, claim: Any, key: str | None = None) -> httpx.Response:
-        content = claim if isinstance(claim, bytes) else json.dumps(claim).encode()
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return self.http.post("/api/v1/claims", content=content, headers=headers)
-
-    def kept(self, **more: Any) -> str:
-        answer = self.hand_in(claim_json(STUDY, **more))
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["claims"][0]["id"])
-
-    def get(self, path: str) -> Any:
-        return self.http.get(f"/api/v1/claims{path and '/'}{path}").raise_for_status().json()
-
-    def evidence(self, claim: str) -> Any:
-        return self.get(f"{claim}/evidence")
-
-    def report(self, claim: str, **more: Any) -> httpx.Response:
-        return self.http.post(f"/api/v1/claims/{claim}/reports", json=report_json(STUDY, UID, **more))
-
-    def decide(self, claim: str, action: str, **more: Any) -> httpx.Response:
-        return self.http.post(f"/api/v1/claims/{claim}/decisions", json={"action": action} | more)
-
-    def review(self, decision: dict[str, Any]) -> None:
-        body = {"revision": 1, "accept_rest": True, "reviewer": PERSON, "findings": [decision]}
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
-        self.http.post(f"/api/v1/studies/{UID}/reviews", json=body, headers=headers).raise_for_status()
-
-    def fracture(self) -> str:
-        found = (f for f in self.findings.findings if f.question == "compression_fracture" and f.site.level == "L1")
-        return next(found).id
-
 
 @pytest.fixture
 def office(node: Node, tmp_path: Path) -> Iterator[Office]:
-    application = create(node)
-    watch = ClaimWatch(node, application.state.dicomweb.index, None)
-    findings = add_reviewable_study(node, application.state.client, tmp_path / "series", PLAN)
-    with serving(node) as url, httpx.Client(base_url=url, timeout=60) as http:
-        yield Office(node, http, watch, findings)
-    application.state.dicomweb.door.close()
-    application.state.client.destroy()
+    with open_office(node, tmp_path / "series") as opened:
+        yield opened
 
 
 def codes(evidence: Any) -> set[str]:
@@ -241,6 +190,33 @@ def test_a_history_that_was_tampered_with_shows(office: Office, damage: str) -> 
     with reading(office.node.engine) as connection:
         assert fault_of(connection, claim) is not None
         assert fault_of(connection, other) is None
+
+
+def test_a_history_that_was_cut_off_and_a_packet_that_was_changed_show(office: Office) -> None:
+    claim = office.kept()
+    office.decide(claim, "noted", reason="one")
+    number = office.get(f"{claim}/packet")["evaluation"]
+    manifest = office.node.spool.path(manifest_path(claim).format(number=number))
+    content = manifest.read_bytes()
+
+    def fault() -> str | None:
+        with reading(office.node.engine) as connection:
+            assert fault_of(connection, claim) is None
+            return seal_fault(connection, office.node.spool, claim, manifest_path(claim))
+
+    assert fault() is None
+    manifest.write_bytes(content + b" ")
+    assert "packet of evaluation 1 is not the one" in str(fault())
+    manifest.unlink()
+    assert "packet of evaluation 1 is gone" in str(fault())
+    manifest.write_bytes(content)
+    mine = claim_actions.c.claim_id == claim
+    with office.node.engine.begin() as connection:
+        connection.execute(delete(claim_actions).where(mine, claim_actions.c.number == 2))
+    assert "Row 2 of the claim's history was cut off" in str(fault())
+    with office.node.engine.begin() as connection:
+        record_action(connection, claim, Action.NOTED, LOOPBACK, reason="two")
+    assert "Row 2 of the claim's history is not the one" in str(fault())
 
 
 def test_evaluations_are_only_added(office: Office) -> None:

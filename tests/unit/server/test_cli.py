@@ -49,8 +49,12 @@ def test_a_folder_without_dicom_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unreachable_database_is_our_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["status", "--database-url", "postgresql://u:secret@127.0.0.1:1/x?connect_timeout=2"]) == 1
+def test_an_unreachable_database_is_our_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPINE_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x?connect_timeout=2")
+
+    assert run(["status"]) == 1
 
     (line,) = lines(capsys)
     assert "cannot be prepared" in line
@@ -84,6 +88,7 @@ def test_every_setting_is_an_option(capsys: pytest.CaptureFixture[str], monkeypa
     shown = capsys.readouterr().out
     singular = {"destinations": "destination", "query_peers": "query-peer", "models": "model"}
     singular |= {"http_names": "http-name", "http_trusted_proxies": "http-trusted-proxy", "oidc_roles": "oidc-role"}
+    singular["inference_server_models"] = "inference-server-model"
     singular["allowed_calling_ae_titles"] = "allowed-calling-ae-title"
     for name in Settings.model_fields:
         assert f"--{singular.get(name, name).replace('_', '-')}" in shown

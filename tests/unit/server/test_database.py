@@ -10,12 +10,25 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 import server
+from builders.postgres import PostgresCluster
 from dicom_node.tables import quarantine
 from inference.errors import StorageFailure
-from server.database import DBOS_TABLES, HEAD, is_current, make_engine, prepare, reading
+from server.database import (
+    DBOS_TABLES,
+    EPOCH,
+    HEAD,
+    Standing,
+    is_away,
+    is_current,
+    make_engine,
+    patiently,
+    prepare,
+    reading,
+    standing,
+)
 from server.tables import ALL_METADATA
 
 MIGRATIONS = Path(server.__file__).parent / "migrations"
@@ -39,6 +52,59 @@ def test_head_is_the_newest_migration() -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
 
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_a_database_of_a_newer_version_of_the_same_epoch_is_used_as_it_is(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    prepare(engine)
+
+    assert standing(engine) is Standing.NEWER
+
+
+def test_a_database_of_a_later_epoch_is_refused(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE schema_epoch SET epoch = :epoch"), {"epoch": EPOCH + 1})
+
+    with pytest.raises(StorageFailure, match=r"upgraded by a newer version; upgrade this host too"):
+        prepare(engine)
+
+
+def test_migrations_of_one_epoch_only_add() -> None:
+    """What a worker of an earlier version needs is still there while hosts are upgraded one by one."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    later = list(ScriptDirectory.from_config(config).iterate_revisions("heads", "0010"))
+    assert "0015" in {script.revision for script in later}
+    for script in later:
+        upgrade = Path(script.path).read_text().partition("def upgrade")[2].partition("def downgrade")[0]
+        for taking in ("drop_", "alter_column", "rename_", "op.execute"):
+            assert taking not in upgrade, f"{script.path} takes something away: raise server.database.EPOCH"
+
+
+@pytest.mark.peer("postgresql")
+def test_what_the_database_refuses_is_not_waited_for_and_its_absence_is(tmp_path: Path) -> None:
+    with PostgresCluster.started() as cluster:
+        engine = make_engine(cluster.new_database().replace("postgresql:", "postgresql+psycopg:"))
+        with pytest.raises(ProgrammingError) as wrong, engine.begin() as connection:
+            connection.execute(text("SELECT no_such_column"))
+        assert not is_away(wrong.value)
+        tries: list[str] = []
+
+        def work() -> int:
+            tries.append("begun")
+            if len(tries) == 3:
+                cluster.start()
+            with engine.begin() as connection:
+                if len(tries) == 1:
+                    cluster.stop("immediate")
+                return int(connection.execute(text("SELECT 42")).scalar_one())
+
+        assert patiently(work) == 42
+        assert len(tries) == 3
+        engine.dispose()
 
 
 def test_every_table_of_the_work_queue_is_left_alone(sqlite_template: Path) -> None:

@@ -19,7 +19,8 @@ REQUEST = {"study_instance_uid": "1.2.3", "revision": 1, "paths": [], "content_a
 
 @pytest.mark.parametrize("choice", list(EngineChoice))
 def test_the_setting_reaches_the_detectors(choice: EngineChoice) -> None:
-    assert detector_settings(Settings(inference_engine=choice.value)).engine is choice
+    server = "http://127.0.0.1:8000" if choice is EngineChoice.REMOTE else ""
+    assert detector_settings(Settings(inference_engine=choice.value, inference_server=server)).engine is choice
 
 
 def test_an_engine_that_is_not_installed_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,145 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
 
-from dicom_node import arrivals, store
-from dicom_node.delivery import BackOff, SendOutcome, Verdict
-from dicom_node.tables import deliveries, studies
+from builders.desk import DONE, MADE, SEG, SR, STUDY, Desk
+from builders.tenure import Held
+from dicom_node.delivery import BackOff, Verdict
+from dicom_node.tables import deliveries
 from inference.errors import Refusal, UsageRefusal
 from server.compose import Node
 from server.delivery_work import DeliverySteps
 from server.kernel import Ended
 from server.operations import HandOver, NotThere, complete, retry
 from server.runs import RunState, run_of, runs_of
-from server.study_work import StudySteps
 from server.sweep import GIVEN_UP, Sweep
 from server.tables import runs
-from server.work_queue import make_client
-
-STUDY, SR, SEG = "1.2.3", "2.25.1", "2.25.2"
-MADE = [
-    {
-        "role": role,
-        "path": f"results/{role}.dcm",
-        "sop_instance_uid": uid,
-        "sop_class_uid": "1.2",
-        "series_instance_uid": f"{uid}.1",
-        "sha256": uid,
-    }
-    for role, uid in (("sr", SR), ("seg", SEG))
-]
-DONE = {"state": "done", "results": MADE, "seconds": 1.5, "findings_path": "results/f.json", "findings_sha256": "f"}
-
-
-@dataclass(slots=True)
-class Answering:
-    """In place of the child process: gives the answers in turn."""
-
-    answers: list[Any]
-    requests: list[dict[str, Any]] = field(default_factory=list)
-
-    def call(self, request: dict[str, Any]) -> Any:
-        self.requests.append(request)
-        return self.answers.pop(0)
-
-
-@dataclass(slots=True)
-class Peer:
-    """In place of a destination: answers each object by its file name."""
-
-    verdicts: dict[str, Verdict]
-    sent: list[list[str]] = field(default_factory=list)
-
-    def __call__(self, files: Sequence[Path]) -> tuple[SendOutcome, ...]:
-        self.sent.append([path.stem for path in files])
-        return tuple(
-            SendOutcome(
-                sop_instance_uid="x", verdict=self.verdicts[path.stem], status=None, sentence=f"said of {path.stem}"
-            )
-            for path in files
-        )
-
-
-@dataclass(slots=True)
-class Desk:
-    """Everything that the steps need."""
-
-    node: Node
-    client: Any
-    peer: Peer
-    kernel: Answering
-
-    @property
-    def study(self) -> StudySteps:
-        return StudySteps(
-            engine=self.node.engine,
-            client=self.client,
-            kernel=self.kernel,  # type: ignore[arg-type]
-            destinations=("PACS",),
-            attempts=2,
-            leave_if_lost=lambda: None,
-        )
-
-    @property
-    def delivery(self) -> DeliverySteps:
-        return DeliverySteps(
-            engine=self.node.engine,
-            client=self.client,
-            spool=self.node.spool,
-            destinations={"PACS": self.peer},
-            back_off=BackOff(first_s=10, longest_s=60, attempts=3),
-            leave_if_lost=lambda: None,
-        )
-
-    def receive(self, sop_instance_uid: str) -> None:
-        now = time.time()
-        instance = store.Instance(
-            sop_instance_uid=sop_instance_uid,
-            study_instance_uid=STUDY,
-            series_instance_uid="1.2.3.4",
-            sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
-            transfer_syntax_uid="1.2.840.10008.1.2.1",
-            path=f"received/{sop_instance_uid}",
-            size_bytes=1,
-            sha256=sop_instance_uid,
-            received_at=now,
-            source_ae_title="SOURCE",
-        )
-        with self.node.engine.begin() as connection:
-            arrivals.record_instance(connection, instance)
-
-    def hand_over(self) -> int:
-        return complete(self.node, self.client, STUDY)
-
-    def queued(self) -> list[str]:
-        flows = self.client.list_workflows(status=["ENQUEUED", "DELAYED"], load_input=False)
-        return sorted(flow.workflow_id for flow in flows)
-
-    def study_row(self) -> Any:
-        with self.node.engine.connect() as connection:
-            return connection.execute(select(studies)).one()
-
-    def parcels(self) -> dict[str, str]:
-        with self.node.engine.connect() as connection:
-            return {row.sop_instance_uid: row.state for row in connection.execute(select(deliveries))}
-
-    def finish(self, revision: int = 1) -> None:
-        self.study.begin(STUDY, revision, 1, 0)
-        self.study.record(STUDY, revision, DONE)
-
-
-@pytest.fixture
-def desk(node: Node) -> Any:
-    client = make_client(node.engine)
-    yield Desk(node, client, Peer({"sr": Verdict.ACCEPTED, "seg": Verdict.ACCEPTED}), Answering([]))
-    client.destroy()
 
 
 def test_a_hand_over_queues_its_work_and_is_not_repeated(desk: Desk) -> None:
@@ -190,6 +69,29 @@ def test_reading_asks_for_the_instances_of_the_revision(desk: Desk) -> None:
     assert desk.study.read(STUDY, 1, begun) == DONE
     assert desk.kernel.requests[0]["paths"] == ["received/1"]
     assert desk.kernel.requests[0]["content_at"] == begun["content_at"]
+
+
+def test_a_study_waits_while_what_reads_is_away_and_is_then_read(desk: Desk) -> None:
+    desk.receive("1")
+    desk.hand_over()
+    told: list[str | None] = []
+    study = replace(desk.study, report_fault=told.append)
+    away = {"state": "away", "reason": "The inference server is not reached (model m)."}
+    desk.kernel.answers = [away, away, DONE]
+
+    for wait in range(2):
+        begun = study.begin(STUDY, 1, 1, wait)
+        assert study.record(STUDY, 1, study.read(STUDY, 1, begun)) == {"state": "postponed"}
+        assert f"{STUDY}/r1/wait{wait + 1}" in desk.queued()
+        with desk.node.engine.connect() as connection:
+            (run,) = runs_of(connection, STUDY)
+        assert (run.state, run.reason) == ("queued", away["reason"])
+        assert desk.study_row().state == "complete"
+    assert Sweep(desk.node.engine, desk.client).run(time.time() + 1000) == 0
+    begun = study.begin(STUDY, 1, 1, 2)
+    assert study.record(STUDY, 1, study.read(STUDY, 1, begun)) == {"state": "done"}
+    assert (desk.study_row().state, desk.study_row().reason) == ("done", None)
+    assert told == [away["reason"], away["reason"], None]
 
 
 def test_a_child_that_died_is_an_ended_reading_and_in_the_end_a_failed_study(desk: Desk) -> None:
@@ -276,6 +178,10 @@ def test_each_object_has_its_own_answer(
 
     assert desk.parcels() == {SR: parcels[0], SEG: parcels[1]}
     assert (f"{STUDY}/r1/deliver/PACS/g1/try{attempt + 1}" in desk.queued()) is (state == "retry")
+    accepted = verdicts.count(Verdict.ACCEPTED)
+    begun = [("sending_begun", "0", 0)] if attempt == 1 else []
+    ended = [("instances_sent", "0" if accepted == 2 else "4", accepted)] if accepted or state == "dead" else []
+    assert desk.audited() == begun + ended
 
 
 def test_what_was_delivered_is_not_sent_again(desk: Desk) -> None:
@@ -298,7 +204,7 @@ def test_a_destination_that_left_the_settings_keeps_its_objects(desk: Desk) -> N
         spool=desk.node.spool,
         destinations={},
         back_off=BackOff(),
-        leave_if_lost=lambda: None,
+        tenure=Held(),
     )
 
     assert steps.send(STUDY, 1, "PACS", 1, 1)["state"] == "retry"

@@ -132,3 +132,8 @@ def test_the_block_says_everything_that_is_missing() -> None:
 
 def test_a_claim_without_bodies_is_asked_for_them() -> None:
     assert codes(evidence(), [report()], [study(finding())]) == [("name_bodies", None)]
+
+
+def test_a_claim_that_is_about_no_fracture_is_told_so_and_not_asked_for_one() -> None:
+    prompts = missing(replace(evidence(Vertebra.L4), is_of_fracture=False), [], [])
+    assert [prompt.code for prompt in prompts] == ["attach_signed_report", "send_otherwise"]

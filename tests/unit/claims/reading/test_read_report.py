@@ -6,6 +6,7 @@ import pytest
 
 from builders.reports import report
 from claims.reading import read_report
+from claims.reading.further import TOPICS
 from claims.reading.reader import MAX_CHARACTERS
 from claims.report import Acuity, Polarity, ReportRefusal, Section, Statement, Topic
 from inference.anatomy import Laterality
@@ -66,8 +67,11 @@ def facts(text: str) -> set[str]:
         ("Cement at L1 after kyphoplasty.", {"L1 augmented affirmed"}),
         ("L1 kyphoplasty is planned.", set()),
         ("Schmorl's node of L2 with surrounding edema.", {"L2 other_cause affirmed", "L2 edema uncertain"}),
-        ("Modic 1 changes at L4-L5.", {"L4 other_cause affirmed", "L5 other_cause affirmed"}),
-        ("Modic 2 changes at L4-L5.", set()),
+        (
+            "Modic 1 changes at L4-L5.",
+            {"L4 modic affirmed", "L5 modic affirmed", "L4 other_cause affirmed", "L5 other_cause affirmed"},
+        ),
+        ("Modic 2 changes at L4-L5.", {"L4 modic affirmed", "L5 modic affirmed"}),
         ("Metastasis in L2 with marrow edema.", {"L2 other_cause affirmed", "L2 edema uncertain"}),
         ("Transitional lumbosacral anatomy.", {"- transitional affirmed"}),
         ("Levels are numbered from C2.", {"- transitional uncertain"}),
@@ -79,6 +83,20 @@ def facts(text: str) -> set[str]:
         ("Vertebral body heights are maintained.", {"- fracture negated"}),
         ("The fracture is at L2, not L1.", {"L2 fracture affirmed", "L1 fracture negated"}),
         ("FRACTURE RISK IS HIGH.", set()),
+        ("Acute versus subacute L1 compression fracture.", {"L1 fracture affirmed subacute"}),
+        ("L1 compression fracture, acute versus chronic.", {"L1 fracture affirmed indeterminate"}),
+        ("Fracture versus Schmorl node at L1.", {"L1 fracture uncertain", "L1 other_cause uncertain"}),
+        ("Non-pathologic fracture of L1.", {"L1 fracture affirmed"}),
+        ("Osteoporotic rather than pathologic fracture of L1.", {"L1 fracture affirmed"}),
+        ("Osteoporotic versus pathologic fracture of L1.", {"L1 fracture uncertain", "L1 other_cause uncertain"}),
+        (
+            "FINDINGS: Acute fracture of L3.\nADDENDUM: L3 is to be read as L4.",
+            {"L3 fracture negated", "L4 fracture uncertain"},
+        ),
+        (
+            "FINDINGS: Acute fracture of L3.\nADDENDUM: For L3 substitute L4.",
+            {"L3 fracture uncertain", "L4 fracture uncertain"},
+        ),
         ("Compression frac-\nture of L1.", {"L1 fracture affirmed"}),
         ("L1 compression frac\u00adture with signi\ufb01cant edema.", {"L1 fracture affirmed", "L1 edema affirmed"}),
     ],
@@ -169,3 +187,58 @@ def test_no_report_is_refused() -> None:
         said(" \n ")
     with pytest.raises(ReportRefusal, match=f"at most {MAX_CHARACTERS} characters"):
         said("L1 fracture. " * 5000)
+
+
+def kinds(text: str) -> set[str]:
+    """Each statement of the further topics as ``L4 modic affirmed 1``."""
+    return {
+        " ".join((s.level.name if s.level else "-", s.topic, s.polarity, *s.kinds))
+        for s in said(text)
+        if s.topic in TOPICS
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Resolved Modic type 1 changes at L5.", {"L5 modic uncertain 1"}),
+        ("Modic type 1 versus type 2 change at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
+        ("Conversion of Modic type 1 to type 2 at L5.", {"L5 modic uncertain 1 2"}),
+        ("Please code as Modic type 1 at L5.", {"L5 modic uncertain 1"}),
+        ("Neither Modic type 1 nor type 2 at L5.", {"L5 modic uncertain 1", "L5 modic uncertain 2"}),
+        ("Modic type 1 treatment at L5.", {"L5 modic uncertain 1"}),
+        ("Endplate changes at L5.", set()),
+        ("Modic changes 3 mm deep at L5.", {"L5 modic affirmed"}),
+        ("L5 (Modic 3).", {"L5 modic affirmed 3"}),
+        ("New fracture of L3 above the L4-L5 fusion hardware.", set()),
+        ("Fracture of the left L4 pedicle screw.", {"L4 hardware affirmed breakage"}),
+        ("Interval removal of the broken L4 screw.", {"L4 hardware uncertain breakage"}),
+        ("The hardware is not intact at L5.", {"L5 hardware uncertain"}),
+        ("Hardware complication is not excluded at L4.", {"L4 hardware uncertain"}),
+        ("Migration of the disc fragment behind the L4 cage.", set()),
+        ("Subsidence of the symptoms after fusion at L4.", set()),
+        ("Initial needle position at L4 was checked on lateral view.", {"L4 needle uncertain"}),
+        ("The final needle position at L4 is always confirmed on AP views.", {"L4 needle uncertain"}),
+        ("Final needle position will be confirmed at L4.", set()),
+        ("Final needle position was confirmed at L4 but not at L5.", {"L4 needle affirmed", "L5 needle negated"}),
+        ("Contrast showed intravascular flow.", {"- contrast uncertain"}),
+        ("Contrast showed epidural flow without vascular uptake.", {"- contrast affirmed"}),
+        ("MRI without and with contrast.", set()),
+        ("Images could not be saved.", {"- images uncertain"}),
+        ("Contrast was not given.", {"- contrast negated"}),
+    ],
+)
+def test_further_topics(text: str, expected: set[str]) -> None:
+    assert kinds(text) == expected
+
+
+def test_a_procedure_is_told_in_its_technique_and_a_finding_is_not() -> None:
+    text = "TECHNIQUE: Final needle position at L4 was confirmed in AP and lateral views. Modic type 1 at L4."
+    assert {s.topic: s.is_of_study for s in said(text) if s.topic in TOPICS} == {Topic.NEEDLE: True, Topic.MODIC: False}
+
+
+@pytest.mark.parametrize("words", ["The level should read L5-S1.", "Please disregard the report."])
+def test_what_an_addendum_corrects_is_not_affirmed_any_more(words: str) -> None:
+    statements = said(f"FINDINGS: Modic type 1 change at L4-L5.\nADDENDUM: {words}")
+    standing = [s for s in statements if s.topic is Topic.MODIC and not s.superseded]
+    assert all(s.polarity is Polarity.UNCERTAIN for s in standing)
