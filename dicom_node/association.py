@@ -1,4 +1,6 @@
-"""One association from the first byte to the last, in one blocking thread: negotiate, serve C-ECHO and C-STORE, end.
+"""One association from the first byte to the last, in one blocking thread: negotiate, serve, end.
+
+What is served: C-STORE, C-ECHO, and Storage Commitment (dicom_node.commitment_scp).
 
 Whatever ends an association (release, abort, silence, a broken protocol, our own stop), what was acknowledged stays,
 and what was not is forgotten: the sender still has it.
@@ -16,8 +18,11 @@ from dataclasses import dataclass, field
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.admission import Origin
+from dicom_node.commitment import CommitmentReport
+from dicom_node.commitment_scp import SILENCE_S, CommitmentService, NormalizedArrival, OwedReport
 from dicom_node.dimse import MAX_COMMAND_BYTES, Command, CommandField, decode_command, encode_response
 from dicom_node.inbox import Arrival, Inbox, StoreRequest
+from dicom_node.limits import Guest, TooSlow
 from dicom_node.negotiation import (
     LOCAL_LIMIT_EXCEEDED,
     AcceptedAssociation,
@@ -31,6 +36,7 @@ from dicom_node.storage_classes import VERIFICATION_SOP_CLASS_UID
 from dicom_node.tls_socket import HandshakeFault, HandshakeReason
 from dicom_node.verdicts import RESPONSES, Verdict
 from dicom_node.witness import AssociationEvent, AssociationEventKind, Witness, nobody
+from inference.errors import Failure
 
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -56,16 +62,18 @@ class AssociationSetting:
     """From connection to association request (ARTIM, PS3.8 9.1.5)."""
     network_timeout_s: float
     """Longest silence afterwards, and longest time for one unit."""
+    commitment: CommitmentService | None = None
+    """None: Storage Commitment is refused."""
     witness: Witness = nobody
 
 
 @dataclass(slots=True, kw_only=True)
 class _Transfer:
-    """A C-STORE whose data set is arriving."""
+    """A request whose data set is arriving."""
 
     context_id: int
     command: Command
-    arrival: Arrival
+    arrival: Arrival | NormalizedArrival
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +84,8 @@ class Association:
     setting: AssociationSetting
     has_place: bool
     """False: over the limit of associations; answered with a rejection."""
+    guest: Guest
+    """What its peer may take."""
     origin: Origin
     """Who is on the other side; before a handshake no more than an address."""
     greet: Callable[[float], Origin]
@@ -87,6 +97,10 @@ class Association:
     _agreed: AcceptedAssociation | None = None
     _command: bytearray = field(default_factory=bytearray)
     _transfer: _Transfer | None = None
+    _owed: OwedReport | None = None
+    """A report on a request of this association, which waits for the peer to be silent."""
+    _reported: dict[int, tuple[int, CommitmentReport]] = field(default_factory=dict)
+    """Reports that the peer has still to confirm, by Message ID: the request's number, and what was said."""
     _stored: Counter[str] = field(default_factory=Counter)
     """Acknowledged instances, by study."""
 
@@ -115,7 +129,7 @@ class Association:
         except PeerGone as gone:
             if gone.timed_out or self.setting.is_stopping():
                 self.stream.abort(AbortReason.NOT_SPECIFIED)
-            ending = "timed_out" if gone.timed_out else "broken"
+            ending = self._ending(gone)
         finally:
             if self._transfer is not None:
                 self._transfer.arrival.abandon()
@@ -124,7 +138,16 @@ class Association:
             self.stream.close()
             self._tell_transfers()
         self.setting.inbox.metrics.count(f"associations_{ending}")
-        log.info("association_ended", extra={"association": name, "ending": ending})
+        level = logging.DEBUG if ending == "probed" else logging.INFO
+        log.log(level, "association_ended", extra={"association": name, "ending": ending})
+
+    def _ending(self, gone: PeerGone) -> str:
+        """A connection without a byte is how a load balancer asks whether anybody listens."""
+        if isinstance(gone, TooSlow):
+            return "too_slow"
+        if gone.timed_out:
+            return "timed_out"
+        return "broken" if self.stream.has_read else "probed"
 
     def _negotiate(self) -> bool:
         deadline = time.monotonic() + self.setting.request_timeout_s
@@ -136,6 +159,8 @@ class Association:
         answer = negotiate(bytes(body), self.setting.policy, self.setting.contexts, self.origin)
         if not self.has_place:
             answer = LOCAL_LIMIT_EXCEEDED
+        elif isinstance(answer, AcceptedAssociation):
+            answer = self.guest.rejection(answer.calling_ae_title) or answer
         if isinstance(answer, Rejection):
             seen = {"reason": answer.word, "calling_ae_title": answer.calling_ae_title, "host": self.origin.address}
             log.warning("association_rejected", extra=seen)
@@ -153,7 +178,9 @@ class Association:
     def _serve(self) -> str:
         """Serve until the peer releases or aborts; how it ended."""
         while True:
+            self._report_when_silent()
             pdu_type, body = self.stream.read()
+            self.guest.received(len(body))
             match pdu_type:
                 case PduType.DATA:
                     for value in data_values(body):
@@ -177,6 +204,7 @@ class Association:
         if transfer is None or value.context_id != transfer.context_id:
             raise ProtocolFault("a data set fragment without its command", AbortReason.UNEXPECTED_PDU)
         transfer.arrival.write(value.data)
+        self.guest.sent(len(value.data))
         if value.is_last:
             self._finish(transfer)
 
@@ -190,6 +218,7 @@ class Association:
             return
         command = decode_command(bytes(self._command))
         self._command.clear()
+        self.guest.ended_message()  # what follows it is timed by itself
         context = self._agreement.contexts.get(value.context_id)
         if context is None:
             sentence = f"presentation context {value.context_id} was not accepted"
@@ -212,16 +241,38 @@ class Association:
                 )
                 self.message_count += 1
                 arrival = self.setting.inbox.begin(request)
+                if self.guest.is_over_quota():
+                    arrival.refuse(Verdict.OVER_QUOTA)
                 self._transfer = _Transfer(context_id=context_id, command=command, arrival=arrival)
             case CommandField.C_STORE_RQ:
                 response = RESPONSES[Verdict.NO_DATA_SET]
                 self._respond(context_id, command, response.status, response.comment)
+            case CommandField.N_ACTION_RQ | CommandField.N_EVENT_REPORT_RQ:
+                self._begin_normalized(context_id, context, command)
+            case CommandField.N_EVENT_REPORT_RSP:
+                self._take_confirmation(command)
             case CommandField.C_CANCEL_RQ:
                 return  # nothing that we do can be cancelled (PS3.7 9.3.2.3 is for queries)
             case _:
                 raise ProtocolFault(f"{command.field.name} is no request", AbortReason.UNEXPECTED_PDU)
 
+    def _begin_normalized(self, context_id: int, context: AcceptedContext, command: Command) -> None:
+        arrival = NormalizedArrival(
+            service=self.setting.commitment,
+            command=command,
+            context=context,
+            calling_ae_title=self._agreement.calling_ae_title,
+        )
+        transfer = _Transfer(context_id=context_id, command=command, arrival=arrival)
+        if command.has_data_set:
+            self._transfer = transfer
+        else:
+            self._finish_normalized(transfer, arrival)
+
     def _finish(self, transfer: _Transfer) -> None:
+        if isinstance(transfer.arrival, NormalizedArrival):
+            self._finish_normalized(transfer, transfer.arrival)
+            return
         verdict = transfer.arrival.finish()
         self.current_study_uid = transfer.arrival.study_instance_uid or self.current_study_uid
         self._transfer = None
@@ -231,6 +282,45 @@ class Association:
         else:
             log.warning("instance_not_accepted", extra={"verdict": str(verdict), "status": f"{response.status:#06x}"})
         self._respond(transfer.context_id, transfer.command, response.status, response.comment)
+
+    def _finish_normalized(self, transfer: _Transfer, arrival: NormalizedArrival) -> None:
+        reply = arrival.reply()
+        self._transfer = None
+        name = transfer.command.field.name.lower()
+        self.setting.inbox.metrics.count(f"{name}_{'taken' if reply.status == SUCCESS else 'refused'}")
+        if reply.status != SUCCESS:
+            log.warning("commitment_refused", extra={"reason": name, "status": f"{reply.status:#06x}"})
+        self._respond(transfer.context_id, transfer.command, reply.status, reply.comment)
+        if reply.number is not None:
+            self._owed = OwedReport(number=reply.number, context_id=transfer.context_id, context=arrival.context)
+
+    def _report_when_silent(self) -> None:
+        """Give the report that is owed, if the peer waits for it here: else it is given on another association."""
+        owed = self._owed
+        if owed is None or self.setting.commitment is None or not self.stream.is_silent(SILENCE_S):
+            return
+        self._owed = None
+        try:
+            report = self.setting.commitment.report(owed.number)
+        except Failure:
+            return  # told later
+        command, data = owed.message(report)
+        most = self._agreement.peer_max_pdu_bytes
+        self._reported[owed.message_id] = (owed.number, report)
+        self.stream.send_data(owed.context_id, command, most)
+        self.stream.send_data(owed.context_id, data, most, is_command=False)
+
+    def _take_confirmation(self, command: Command) -> None:
+        number, report = self._reported.pop(command.message_id, (None, None))
+        if number is None or report is None or self.setting.commitment is None:
+            raise ProtocolFault("a response to a report that was not given", AbortReason.UNEXPECTED_PDU)
+        if command.status != SUCCESS:
+            log.warning("commitment_report_refused", extra={"status": f"{command.status:#06x}"})
+            return  # tried again on another association
+        try:
+            self.setting.commitment.told(number, report)
+        except Failure as failure:
+            log.warning("commitment_not_recorded", extra={"error": type(failure).__name__})
 
     def _note_stored(self, study_instance_uid: str | None) -> None:
         if study_instance_uid is None:
@@ -272,6 +362,7 @@ class Association:
         self.setting.witness(told)
 
     def _respond(self, context_id: int, command: Command, status: int, comment: str = "") -> None:
+        self.guest.ended_message()
         encoded = encode_response(command, status, comment)
         self.stream.send_data(context_id, encoded, self._agreement.peer_max_pdu_bytes)
 

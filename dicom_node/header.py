@@ -15,6 +15,8 @@ from mmap import mmap
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from dicom_node.bounds import InflationError, check_inflation
+
 SOP_CLASS_UID = 0x0008_0016
 SOP_INSTANCE_UID = 0x0008_0018
 MANUFACTURER = 0x0008_0070
@@ -109,7 +111,10 @@ def _as_header(values: Mapping[int, bytes]) -> InstanceHeader:
 
 
 def _scan_deflated(data: bytes | mmap, offset: int) -> dict[int, bytes]:
-    """Inflate no more than the header needs, so that a small object cannot fill the memory."""
+    """Inflate no more than the header needs, so that a small object cannot fill the memory.
+
+    What becomes too large when it is inflated as a whole is refused here, at the door: readers inflate it as a whole.
+    """
     limit = INFLATE_FIRST_BYTES
     while True:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # raw deflate, PS3.5 A.5
@@ -120,11 +125,23 @@ def _scan_deflated(data: bytes | mmap, offset: int) -> dict[int, bytes]:
         except zlib.error as error:
             raise HeaderFault("the data set is not a deflate stream") from error
         try:
-            return _Scanner(data=inflated, big_endian=False, implicit=False).scan(0)
+            found = _Scanner(data=inflated, big_endian=False, implicit=False).scan(0)
         except HeaderEnds:
             if len(inflated) < limit or limit >= INFLATE_MAX_BYTES:
                 raise
+        else:
+            _check_inflation(data, offset)
+            return found
         limit *= 8
+
+
+def _check_inflation(data: bytes | mmap, offset: int) -> None:
+    try:
+        check_inflation(data, offset)
+    except InflationError as error:
+        raise HeaderFault(str(error)) from error
+    except zlib.error:
+        return  # damaged behind its header: kept as it came, and refused by whoever reads it
 
 
 @dataclass(slots=True, kw_only=True)

@@ -29,6 +29,9 @@ from dicom_node.verdicts import RESPONSES, Verdict, verdict_of_os_error
 from inference.errors import StorageFailure
 from inference.provenance import MANUFACTURER
 
+ROOM_CHECK_BYTES = 16 << 20
+"""A large instance looks again after so many bytes: all associations together go no further beyond the watermark."""
+
 log = logging.getLogger(__name__)
 
 
@@ -112,9 +115,7 @@ class Inbox:
         Raises:
             OSError: the disk is beyond its watermark (ENOSPC), or cannot be written.
         """
-        space = self._spool.free_space()
-        if space.free_bytes < self._rules.reserve_bytes(space):
-            raise WatermarkError(space.free_bytes)
+        self.require_room()
         meta = FileMeta(
             sop_class_uid=request.sop_class_uid,
             sop_instance_uid=request.sop_instance_uid,
@@ -130,6 +131,16 @@ class Inbox:
             OSError: the disk does not take it.
         """
         return self._spool.as_file(incoming)
+
+    def require_room(self) -> None:
+        """Keep away from the last of the disk, which the database needs to go on.
+
+        Raises:
+            OSError: the disk is beyond its watermark (ENOSPC), or not reachable.
+        """
+        space = self._spool.free_space()
+        if space.free_bytes < self._rules.reserve_bytes(space):
+            raise WatermarkError(space.free_bytes)
 
     def is_too_large(self, size_bytes: int) -> bool:
         """Whether a data set of this size is refused."""
@@ -260,8 +271,21 @@ class Arrival:
         except OSError as error:
             self._fail(verdict_of_os_error(error), error)
             return
-        if self._inbox.is_too_large(self._file.size_bytes):
+        size = self._file.size_bytes
+        if self._inbox.is_too_large(size):
             self._fail(Verdict.TOO_LARGE, None)
+        elif size // ROOM_CHECK_BYTES > (size - len(fragment)) // ROOM_CHECK_BYTES:
+            self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        try:
+            self._inbox.require_room()
+        except OSError as error:
+            self._fail(verdict_of_os_error(error), error)
+
+    def refuse(self, verdict: Verdict) -> None:
+        """Take nothing of it: the bytes are counted out, and the sender is told at the end."""
+        self._fail(verdict, None)
 
     def finish(self) -> Verdict:
         """All bytes are here: decide, and return when the decision is durable."""

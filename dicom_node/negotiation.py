@@ -16,6 +16,7 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
     UserIdentityNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
@@ -23,7 +24,7 @@ from pynetdicom.presentation import PresentationContext, build_context, negotiat
 from dicom_node.admission import Admitted, CheckUser, Origin, PeerRule, UserIdentity, admit
 from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.pdu import HEADER_BYTES, AbortReason, PduType, ProtocolFault
-from dicom_node.storage_classes import STORAGE_CLASSES, VERIFICATION_SOP_CLASS_UID
+from dicom_node.storage_classes import COMMITMENT_SOP_CLASS_UID, STORAGE_CLASSES, VERIFICATION_SOP_CLASS_UID
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 """DICOM Application Context (PS3.7 A.2.1)."""
@@ -109,9 +110,18 @@ class AcceptedAssociation:
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """A presentation context for each accepted SOP class, and verification."""
+    """A presentation context for each accepted SOP class, verification and storage commitment.
+
+    An archive that tells us what it commits to is the provider on an association that it requests itself; it says so by
+    role selection (PS3.4 J.3.3, PS3.7 D.3.3.4).
+    """
     contexts = [build_context(entry.uid, list(entry.transfer_syntaxes)) for entry in STORAGE_CLASSES.values()]
-    return [*contexts, build_context(VERIFICATION_SOP_CLASS_UID, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
+    services = [
+        build_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        for uid in (VERIFICATION_SOP_CLASS_UID, COMMITMENT_SOP_CLASS_UID)
+    ]
+    services[-1].scu_role = services[-1].scp_role = True
+    return [*contexts, *services]
 
 
 def negotiate(
@@ -133,7 +143,9 @@ def negotiate(
     answer = _rejection(version, request, policy) or _admission(calling_ae_title, request, policy, origin)
     if isinstance(answer, Rejection):
         return replace(answer, calling_ae_title=calling_ae_title)
-    answered, _ = negotiate_as_acceptor(request.presentation_context_definition_list, contexts)
+    answered, roles = negotiate_as_acceptor(
+        request.presentation_context_definition_list, contexts, _proposed_roles(request)
+    )
     agreed = {
         int(context.context_id or 0): AcceptedContext(
             abstract_syntax_uid=str(context.abstract_syntax), transfer_syntax_uid=str(context.transfer_syntax[0])
@@ -145,7 +157,7 @@ def negotiate(
         calling_ae_title=calling_ae_title,
         contexts=agreed,
         peer_max_pdu_bytes=_peer_max_pdu_bytes(request),
-        response=_encode_acceptance(request, answered, policy, confirms_user=answer.confirms_user),
+        response=_encode_acceptance(request, answered, policy, roles, confirms_user=answer.confirms_user),
         peer_name=answer.peer_name,
         user=answer.user,
     )
@@ -214,8 +226,19 @@ def _peer_max_pdu_bytes(request: A_ASSOCIATE) -> int:
     return 0
 
 
+def _proposed_roles(request: A_ASSOCIATE) -> dict[UID, tuple[bool | None, bool | None]]:
+    """Of each SOP class that role selection names, whether the requestor proposes to be SCU, and SCP."""
+    items = (item for item in request.user_information if isinstance(item, SCP_SCU_RoleSelectionNegotiation))
+    return {UID(str(item.sop_class_uid)): (bool(item.scu_role), bool(item.scp_role)) for item in items}
+
+
 def _encode_acceptance(
-    request: A_ASSOCIATE, answered: list[PresentationContext], policy: AssociationPolicy, *, confirms_user: bool
+    request: A_ASSOCIATE,
+    answered: list[PresentationContext],
+    policy: AssociationPolicy,
+    roles: list[SCP_SCU_RoleSelectionNegotiation],
+    *,
+    confirms_user: bool,
 ) -> bytes:
     acceptance = A_ASSOCIATE()
     acceptance.application_context_name = UID(APPLICATION_CONTEXT_NAME)
@@ -223,7 +246,7 @@ def _encode_acceptance(
     acceptance.called_ae_title = request.called_ae_title
     acceptance.result, acceptance.result_source = 0x00, 0x01
     acceptance.presentation_context_definition_results_list = answered
-    acceptance.user_information = own_user_information(policy.max_pdu_bytes)
+    acceptance.user_information = [*own_user_information(policy.max_pdu_bytes), *roles]
     if confirms_user:
         confirmation = UserIdentityNegotiation()
         confirmation.server_response = b""  # nothing to say to a name and a passcode (PS3.7 Table D.3-15)

@@ -6,7 +6,9 @@ peer announce and send a unit of any length. Negotiation and its codecs stay pyn
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
@@ -95,6 +97,8 @@ class PduStream:
         self._buffer = memoryview(bytearray(max_pdu_bytes + READ_AHEAD_BYTES))
         self._start = self._end = 0  # of what was read ahead
         self._delayed_acks = 0
+        self.has_read = False
+        """Whether the peer has sent anything at all."""
         self.set_timeout(timeout_s)
 
     def set_timeout(self, timeout_s: float) -> None:
@@ -138,12 +142,20 @@ class PduStream:
         except OSError as error:
             raise PeerGone(f"the peer takes no bytes ({type(error).__name__})") from error
 
-    def send_data(self, context_id: int, command: bytes, max_pdu_bytes: int) -> None:
-        """Write a command set as P-DATA-TF, in as many units as the peer's limit asks for (0: no limit)."""
-        room = max(max_pdu_bytes - PDV_HEADER_BYTES, 2) if max_pdu_bytes else len(command)
-        for start in range(0, len(command), room):
-            fragment = command[start : start + room]
-            control = 0x01 | (0x02 if start + room >= len(command) else 0x00)  # command; last (PS3.8 E.2)
+    def is_silent(self, seconds: float) -> bool:
+        """Whether nothing arrives within that time; what does is left for `read`."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return False  # decrypted already, so that the system has nothing more to tell
+        readable, _, _ = select.select([self._socket], [], [], seconds)
+        return not readable
+
+    def send_data(self, context_id: int, message: bytes, max_pdu_bytes: int, *, is_command: bool = True) -> None:
+        """Write a command or data set as P-DATA-TF, in as many units as the peer's limit asks for (0: no limit)."""
+        room = max(max_pdu_bytes - PDV_HEADER_BYTES, 2) if max_pdu_bytes else len(message)
+        for start in range(0, len(message), room):
+            fragment = message[start : start + room]
+            # command; last (PS3.8 E.2)
+            control = (0x01 if is_command else 0x00) | (0x02 if start + room >= len(message) else 0x00)
             self.send(PduType.DATA, struct.pack(">IBB", len(fragment) + 2, context_id, control) + fragment)
 
     def abort(self, reason: AbortReason) -> None:
@@ -227,6 +239,7 @@ class PduStream:
             raise PeerGone(f"the connection broke ({type(error).__name__})") from error
         if count == 0:
             raise PeerGone("the connection ended inside a PDU" if self._end else "the peer closed the connection")
+        self.has_read = True
         return count
 
 

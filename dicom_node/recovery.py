@@ -9,6 +9,7 @@ What a kill at any moment can leave behind, and what becomes of it:
 - an unfinished file below tmp/: never published, never acknowledged; removed (Spool.sweep, before the listener opens);
 - a file below received/ or quarantine/ without a row (killed, or the database refused, between rename and commit):
   never acknowledged either, but whole, as its name's content key proves; adopted as if it had just arrived;
+- a file of a study that expired, whose unlinking the kill came before: listed in removals, and unlinked now;
 - such a file whose key does not match (a disk that lied about a sync): moved to quarantine;
 - a row without a file or a record: cannot come from a crash, since the bytes are durable before the row is written.
 """
@@ -28,6 +29,7 @@ from pydicom.errors import InvalidDicomError
 from sqlalchemy import Engine
 
 from dicom_node.arrivals import record_instance
+from dicom_node.expiry import remove_files
 from dicom_node.file_meta import decode_file_meta
 from dicom_node.header import HeaderFault, read_header
 from dicom_node.inbox import REASONS, is_marked_ours
@@ -58,6 +60,7 @@ def recover(
     engine: Engine, spool: Spool, *, clock: Callable[[], float], should_stop: Callable[[], bool] = lambda: False
 ) -> Recovered:
     """Give every record and file without a row its row. May run beside live receivers: their commit is a duplicate."""
+    remove_files(engine, spool)
     desk = _Desk(engine=engine, spool=spool, clock=clock)
     replayed = replay(engine, spool, clock=clock)
     adopted, set_aside = replayed.adopted, replayed.set_aside

@@ -30,6 +30,8 @@ class DeliveryState(StrEnum):
     """Refused for good, or out of attempts: in the dead letter, until a person retries it."""
 
 
+WAITING = "waiting"
+"""Commitment.WAITING of dicom_node.commitment, which needs more than rows."""
 OPEN_STATES: tuple[DeliveryState, ...] = (DeliveryState.PENDING, DeliveryState.RETRYING)
 
 
@@ -82,6 +84,8 @@ class Delivery:
     attempts: int
     reason: str | None
     updated_at: float
+    commitment: str | None
+    """dicom_node.commitment.Commitment; None where the destination is not asked to answer for the object."""
 
 
 def record_results(connection: Connection, records: Sequence[ResultRecord], now: float) -> None:
@@ -183,15 +187,30 @@ def list_deliveries(
 
 
 def mark_delivery(
-    connection: Connection, delivery_id: int, outcome: SendOutcome, now: float, *, attempts_left: bool
+    connection: Connection,
+    delivery_id: int,
+    outcome: SendOutcome,
+    now: float,
+    *,
+    attempts_left: bool,
+    wants_commitment: bool = False,
 ) -> DeliveryState:
-    """Record what a peer answered, and count the attempt; a failure with no attempt left goes to the dead letter."""
+    """Record what a peer answered, and count the attempt; a failure with no attempt left goes to the dead letter.
+
+    With ``wants_commitment`` the peer is to be asked whether it answers for what it took.
+    """
     state = _next_state(outcome.verdict, attempts_left=attempts_left)
     reason = None if state is DeliveryState.DELIVERED else outcome.sentence
     connection.execute(
         update(deliveries)
         .where(deliveries.c.id == delivery_id)
-        .values(state=state.value, attempts=deliveries.c.attempts + 1, reason=reason, updated_at=now)
+        .values(
+            state=state.value,
+            attempts=deliveries.c.attempts + 1,
+            reason=reason,
+            updated_at=now,
+            commitment=WAITING if wants_commitment and state is DeliveryState.DELIVERED else None,
+        )
     )
     return state
 
@@ -229,6 +248,7 @@ def _deliveries() -> Select[tuple[object, ...]]:
         deliveries.c.attempts,
         deliveries.c.reason,
         deliveries.c.updated_at,
+        deliveries.c.commitment,
     )
     joined = deliveries.join(results, results.c.sop_instance_uid == deliveries.c.sop_instance_uid)
     return select(*columns).select_from(joined)

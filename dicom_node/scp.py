@@ -20,7 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.admission import CheckUser, Origin, PeerRule
 from dicom_node.association import Association, AssociationSetting
+from dicom_node.commitment_scp import CommitmentService
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
+from dicom_node.limits import Limits, PeerLimits, keep_alive
 from dicom_node.log_record import Record
 from dicom_node.negotiation import AssociationPolicy, supported_contexts
 from dicom_node.pdu import PduStream
@@ -73,6 +75,8 @@ class ReceiverSettings:
     network_timeout_s: float = 60.0
     record_deadline_s: float = 15.0
     """How long a sender waits for a database that does not answer, before it is told 0xA700."""
+    limits: PeerLimits = field(default_factory=PeerLimits)
+    """What each peer may take."""
     rules: InboxRules = field(default_factory=InboxRules)
     log_rules: LogRules = field(default_factory=LogRules)
     shares_port: bool = False
@@ -90,7 +94,7 @@ class ReceiverSettings:
 
 
 class Receiver:
-    """The node's C-ECHO and C-STORE provider, for one process."""
+    """The node's C-ECHO, C-STORE and Storage Commitment provider, for one process."""
 
     def __init__(
         self,
@@ -101,6 +105,7 @@ class Receiver:
         *,
         tls: LiveContext | None = None,
         witness: Witness = nobody,
+        commitment: CommitmentService | None = None,
     ) -> None:
         """Bring the parts together; nothing listens yet.
 
@@ -111,7 +116,9 @@ class Receiver:
             clock: seconds since the epoch.
             tls: how the port with TLS shakes hands.
             witness: is told what belongs into an audit trail; must not block.
+            commitment: serves Storage Commitment; None: it is refused.
         """
+        self._commitment = commitment
         self.metrics = ReceiverMetrics()
         self._tls = tls
         self._witness = witness
@@ -120,6 +127,7 @@ class Receiver:
         self._spool = spool
         self._clock = clock
         self._recorder = Recorder(engine, deadline_s=settings.record_deadline_s)
+        self._limits = Limits(settings.limits, engine, count=self.metrics.count, clock=clock)
         self._listeners: list[socket.socket] = []
         self._stopping = threading.Event()
         self.is_replayed = threading.Event()
@@ -286,11 +294,14 @@ class Receiver:
     def _welcome(self, connection: socket.socket, origin: Origin, setting: AssociationSetting, name: str) -> None:
         with self._lock:
             count = len(self._live)
-            if count >= self._settings.max_associations + WAITING_CONNECTIONS or self._stopping.is_set():
+            is_full = count >= self._settings.max_associations + WAITING_CONNECTIONS or self._stopping.is_set()
+            guest = None if is_full else self._limits.admit(origin.address)
+            if guest is None:
                 connection.close()
                 self.metrics.count("connections_refused")
                 return
             try:
+                keep_alive(connection)
                 if origin.is_tls and self._tls is not None:
                     connection = TlsSocket.around(connection, self._tls.current())
                 stream = PduStream(
@@ -300,10 +311,12 @@ class Receiver:
                 )
             except OSError:
                 connection.close()  # reset before it was begun
+                guest.leave()
                 return
             association = Association(
                 stream=stream,
                 setting=setting,
+                guest=guest,
                 has_place=count < self._settings.max_associations,
                 origin=origin,
                 greet=partial(greet, connection, origin.address),
@@ -316,6 +329,7 @@ class Receiver:
         try:
             association.run()
         finally:
+            association.guest.leave()
             with self._lock:
                 self._live.pop(threading.current_thread(), None)
 
@@ -342,5 +356,6 @@ class Receiver:
             is_stopping=self._stopping.is_set,
             request_timeout_s=settings.request_timeout_s,
             network_timeout_s=settings.network_timeout_s,
+            commitment=self._commitment,
             witness=self._witness,
         )

@@ -21,6 +21,8 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode, split_dataset
+from pynetdicom.events import EventHandlerType
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
@@ -119,18 +121,18 @@ def echo(destination: Destination) -> None:
     Raises:
         PeerFailure: no connection, the association was rejected, or the answer is not Success.
     """
-    with _associated(destination, [build_context(Verification)]) as (association, problem):
+    with associated(destination, [build_context(Verification)]) as (association, problem):
         if problem is not None or not association.is_established:
-            raise PeerFailure(_failed("C-ECHO", destination, problem))
+            raise PeerFailure(failed_words("C-ECHO", destination, problem))
         status = association.send_c_echo().get("Status")
         if status != 0:
-            raise PeerFailure(f"C-ECHO to {destination.name}: {_status_words(status)}.")
+            raise PeerFailure(f"C-ECHO to {destination.name}: {status_words(status)}.")
 
 
 def ask(destination: Destination, sop_classes: Sequence[str]) -> PeerAnswer:
     """Whether the peer takes our association, C-ECHO and these classes (Explicit VR Little Endian); sends nothing."""
     contexts = [build_context(Verification), *(build_context(uid, ExplicitVRLittleEndian) for uid in sop_classes)]
-    with _associated(destination, contexts) as (association, problem):
+    with associated(destination, contexts) as (association, problem):
         answer = association.acceptor.primitive
         if association.is_rejected and answer is not None:
             return PeerAnswer(rejection=Rejection(source=answer.result_source or 0, reason=answer.diagnostic or 0))
@@ -153,16 +155,16 @@ def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
     query.NumberOfStudyRelatedInstances = None
     model = StudyRootQueryRetrieveInformationModelFind
     count: int | None = None
-    with _associated(peer, [build_context(model)]) as (association, problem):
+    with associated(peer, [build_context(model)]) as (association, problem):
         if problem is not None or not association.is_established:
-            raise PeerFailure(_failed("C-FIND", peer, problem))
+            raise PeerFailure(failed_words("C-FIND", peer, problem))
         for answer, identifier in association.send_c_find(query, model):
             status = answer.get("Status")
             if status in _PENDING and identifier is not None:
                 value = identifier.get("NumberOfStudyRelatedInstances")
                 count = count if value is None else int(value)
             elif status != 0:
-                raise PeerFailure(f"C-FIND to {peer.name}: {_status_words(status)}.")
+                raise PeerFailure(f"C-FIND to {peer.name}: {status_words(status)}.")
     return count
 
 
@@ -248,10 +250,20 @@ def _requested(association: StorageAssociation, destination: Destination, contex
 
 
 @contextmanager
-def _associated(
-    destination: Destination, contexts: Sequence[PresentationContext]
+def associated(
+    destination: Destination,
+    contexts: Sequence[PresentationContext],
+    *,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    handlers: Sequence[EventHandlerType] = (),
 ) -> Iterator[tuple[Association, Ruling | None]]:
     """An association, and why it does not stand for everything that was to be sent; released at the end.
+
+    Args:
+        destination: the peer.
+        contexts: what is proposed.
+        roles: role selection, where this node is not the user of a SOP class.
+        handlers: pynetdicom's, for what the peer may request of this node.
 
     Raises:
         PeerFailure: our own TLS files cannot be used now.
@@ -265,7 +277,8 @@ def _associated(
         destination.port,
         contexts=list(contexts),
         ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay)],
+        ext_neg=list(roles),
+        evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay), *handlers],
         tls_args=None if context is None else (context, destination.certificate_name or destination.host),
     )
     try:
@@ -357,9 +370,11 @@ def _in_default_syntax(path: Path) -> bytes:
     return encoded
 
 
-def _failed(what: str, peer: Destination, problem: Ruling | None) -> str:
+def failed_words(what: str, peer: Destination, problem: Ruling | None) -> str:
+    """Why nothing could be asked of a peer."""
     return f"{what} to {peer.name}: {'the peer does not support it' if problem is None else problem.meaning}."
 
 
-def _status_words(status: int | None) -> str:
+def status_words(status: int | None) -> str:
+    """A status for people; None where there was no answer."""
     return "no answer" if status is None else f"status 0x{status:04X}"

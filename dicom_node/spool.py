@@ -23,6 +23,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -37,6 +38,8 @@ from dicom_node.store import Instance
 from dicom_node.tmp_area import TmpArea, host_part, locked
 
 RECEIVED, QUARANTINE, RESULTS, TMP, LOG = "received", "quarantine", "results", "tmp", "log"
+GOING = ".going"
+"""Suffix of a file that is being removed (Spool.remove_file)."""
 CONTENT_KEY_CHARACTERS = 40
 """160 bits of SHA-256: two contents with one key cannot be constructed (birthday bound 2^80)."""
 
@@ -212,6 +215,37 @@ class Spool:
         """Remove a file that no row names; missing is fine."""
         self.path(relative).unlink(missing_ok=True)
 
+    def inode(self, relative: str) -> int | None:
+        """The number of a file; None where there is none."""
+        try:
+            return self.path(relative).stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def remove_file(self, relative: str, inode: int) -> bool:
+        """Remove a file if it is still that one, and its folder when that is empty; False where it is not.
+
+        A file that came to the same path meanwhile is another one, with a row or soon to have one. To tell them apart
+        without a gap, the file is first renamed, and renamed back where it is the newer one; a kill in between leaves
+        the new name, which the next call looks at first.
+
+        Raises:
+            OSError: it could not be removed.
+        """
+        path = self.root / relative
+        going = path.with_name(path.name + GOING)
+        if not going.exists():
+            if not path.exists() or path.stat().st_ino != inode:
+                return False
+            path.rename(going)
+        if going.stat().st_ino != inode:
+            going.rename(path)  # the name holds a digest of the content: what may be there by now is the same bytes
+            return False
+        going.unlink()
+        with suppress(OSError):  # not empty, or somebody has removed it
+            path.parent.rmdir()
+        return True
+
     def sweep(self) -> int:
         """Remove the unfinished files of processes that are gone; returns how many.
 
@@ -232,7 +266,7 @@ class Spool:
     def files(self, top: str) -> Iterator[str]:
         """Relative paths of all files below one of the four folders, folder by folder."""
         for folder, _, names in os.walk(self.path(top)):
-            for name in sorted(names):
+            for name in sorted(name for name in names if not name.endswith(GOING)):
                 yield str((Path(folder) / name).relative_to(self.root))
 
     def close(self, grace_s: float = 0.0) -> None:

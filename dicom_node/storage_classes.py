@@ -16,6 +16,10 @@ from pydicom import uid as uids
 
 VERIFICATION_SOP_CLASS_UID = "1.2.840.10008.1.1"
 """C-ECHO (PS3.4 Annex A)."""
+COMMITMENT_SOP_CLASS_UID = "1.2.840.10008.1.20.1"
+"""Storage Commitment Push Model (PS3.4 J.3)."""
+COMMITMENT_SOP_INSTANCE_UID = "1.2.840.10008.1.20.1.1"
+"""The well-known instance that every request and report of it is about (PS3.4 J.3.5)."""
 
 
 class StorageKind(StrEnum):

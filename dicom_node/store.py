@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from dicom_node.storage_classes import STORAGE_CLASSES, StorageKind, kind_of
-from dicom_node.tables import deliveries, instances, quarantine, results, studies
+from dicom_node.tables import deliveries, instances, quarantine, removals, results, studies
 from dicom_node.verdicts import Verdict
 
 DELIVERED = "delivered"
@@ -52,6 +52,8 @@ class StudyState(StrEnum):
     """Our failure; may be retried."""
     REFUSED = "refused"
     """Nothing in it can be read; the reason says why."""
+    EXPIRED = "expired"
+    """Its images were deleted by the rules of retention; what was found and made of it is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,10 +275,10 @@ def delivered_results(connection: Connection, study_instance_uid: str) -> int:
 
 
 def known_paths(connection: Connection, paths: Iterable[str]) -> set[str]:
-    """Which of these relative paths a row of instances or quarantine names."""
+    """Which of these relative paths a row of instances, quarantine or removals names."""
     wanted = list(paths)
     found: set[str] = set()
-    for column in (instances.c.path, quarantine.c.path):
+    for column in (instances.c.path, quarantine.c.path, removals.c.path):
         found.update(connection.execute(select(column).where(column.in_(wanted))).scalars())
     return found
 

@@ -98,7 +98,53 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("reason", Text),
     Column("updated_at", Float, nullable=False),
+    Column("commitment", String(16)),  # dicom_node.commitment.Commitment; NULL where none is asked for
+    Column("commitment_failures", Integer, nullable=False, default=0),  # times the peer said that it has it not
+    Column("transaction_uid", String(64)),  # of the newest request for commitment
     UniqueConstraint("destination", "sop_instance_uid", name="uq_delivery"),
+)
+Index("ix_deliveries_study", deliveries.c.study_instance_uid)
+Index("ix_deliveries_transaction", deliveries.c.transaction_uid)
+
+commitment_requests = Table(  # what peers asked this node to commit to
+    "commitment_requests",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("transaction_uid", String(64), nullable=False),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("items", Text, nullable=False),  # JSON: [SOP Class UID, SOP Instance UID] of each
+    Column("is_duplicate", Boolean, nullable=False),  # its Transaction UID was in use, for other instances
+    Column("requested_at", Float, nullable=False),
+    Column("state", String(16), nullable=False),  # dicom_node.commitment_rows.RequestState
+    Column("generation", Integer, nullable=False, default=1),  # grows when the same is asked again
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("reason", Text),  # one sentence about the last try to tell the peer
+    Column("told_at", Float),
+    Column("committed", Integer),  # how many instances the peer was told are held
+    Column("failed", Integer),
+)
+Index("ix_commitment_requests", commitment_requests.c.transaction_uid, commitment_requests.c.calling_ae_title)
+
+expirations = Table(  # what was deleted by the rules of retention; rows are added and never changed
+    "expirations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),  # the newest at that time
+    Column("expired_at", Float, nullable=False),
+    Column("instance_count", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("modalities", Text, nullable=False),  # of its series as far as they were indexed, between commas
+    Column("cause", String(16), nullable=False),  # dicom_node.expiry.Cause
+)
+Index("ix_expirations_study", expirations.c.study_instance_uid)
+
+removals = Table(  # files of expired studies that are still to be unlinked
+    "removals",
+    metadata,
+    Column("path", Text, primary_key=True),  # relative to the spool's root
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("inode", BigInteger, nullable=False),  # a file that came to this path later has another one, and stays
 )
 
 # What QIDO-RS searches: header attributes as DICOM JSON, read from the files after they were acknowledged. Rows are

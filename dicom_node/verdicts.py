@@ -44,6 +44,8 @@ class Verdict(StrEnum):
     """The request came without a data set."""
     TOO_LARGE = "too_large"
     """The data set is larger than the setting allows; not kept."""
+    OVER_QUOTA = "over_quota"
+    """The sender has sent as much today as the setting allows; not kept, it may try again tomorrow (UTC)."""
     OUT_OF_SPACE = "out_of_space"
     """The disk is full or beyond its watermark; not kept, the sender may try again later."""
     STORAGE_FAILED = "storage_failed"
@@ -97,6 +99,9 @@ RESPONSES: Mapping[Verdict, Response] = MappingProxyType(
         Verdict.NO_DATA_SET: Response(status=0x0212, comment="C-STORE without a data set", keeps_bytes=False),
         Verdict.TOO_LARGE: Response(
             status=0xA701, comment="Data set is larger than this node accepts", keeps_bytes=False
+        ),
+        Verdict.OVER_QUOTA: Response(
+            status=0xA702, comment="Quota of this sender is used up; try again tomorrow (UTC)", keeps_bytes=False
         ),
         Verdict.OUT_OF_SPACE: Response(
             status=0xA700, comment="Out of disk space; not stored, try again later", keeps_bytes=False

@@ -19,6 +19,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "transfer-syntaxes": conformance.transfer_syntaxes,
     "receive-status": conformance.receive_status,
     "send-status": conformance.send_status,
+    "commitment-reasons": conformance.commitment_reasons,
+    "retention-needs": reference.needs,
     "implementation": conformance.implementation,
     "tls-suites": conformance.tls_suites,
     "handshake-reasons": conformance.handshake_reasons,

@@ -29,6 +29,11 @@ def slips_of(reading: SpineReading) -> dict[str, float | Unmeasured]:
     return {slip.level.name: _slip_of(slip) for slip in reading.slips}
 
 
+def loose_slips_of(reading: SpineReading) -> dict[str, float]:
+    """By level, in percent, the slips beside fractured bodies that are too uncertain to be given."""
+    return {slip.level.name: slip.loose_percent for slip in reading.slips if slip.loose_percent is not None}
+
+
 def _slip_of(reading: SlipReading) -> float | Unmeasured:
     if isinstance(reading.slip, Slip):
         return reading.slip.percent

@@ -33,7 +33,7 @@ from models.disc_grades import (
     pfirrmann_of,
     scales_of,
 )
-from models.disc_slips import slip_size, slips_of
+from models.disc_slips import loose_slips_of, slip_size, slips_of
 from models.engines import Engine
 from models.modic_types import OutlinedSeries, tell_types
 from models.mr_sagittal import MrSagittalDetector
@@ -53,6 +53,12 @@ QUESTIONS: Mapping[Sign, Question] = {
     Sign.LOWER_ENDPLATE: Question.ENDPLATE_CHANGE,
 }
 NO_BODIES = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the bodies beside the disc were not told apart")
+LARGE_STEP_PERCENT = 20.0
+"""Of the endplate; our own judgement, and only for leaving an answer open."""
+LOOSE = (
+    "The bodies stand about {percent:.0f} % of the endplate apart, but one is called fractured, and its posterior wall "
+    "is no line to measure a slip from: the image alone would say absent."
+)
 NO_SLIP_NOTE = "The slip was not measured here ({why}): the probability rests on the image alone."
 ESTIMATE_NOTE = (
     "The slip was not measured here, because the sacrum is not outlined: the probability weighs the canal's place "
@@ -67,6 +73,7 @@ class _View:
     outlined: OutlinedSeries
     crops: Mapping[str, NDArray[np.float32]]
     slips: Mapping[str, float | Unmeasured]
+    loose: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +85,8 @@ class _Graded:
     probability: Mapping[str, float]
     slip_note: str | None
     """That no series has the disc's slip, or only an estimate of it; None where one has."""
+    loose_percent: float
+    """The largest slip beside a fractured body that is too uncertain to be measured, 0 where there is none."""
 
 
 class MrDiscGrader:
@@ -137,10 +146,10 @@ class MrDiscGrader:
         reading = self._segmenter.read_spine(volume, progress)
         outlined = OutlinedSeries(volume=volume, reading=reading)
         if not reading.discs:
-            return _View(outlined=outlined, crops={}, slips={})
+            return _View(outlined=outlined, crops={}, slips={}, loose={})
         levels = [disc.level.name for disc in reading.discs]
         crops = dict(zip(levels, view_discs(reading, volume), strict=True))
-        return _View(outlined=outlined, crops=crops, slips=slips_of(reading))
+        return _View(outlined=outlined, crops=crops, slips=slips_of(reading), loose=loose_slips_of(reading))
 
     def _grade(self, reading: SpineReading, views: Mapping[Contrast, _View]) -> Iterator[_Graded]:
         empty = np.zeros((len(CHANNELS), SIDE, SIDE), np.float32)
@@ -159,6 +168,7 @@ class MrDiscGrader:
                     for place, name in enumerate(OUTPUTS)
                 },
                 slip_note=_slip_note(disc, slips, size),
+                loose_percent=max((abs(view.loose.get(level, 0.0)) for view in shown.values()), default=0.0),
             )
 
 
@@ -250,6 +260,8 @@ def _answer(sign: Sign, graded: _Graded, scale: Scale) -> Present | Absent | Not
             "neither present nor absent is told with confidence."
         )
         return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=sentence)
+    if vote is Vote.NO and sign in WITH_SLIP and graded.loose_percent >= LARGE_STEP_PERCENT:
+        return NotAssessed(reason=ReasonCode.UNCERTAIN, sentence=LOOSE.format(percent=graded.loose_percent))
     return Present() if vote is Vote.YES else Absent()
 
 

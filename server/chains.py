@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from dbos import DBOSClient
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from dicom_node.results import queue_deliveries
 from server.tables import delivery_chains
@@ -49,3 +49,13 @@ def next_generation(connection: Connection, study_instance_uid: str, revision: i
         return int(raised)
     connection.execute(insert(delivery_chains).values(**key, generation=1))
     return 1
+
+
+def is_current_delivery(connection: Connection, this: Delivery) -> bool:
+    """Whether no newer chain of tries was begun, by a person or because the peer lacks what it was sent."""
+    query = select(delivery_chains.c.generation).where(
+        delivery_chains.c.study_instance_uid == this.study_instance_uid,
+        delivery_chains.c.revision == this.revision,
+        delivery_chains.c.destination == this.destination,
+    )
+    return connection.execute(query).scalar_one_or_none() == this.generation

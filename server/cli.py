@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "users": "Add, list or disable local users, or give one a new password.",
     "keys": "Create, list or revoke keys of machines.",
     "audit": "Verify the audit trail.",
+    "hold": "Keep the images of a study, whatever the rules of retention say.",
+    "retention": "List or delete the images that the rules of retention let go.",
     "status": "Show what the node is doing.",
     "retry": "Try a failed study, or deliveries in the dead letter, again.",
     "backup": "Back the node up while it runs.",

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from dicom_node.assembly import AssemblyRules
 from dicom_node.delivery import BackOff
 from dicom_node.inbox import InboxRules
+from dicom_node.limits import PeerLimits
 from dicom_node.receive_log import LogRules
 from dicom_node.scp import ReceiverSettings
 from dicom_node.spool import Spool
@@ -49,6 +50,8 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         host=settings.dicom_host,
         port=settings.dicom_port,
         calling_ae_titles=frozenset(settings.allowed_calling_ae_titles),
+        max_associations=settings.dicom_max_associations,
+        limits=peer_limits(settings),
         rules=inbox_rules(settings),
         log_rules=LogRules(budget_bytes=settings.receive_log_mib << 20),
         shares_port=settings.receivers > 1,
@@ -59,11 +62,23 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
     )
 
 
+def peer_limits(settings: Settings) -> PeerLimits:
+    """What each sender may take of the receiver."""
+    return PeerLimits(
+        associations_per_address=settings.dicom_max_per_address,
+        associations_per_ae_title=settings.dicom_max_per_ae_title,
+        bytes_per_second=settings.dicom_mib_per_second * 1024**2,
+        bytes_per_day=int(settings.dicom_gib_per_day * 1024**3),
+        least_bytes_per_second=settings.dicom_least_bytes_per_second,
+    )
+
+
 def inbox_rules(settings: Settings) -> InboxRules:
     """What is taken in, by C-STORE and by STOW-RS."""
     return InboxRules(
         min_free_bytes=int(settings.disk_reserve_gib * 1024**3),
         min_free_fraction=settings.disk_reserve_percent / 100,
+        max_instance_bytes=int(settings.instance_max_gib * 1024**3),
     )
 
 

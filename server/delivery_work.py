@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dbos import DBOSClient
@@ -24,7 +24,7 @@ from server.kernel import Value
 from server.lease import Tenure
 from server.outbound import Send
 from server.tables import delivery_chains
-from server.work_queue import Delivery, enqueue_delivery
+from server.work_queue import Delivery, enqueue_asking, enqueue_delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,8 @@ class DeliverySteps:
     back_off: BackOff
     tenure: Tenure
     """Asked right before each object leaves, and where its answer is recorded: another may be sending the same."""
+    asked: frozenset[str] = frozenset()
+    """Destinations that are asked to answer for what was delivered (Storage Commitment)."""
 
     def send(self, study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
         """Send, mark each object with its own answer, and queue the next try of those that may still succeed."""
@@ -63,6 +65,7 @@ class DeliverySteps:
             delivery=this,
             parcels={self.spool.path(parcel.path): parcel for parcel in parcels},
             is_last=self.back_off.delay_s(attempt) is None,
+            wants_commitment=destination in self.asked,
         )
         try:
             self._send(destination, gate)
@@ -93,15 +96,10 @@ class DeliverySteps:
         if accepted or (is_over and states):
             append(connection, _audited(AuditKind.INSTANCES_SENT, this, accepted, len(states)))
         if delay is None or is_over:
+            if this.destination in self.asked:
+                enqueue_asking(self.client, connection, replace(this, attempt=1))
             return {"state": "dead" if DeliveryState.DEAD in states else "delivered"}
-        following = Delivery(
-            study_instance_uid=this.study_instance_uid,
-            revision=this.revision,
-            destination=this.destination,
-            generation=this.generation,
-            attempt=this.attempt + 1,
-        )
-        enqueue_delivery(self.client, connection, following, delay=delay)
+        enqueue_delivery(self.client, connection, replace(this, attempt=this.attempt + 1), delay=delay)
         return {"state": "retry", "delay": delay}
 
 
@@ -116,6 +114,8 @@ class SendGate:
     parcels: Mapping[Path, Parcel]
     is_last: bool
     """Whether this is the last try."""
+    wants_commitment: bool
+    """Whether the destination is asked afterwards to answer for what it took."""
     marked: dict[Path, DeliveryState] = field(default_factory=dict)
     """What was marked so far."""
 
@@ -148,7 +148,14 @@ class SendGate:
     def _mark(self, parcel: Parcel, outcome: SendOutcome) -> DeliveryState:
         with self.engine.begin() as connection:
             self.lock(connection)
-            return mark_delivery(connection, parcel.id, outcome, time.time(), attempts_left=not self.is_last)
+            return mark_delivery(
+                connection,
+                parcel.id,
+                outcome,
+                time.time(),
+                attempts_left=not self.is_last,
+                wants_commitment=self.wants_commitment,
+            )
 
     def fail_all(self, sentence: str) -> None:
         """Mark every object that is left as not sent, for one reason of ours."""

@@ -166,7 +166,7 @@ def _report(places: Places, study_instance_uid: str, console: Console) -> None:
             f"No SR of study {study_instance_uid} reached the archive; see {places.url}/api/v1/deliveries."
         )
     made = places.node_data / "results"
-    local = [*sorted(made.glob(f"*/{study_instance_uid}/*/findings.json"))]
+    local = [*sorted(made.glob(f"*/{study_instance_uid}/**/findings.json"))]
     pictures = sorted(made.glob(f"*/{study_instance_uid}/*/**/*.png"))
     for name, paths in (("findings", local), ("at the archive", received), ("overlays", pictures)):
         for path in paths:

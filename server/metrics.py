@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
-from dicom_node.tables import deliveries, instances, quarantine, studies
+from dicom_node.tables import commitment_requests, deliveries, instances, quarantine, studies
 from server.agreement import DriftWatch, decision_counts
 from server.auth.audit.shipment import list_shipments
 from server.compose import Node
@@ -61,6 +61,13 @@ class _Rows:
             yield _by_state(connection, studies, "spine_studies", "Studies by state.")
             yield _by_state(connection, runs, "spine_runs", "Study revisions by the state of the work on them.")
             yield _by_state(connection, deliveries, "spine_deliveries", "Objects to deliver by state and destination.")
+            yield _commitments(connection)
+            yield _by_state(
+                connection,
+                commitment_requests,
+                "spine_commitment_requests",
+                "Requests for storage commitment that peers made, by state.",
+            )
             yield _by_state(
                 connection, claim_attachments, "spine_claim_attachments", "Attachments by state and destination."
             )
@@ -80,6 +87,19 @@ def _by_state(connection: Connection, table: Table, name: str, text: str) -> Met
     keys = [table.c[key] for key in ("state", "destination") if key in table.c]
     family = GaugeMetricFamily(name, text, labels=[key.name for key in keys])
     for *labels, count in connection.execute(select(*keys, func.count()).group_by(*keys)):
+        family.add_metric([str(label) for label in labels], count)
+    return family
+
+
+def _commitments(connection: Connection) -> Metric:
+    keys = (deliveries.c.commitment, deliveries.c.destination)
+    family = GaugeMetricFamily(
+        "spine_delivery_commitments",
+        "Objects by whether the destination that took them answers for them (Storage Commitment).",
+        labels=[key.name for key in keys],
+    )
+    query = select(*keys, func.count()).where(deliveries.c.commitment.is_not(None)).group_by(*keys)
+    for *labels, count in connection.execute(query):
         family.add_metric([str(label) for label in labels], count)
     return family
 

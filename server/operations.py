@@ -18,6 +18,7 @@ from server.attachment_rows import requeue_attachment
 from server.chains import next_generation
 from server.compose import Node, assembly_rules
 from server.database import reading
+from server.expired import images_are_gone
 from server.review_rows import requeue_failed_reviews
 from server.runs import UNFINISHED, RunState, finished_run, queue_run, requeue_run, runs_of
 from server.work_queue import Delivery, enqueue_delivery, enqueue_study
@@ -100,6 +101,9 @@ def retry(engine: Engine, client: DBOSClient, identifier: str) -> Retried:
         revisions = tuple(run.revision for run in study_runs if run.state in RETRYABLE)
         made_again = requeue_failed_reviews(connection, client, identifier)
         attached = (identifier,) if requeue_attachment(connection, client, identifier) else ()
+        known = store.study(connection, identifier)
+        if revisions and known is not None and known.state is store.StudyState.EXPIRED:
+            raise images_are_gone(identifier)
         if not revisions and not waiting and not made_again and not attached:
             raise _nothing_to_retry(connection, identifier, study_runs)
         now = time.time()
@@ -122,6 +126,7 @@ def _requeue_deliveries(connection: Connection, client: DBOSClient, rows: list[R
     chains = {(row.study_instance_uid, row.revision, row.destination) for row in rows}
     numbers = [row.id for row in rows]
     anew = {"state": DeliveryState.PENDING.value, "attempts": 0, "reason": None, "updated_at": now}
+    anew |= {"commitment": None, "commitment_failures": 0}
     connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(**anew))
     for study_instance_uid, revision, destination in sorted(chains):
         generation = next_generation(connection, study_instance_uid, revision, destination)

@@ -16,11 +16,14 @@ import typer
 from pydantic.fields import FieldInfo
 
 from inference.errors import UsageRefusal
-from server.settings import Settings, load
+from server.settings import Settings
+from server.settings_file import load
 
 _SINGULAR = {
     "destinations": "--destination",
     "query_peers": "--query-peer",
+    "commitment_destinations": "--commitment-destination",
+    "commitment_peers": "--commitment-peer",
     "allowed_calling_ae_titles": "--allowed-calling-ae-title",
     "models": "--model",
     "http_names": "--http-name",

@@ -5,16 +5,18 @@ Apart from server.compose, because the receiver does without pynetdicom and an H
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from dicom_node import scu, stow
+from dicom_node import commitment_scu, scu, stow
+from dicom_node.commitment import CommitmentReport, CommitmentRequest
 from dicom_node.delivery import OPEN_GATE, Gate, SendOutcome
 from inference.errors import PeerFailure
 from server.dicom_trust import tls_files
 from server.events import fault
-from server.peers import DestinationPeer, DicomPeer, StowPeer
+from server.peers import DestinationPeer, DicomPeer, StowPeer, parse_dicom_peer
 from server.settings import Settings
 
 
@@ -24,6 +26,12 @@ class Send(Protocol):
     def __call__(self, files: Sequence[Path], gate: Gate = OPEN_GATE, /) -> tuple[SendOutcome, ...]:
         """The gate is asked before each file, and told each answer."""
         ...
+
+
+AskCommitment: TypeAlias = Callable[[CommitmentRequest, Callable[[CommitmentReport], bool]], None]
+"""Asks one destination to answer for instances; raises PeerFailure (dicom_node.commitment_scu.request_commitment)."""
+TellCommitment: TypeAlias = Callable[[CommitmentReport], None]
+"""Tells one peer what this node answers for; raises PeerFailure."""
 
 
 def destinations(settings: Settings) -> Mapping[str, Send]:
@@ -86,3 +94,21 @@ def dicom_destination(peer: DicomPeer, settings: Settings) -> scu.Destination:
 def stow_destination(peer: StowPeer, settings: Settings) -> stow.StowDestination:
     """An archive as dicom_node.stow wants it."""
     return stow.StowDestination(name=peer.name, url=peer.url, timeout_s=settings.delivery_timeout)
+
+
+def committing_destinations(settings: Settings) -> Mapping[str, AskCommitment]:
+    """How to ask each destination that is asked for storage commitment, by name."""
+    peers = {peer.name: peer for peer in settings.destination_peers() if isinstance(peer, DicomPeer)}
+    return {
+        name: functools.partial(commitment_scu.request_commitment, dicom_destination(peers[name], settings))
+        for name in settings.commitment_destinations
+    }
+
+
+def commitment_peers(settings: Settings) -> Mapping[str, TellCommitment]:
+    """How to tell each peer that may ask this node for storage commitment, by AE title."""
+    peers = (parse_dicom_peer(text) for text in settings.commitment_peers)
+    return {
+        peer.ae_title: functools.partial(commitment_scu.report_commitment, dicom_destination(peer, settings))
+        for peer in peers
+    }

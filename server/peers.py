@@ -9,6 +9,7 @@ An AE title has 1-16 characters, no backslash and no control characters (PS3.5 6
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -106,3 +107,20 @@ def parse_destination(text: str) -> DestinationPeer:
     if address.startswith(("http://", "https://")):
         return StowPeer(name=name, url=address.rstrip("/"))
     return parse_dicom_peer(address, name=name)
+
+
+def check_commitment(destinations: Sequence[DestinationPeer], asked: Sequence[str], peers: Sequence[str]) -> None:
+    """See that Storage Commitment is asked of destinations that can answer, and that who asks us can be called back.
+
+    Raises:
+        SettingRefusal: a name is no destination that is reached by DICOM, or an address has another form.
+    """
+    dicom = [peer.name for peer in destinations if isinstance(peer, DicomPeer)]
+    for name in asked:
+        if name not in dicom:
+            raise SettingRefusal(
+                "commitment_destinations names destinations that are reached by DICOM "
+                f"({', '.join(dicom) or 'none'}), got {name!r}."
+            )
+    for text in peers:
+        parse_dicom_peer(text)

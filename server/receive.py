@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dicom_node.assembly import Assembler
+from dicom_node.commitment_scp import CommitmentService, LateCommitments
 from dicom_node.scp import Receiver
 from inference.errors import SettingRefusal
 from server.activity import record_activity
 from server.auth.audit.record import AuditKind
 from server.certificate_watch import CertificateWatch
-from server.compose import Node, assembly_rules, open_node, receiver_settings
+from server.compose import Node, assembly_rules, back_off, open_node, receiver_settings
 from server.dicom_audit import DicomAudit
 from server.dicom_trust import live_context, tls_files
 from server.events import configure, event
@@ -30,7 +31,10 @@ def run(settings: Settings) -> None:
     node = open_node(settings)
     slot = first_free_slot(settings.data_dir / "run", "receiver")
     tls, audit = live_context(settings), DicomAudit(node.engine)
-    receiver = Receiver(receiver_settings(settings), node.engine, node.spool, tls=tls, witness=audit)
+    commitment = LateCommitments(lambda: _commitments(node))
+    receiver = Receiver(
+        receiver_settings(settings), node.engine, node.spool, tls=tls, witness=audit, commitment=commitment
+    )
     try:
         receiver.start()
     except OSError as error:
@@ -61,6 +65,14 @@ def run(settings: Settings) -> None:
     audit.stop()
     record_activity(node.engine, AuditKind.NODE_STOPPED, Role.RECEIVE)
     presence.stop()
+
+
+def _commitments(node: Node) -> CommitmentService:
+    from server.commitments import Commitments  # noqa: PLC0415
+    from server.work_queue import make_client  # noqa: PLC0415
+
+    client = make_client(node.engine)
+    return Commitments(engine=node.engine, spool=node.spool, client=client, back_off=back_off(node.settings))
 
 
 def _assembler(node: Node, receiver: Receiver) -> Assembler:

@@ -15,9 +15,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dbos import DBOSClient
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert
 
-from dicom_node.tables import studies
+from dicom_node.expiry import lock_study
+from dicom_node.store import StudyState
 from inference.findings import (
     Absent,
     DocumentReview,
@@ -32,6 +33,7 @@ from inference.findings.encode import decode, encode
 from inference.review import Review, ReviewFault, ReviewRefusal, apply_review
 from server.compose import Node
 from server.events import event
+from server.expired import images_are_gone
 from server.operations import NotThere
 from server.review_images import SpoolImages
 from server.review_rows import newest_review, review_of, select_reviews
@@ -68,12 +70,15 @@ def record_review(node: Node, client: DBOSClient, request: Request) -> tuple[Row
     Raises:
         NotThere: the study has no findings.
         ReviewRefusal: it does not fit the newest findings, or its key belongs to another review.
+        Refusal: the study's images have expired.
     """
     with node.engine.begin() as connection:
-        _lock(connection, request.study_instance_uid)
+        state = lock_study(connection, request.study_instance_uid)
         known = _of_key(connection, request)
         if known is not None:
             return known, False
+        if state == StudyState.EXPIRED:
+            raise images_are_gone(request.study_instance_uid)
         run = _newest_done(connection, request)
         previous = newest_review(connection, request.study_instance_uid)
         about = _about(request, previous)
@@ -95,12 +100,6 @@ def record_review(node: Node, client: DBOSClient, request: Request) -> tuple[Row
 def reviewed_findings(node: Node, row: Row[Any]) -> StudyFindings:
     """The findings after a review."""
     return decode(node.spool.path(row.findings_path).read_bytes())
-
-
-def _lock(connection: Connection, study_instance_uid: str) -> None:
-    """Let the reviews of one study wait for each other; on SQLite the transaction itself does."""
-    which = studies.c.study_instance_uid == study_instance_uid
-    connection.execute(select(studies.c.study_instance_uid).where(which).with_for_update())
 
 
 def _of_key(connection: Connection, request: Request) -> Row[Any] | None:

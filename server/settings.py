@@ -12,20 +12,25 @@ needs authentication and TLS (server.exposure). No secret is a setting: an optio
 from __future__ import annotations
 
 import json
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inference.errors import SettingRefusal
 from server.dicom_trust import check_dicom_trust
 from server.exposure import check_exposure
 from server.inference_server import check_inference_server
-from server.peers import DestinationPeer, DicomPeer, checked_ae_title, parse_destination, parse_dicom_peer
+from server.peers import (
+    DestinationPeer,
+    DicomPeer,
+    check_commitment,
+    checked_ae_title,
+    parse_destination,
+    parse_dicom_peer,
+)
 
 ENVIRONMENT_PREFIX = "SPINE_"
 NOT_SETTINGS = frozenset({"SPINE_CONFIG", "SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS", "SPINE_SUPERVISOR_PID"})
@@ -39,11 +44,14 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "rejection_note": ("none", "quality", "patient_safety"),
     "text_report": (OFF, KEEP, SEND),
     "key_images": (OFF, KEEP, SEND),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 Listed = Annotated[tuple[str, ...], NoDecode]
 _LISTS = (
     "destinations",
     "query_peers",
+    "commitment_destinations",
+    "commitment_peers",
     "allowed_calling_ae_titles",
     "models",
     "http_names",
@@ -67,18 +75,8 @@ class Settings(BaseSettings):
     ae_title: str = Field("SPINEAI", description="Our AE title.")
     dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
-    receivers: int = Field(
-        1,
-        ge=1,
-        le=16,
-        description="Processes that receive, all on the DICOM port; more than one pays from about four cores on.",
-    )
-    receive_log_mib: int = Field(
-        1024,
-        ge=0,
-        description="Most disk of one receiver for instances that are acknowledged and not yet files of their own, "
-        "in MiB; 0: every instance is a file before it is acknowledged, which is slower.",
-    )
+    receivers: int = Field(1, ge=1, le=16, description="Processes that receive, all on the DICOM port.")
+    receive_log_mib: int = Field(1024, ge=0, description="Largest receive log of a receiver, in MiB; 0: none.")
     dicom_tls_port: int | None = Field(
         None, ge=0, le=65535, description="Port on which DICOM over TLS listens (2762 is the registered one)."
     )
@@ -149,14 +147,36 @@ class Settings(BaseSettings):
     query_peers: Listed = Field(
         (), description="Sources that are asked by C-FIND how many instances a study has: AET@HOST:PORT or dicoms://..."
     )
+    commitment_destinations: Listed = Field(
+        (), description="Names of destinations that are asked to answer for what they took (Storage Commitment)."
+    )
+    commitment_wait: float = Field(
+        3600.0, gt=0, description="How long such a destination may take for its report before it is asked anew."
+    )
+    commitment_peers: Listed = Field(
+        (), description="Who may ask this node for storage commitment, and where they are told: AET@HOST:PORT."
+    )
     allowed_calling_ae_titles: Listed = Field((), description="Who may send; empty: anyone who reaches the port.")
     quiet_period: float = Field(30.0, gt=0, description="A study is complete after so long without a new instance.")
     expected_wait: float = Field(
         300.0, gt=0, description="How long a study waits for instances that its source said it has."
     )
+    dicom_max_associations: int = Field(20, ge=1, description="Associations that are served at the same time.")
+    dicom_max_per_address: int = Field(0, ge=0, description="Of them, most from one network address; 0: any number.")
+    dicom_max_per_ae_title: int = Field(0, ge=0, description="Of them, most of one calling AE title; 0: any number.")
+    dicom_mib_per_second: float = Field(0.0, ge=0, description="Fastest that one address is read, in MiB/s; 0: any.")
+    dicom_gib_per_day: float = Field(0.0, ge=0, description="Most GiB of one AE title in a day (UTC); 0: any.")
+    dicom_least_bytes_per_second: float = Field(
+        256.0, ge=0, description="Abort an association whose message comes slower than this for a minute; 0: never."
+    )
+    instance_max_gib: float = Field(4.0, gt=0, le=4, description="Largest instance that is taken, in GiB.")
     disk_reserve_gib: float = Field(5.0, ge=0, description="Refuse instances below so much free disk, in GiB.")
     disk_reserve_percent: float = Field(
         10.0, ge=0, lt=100, description="Refuse instances below so much free disk, in percent."
+    )
+    retention_days: float = Field(0.0, ge=0, description="Delete images so many days after the study's last; 0: never.")
+    received_max_gib: float = Field(
+        0.0, ge=0, description="Delete the images of the oldest studies when all take more than so many GiB; 0: never."
     )
     stow_max_gib: float = Field(16.0, gt=0, description="Largest request that stores instances by STOW-RS, in GiB.")
     overlays: bool = Field(default=False, description="Also write overlay pictures beside the results of each study.")
@@ -312,17 +332,11 @@ class Settings(BaseSettings):
     def _ae_titles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(checked_ae_title(title) for title in value)
 
-    @field_validator("log_level")
-    @classmethod
-    def _level(cls, value: str) -> str:
-        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise SettingRefusal(f"log_level is DEBUG, INFO, WARNING or ERROR, got {value!r}.")
-        return value.upper()
-
     @field_validator(*_CHOICES)
     @classmethod
     def _choice(cls, value: str, info: ValidationInfo) -> str:
         choices = _CHOICES[str(info.field_name)]
+        value = value.upper() if value.upper() in choices else value
         if value not in choices:
             raise SettingRefusal(f"{info.field_name} is {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}.")
         return value
@@ -341,9 +355,8 @@ class Settings(BaseSettings):
         if len(set(names)) != len(names):
             raise SettingRefusal(f"Each destination has a name of its own, got {', '.join(names)}.")
         self.source_peers()
+        check_commitment(self.destination_peers(), self.commitment_destinations, self.commitment_peers)
         check_exposure(self)
-        if self.receivers > 1 and self.dicom_port == 0:
-            raise SettingRefusal("Several receivers share one port, so dicom_port has a number; got 0.")
         check_dicom_trust(self)
         check_inference_server(self)
         if self.lease_ttl < 3 * self.lease_beat:
@@ -384,62 +397,3 @@ class Settings(BaseSettings):
     def site_bundles(self) -> Path:
         """Where bundles are kept that a site imported."""
         return self.data_dir / "models"
-
-    def environment(self) -> dict[str, str]:
-        """These settings as environment variables, for a process that runs one role of this node."""
-        return {
-            f"{ENVIRONMENT_PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in self.model_dump(mode="json", exclude_none=True).items()
-        }
-
-
-def load(overrides: Mapping[str, Any] | None = None, *, config: Path | None = None) -> Settings:
-    """Read the settings.
-
-    Raises:
-        SettingRefusal: a key is unknown, a value is out of range, or the file cannot be read.
-    """
-    _refuse_unknown_variables()
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    from_file = _read_file(config) if config else {}
-    in_environment = {name for name in Settings.model_fields if os.environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}")}
-    below = {key: value for key, value in from_file.items() if key not in in_environment}
-    try:
-        return Settings(**(below | given))
-    except ValidationError as error:
-        raise SettingRefusal(_sentence(error)) from None
-    except json.JSONDecodeError as error:
-        raise SettingRefusal(f"A list that starts with '[' is JSON; it is broken at character {error.pos}.") from None
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingRefusal(f"The settings file {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingRefusal(f"The settings file {path} is not TOML: {error}.") from None
-    unknown = sorted(set(values) - set(Settings.model_fields))
-    if unknown:
-        raise SettingRefusal(f"Unknown setting {unknown[0]!r} in {path}; known are {_known()}.")
-    return values
-
-
-def _refuse_unknown_variables() -> None:
-    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | NOT_SETTINGS
-    unknown = sorted(name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and name not in known)
-    if unknown:
-        raise SettingRefusal(f"Unknown setting {unknown[0]} in the environment; known are {_known()}.")
-
-
-def _known() -> str:
-    return ", ".join(sorted(Settings.model_fields))
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first complaint as one sentence; the value itself is left out where it may hold a password."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"Unknown setting {name!r}; known are {_known()}."
-    return f"Setting {name!r}: {first['msg']}, got {first['input']!r}."

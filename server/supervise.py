@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from server.events import event
 from server.settings import Settings
+from server.settings_file import environment_of
 from server.signals import SUPERVISOR_VARIABLE, StopSignal
 
 _LOOK_S = 0.2
@@ -67,7 +68,7 @@ class Supervisor:
         """Nothing is started yet."""
         self._settings = settings
         environment = {name: value for name, value in os.environ.items() if name != "SPINE_CONFIG"}
-        environment |= settings.environment() | {SUPERVISOR_VARIABLE: str(os.getpid())}
+        environment |= environment_of(settings) | {SUPERVISOR_VARIABLE: str(os.getpid())}
         roles = [*["receive"] * settings.receivers, "web", *["work"] * settings.workers]
         self._children = [Child(role=role, environment=environment) for role in roles]
 

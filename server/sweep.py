@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from dbos import DBOSClient
 from sqlalchemy import Connection, Engine, select, update
 
+from dicom_node.commitment import Commitment
+from dicom_node.commitment_rows import UNANSWERED
 from dicom_node.results import OPEN_STATES, DeliveryState
 from dicom_node.tables import deliveries
 from server.attachment_rows import sweep_attachments
@@ -21,6 +23,7 @@ from server.review_rows import finish_review_run
 from server.runs import UNFINISHED, RunState, fail_if_unfinished
 from server.tables import delivery_chains, review_runs, runs
 from server.work_queue import (
+    ASKING_WORKFLOW,
     ATTACHMENT_WORKFLOW,
     DELIVERY_WORKFLOW,
     READ_QUEUES,
@@ -55,7 +58,7 @@ class Sweep:
 
     def run(self, now: float) -> int:
         """Mark what nobody works on as failed or dead; returns how many."""
-        names = [STUDY_WORKFLOW, DELIVERY_WORKFLOW, REVIEW_WORKFLOW, ATTACHMENT_WORKFLOW]
+        names = [STUDY_WORKFLOW, DELIVERY_WORKFLOW, REVIEW_WORKFLOW, ATTACHMENT_WORKFLOW, ASKING_WORKFLOW]
         flows = self.client.list_workflows(status=ACTIVE, name=names, load_input=False, load_output=False)
         active = {flow.workflow_id for flow in flows}
         newer = [flow for flow in flows if flow.queue_name not in _READ]
@@ -96,7 +99,10 @@ def _sweep_deliveries(connection: Connection, active: set[str], now: float) -> i
     query = (
         select(deliveries, delivery_chains.c.generation)
         .join(delivery_chains, of_chain)
-        .where(deliveries.c.state.in_(OPEN_STATES), deliveries.c.updated_at < now - _SETTLE_S)
+        .where(
+            deliveries.c.state.in_(OPEN_STATES) | deliveries.c.commitment.in_(UNANSWERED),
+            deliveries.c.updated_at < now - _SETTLE_S,
+        )
     )
     given_up = 0
     for row in connection.execute(query).all():
@@ -108,6 +114,7 @@ def _sweep_deliveries(connection: Connection, active: set[str], now: float) -> i
         ).workflow_id.rpartition("/")[0]
         if not any(flow.startswith(f"{tries}/") for flow in active):
             values = {"state": DeliveryState.DEAD.value, "reason": GIVEN_UP, "updated_at": now}
+            values |= {"commitment": Commitment.FAILED.value} if row.commitment else {}
             given_up += connection.execute(
                 update(deliveries).where(deliveries.c.id == row.id).values(**values)
             ).rowcount

@@ -107,6 +107,16 @@ review_decisions = Table(  # what statistics count: one row for each finding of 
     Column("reason", String(32)),
 )
 
+study_holds = Table(  # studies whose images no rule may delete
+    "study_holds",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("reason", Text, nullable=False),  # why, in the words of who holds it
+    Column("held_by", String(255), nullable=False),
+    Column("held_by_name", Text, nullable=False),
+    Column("held_at", Float, nullable=False),
+)
+
 review_runs = Table(
     "review_runs",
     metadata,

@@ -42,6 +42,8 @@ STUDY_WORKFLOW = "study"
 DELIVERY_WORKFLOW = "deliver"
 REVIEW_WORKFLOW = "review"
 ATTACHMENT_WORKFLOW = "attachment"
+ASKING_WORKFLOW = "ask_commitment"
+TELLING_WORKFLOW = "tell_commitment"
 MAX_RECOVERIES = 10
 """Takeovers and restarts, those of an upgrade too, before a workflow counts as one that kills its worker. What computes
 runs in a child process, with a smaller limit of its own (study_attempts)."""
@@ -186,3 +188,49 @@ def enqueue_attachment(
         workflow_id=attachment_workflow_id(control_number, generation=generation, attempt=attempt),
     )
     _enqueue(client, connection, options, delay, control_number, generation, attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentTelling:
+    """One try to tell a peer what this node commits to (dicom_node.tables.commitment_requests)."""
+
+    number: int
+    generation: int
+    """Grows when the peer asks the same again."""
+    attempt: int = 1
+
+    @property
+    def workflow_id(self) -> str:
+        """The same try is never queued twice."""
+        return f"commitment/{self.number}/g{self.generation}/try{self.attempt}"
+
+
+def enqueue_telling(
+    client: DBOSClient, connection: Connection, telling: CommitmentTelling, *, delay: float = 0.0
+) -> None:
+    """Queue one try, in the caller's transaction; ``delay`` in seconds."""
+    options = EnqueueOptions(workflow_name=TELLING_WORKFLOW, queue_name=DELIVERY_QUEUE, workflow_id=telling.workflow_id)
+    _enqueue(client, connection, options, delay, telling.number, telling.generation, telling.attempt)
+
+
+def asking_workflow_id(delivery: Delivery) -> str:
+    """The id of one try to have a destination commit to what was delivered to it."""
+    return f"{delivery.workflow_id}/commit"
+
+
+def enqueue_asking(client: DBOSClient, connection: Connection, delivery: Delivery, *, delay: float = 0.0) -> None:
+    """Queue one try to ask a destination for commitment, in the caller's transaction; ``delay`` in seconds."""
+    options = EnqueueOptions(
+        workflow_name=ASKING_WORKFLOW, queue_name=DELIVERY_QUEUE, workflow_id=asking_workflow_id(delivery)
+    )
+    _enqueue(
+        client,
+        connection,
+        options,
+        delay,
+        delivery.study_instance_uid,
+        delivery.revision,
+        delivery.destination,
+        delivery.generation,
+        delivery.attempt,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TypeAlias
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
@@ -11,14 +12,17 @@ from server.activity import record_activity
 from server.attachment_work import AttachmentSteps
 from server.auth.audit.record import AuditKind
 from server.claim_destinations import claim_destinations
+from server.commitment_work import CommitmentSteps
+from server.commitments import Commitments
 from server.compose import Node, back_off, open_node
 from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
 from server.kernel import Kernel
 from server.lease import Lease, Slot, first_free_slot
-from server.outbound import destinations
+from server.outbound import commitment_peers, committing_destinations, destinations
 from server.processes import Presence, Role
+from server.retention import RetentionWatch
 from server.review_work import ReviewSteps
 from server.settings import Settings
 from server.signals import StopSignal
@@ -88,12 +92,22 @@ def run(settings: Settings) -> None:
             destinations=targets,
             back_off=back_off(settings),
             tenure=lease,
+            asked=frozenset(settings.commitment_destinations),
         ),
         ReviewSteps(node=node, client=client, destinations=tuple(targets), tenure=lease),
         AttachmentSteps(node=node, client=client, destinations=payers, tenure=lease),
+        CommitmentSteps(
+            commitments=Commitments(engine=node.engine, spool=node.spool, client=client, back_off=back_off(settings)),
+            destinations=committing_destinations(settings),
+            peers=commitment_peers(settings),
+            wait_s=settings.commitment_wait,
+            tenure=lease,
+        ),
     )
     _launch(node, slot, steps)
     lease.start()
+    if slot.number == 0:
+        RetentionWatch(node).start()
     presence.start()
     record_activity(node.engine, AuditKind.NODE_STARTED, Role.WORK)
     event("worker_started", executor_id=slot.executor_id)
@@ -116,7 +130,10 @@ def _begin_anew(kernel: Kernel) -> None:
         os._exit(LOST_EXIT_CODE)  # the program is not where it was: whoever supervises us starts what is there now
 
 
-def _launch(node: Node, slot: Slot, steps: tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps]) -> None:
+Steps: TypeAlias = tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps, CommitmentSteps]
+
+
+def _launch(node: Node, slot: Slot, steps: Steps) -> None:
     disable_pickle()
     config = DBOSConfig(
         name=APPLICATION,

@@ -5,6 +5,8 @@
     deliver:  send, which queues the next try, delayed
     review:   make the report of a review -> record, which queues a delivery per destination
     attachment: submit one attachment of a claim, which queues the next try, delayed
+    ask_commitment: ask a destination to answer for what it took, which queues the next look, delayed
+    tell_commitment: tell a peer what this node answers for, which queues the next try, delayed
 
 Each step returns a small JSON value that DBOS keeps: after a crash the workflow is replayed, finished steps are not.
 While the database is away a step waits (server.database.patiently): only other faults count as tries.
@@ -22,11 +24,13 @@ from dbos import DBOS
 
 from server.database import patiently
 from server.work_queue import (
+    ASKING_WORKFLOW,
     ATTACHMENT_WORKFLOW,
     DELIVERY_WORKFLOW,
     MAX_RECOVERIES,
     REVIEW_WORKFLOW,
     STUDY_WORKFLOW,
+    TELLING_WORKFLOW,
 )
 
 Value: TypeAlias = dict[str, Any]
@@ -76,14 +80,31 @@ class AttachmentWork(Protocol):
         ...
 
 
+class CommitmentWork(Protocol):
+    """What is done for Storage Commitment (server.commitment_work)."""
+
+    def ask(self, study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
+        """``state``: answered, waiting, dead, off or superseded."""
+        ...
+
+    def tell(self, number: int, generation: int, attempt: int) -> Value:
+        """``state``: told, retry, dead or superseded."""
+        ...
+
+
 def register(
-    study_work: StudyWork, delivery_work: DeliveryWork, review_work: ReviewWork, attachment_work: AttachmentWork
+    study_work: StudyWork,
+    delivery_work: DeliveryWork,
+    review_work: ReviewWork,
+    attachment_work: AttachmentWork,
+    commitment_work: CommitmentWork,
 ) -> None:
     """Make the workflows known to DBOS; after ``DBOS(...)`` and before ``DBOS.launch()``."""
     _register_study(study_work)
     _register_delivery(delivery_work)
     _register_review(review_work)
     _register_attachment(attachment_work)
+    _register_commitment(commitment_work)
 
 
 def _register_study(work: StudyWork) -> None:
@@ -147,3 +168,21 @@ def _register_attachment(work: AttachmentWork) -> None:
     @DBOS.workflow(name=ATTACHMENT_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
     def attachment(control_number: str, generation: int, attempt: int) -> Value:
         return submit(control_number, generation, attempt)
+
+
+def _register_commitment(work: CommitmentWork) -> None:
+    @DBOS.step(name="ask", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def ask(study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
+        return patiently(lambda: work.ask(study_instance_uid, revision, destination, generation, attempt))
+
+    @DBOS.step(name="tell", retries_allowed=True, interval_seconds=0.5, max_attempts=5)
+    def tell(number: int, generation: int, attempt: int) -> Value:
+        return patiently(lambda: work.tell(number, generation, attempt))
+
+    @DBOS.workflow(name=ASKING_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+    def asking(study_instance_uid: str, revision: int, destination: str, generation: int, attempt: int) -> Value:
+        return ask(study_instance_uid, revision, destination, generation, attempt)
+
+    @DBOS.workflow(name=TELLING_WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+    def telling(number: int, generation: int, attempt: int) -> Value:
+        return tell(number, generation, attempt)

@@ -118,7 +118,7 @@ def usual_inference_s(connection: Connection) -> float | None:
 def _rank() -> ColumnElement[int]:
     """The place in the order: of the row by the study's state, or of a study without a row."""
     by_state = {state: _E.rank_not_read if state in NOT_READ else _E.rank_open for state in StudyState}
-    by_state[StudyState.DONE] = _E.rank_done
+    by_state[StudyState.DONE] = by_state[StudyState.EXPIRED] = _E.rank_done
     return case(
         *(
             (_S.state == state.value, func.coalesce(column, literal(rank_without_findings(state))))

@@ -27,7 +27,7 @@ from sqlalchemy.sql.selectable import CompoundSelect
 
 from dicom_node.dicomweb.refusals import checked_uid, not_held
 from dicom_node.spool import Spool
-from dicom_node.tables import instances, results, web_headers, web_instances
+from dicom_node.tables import expirations, instances, results, web_headers, web_instances
 
 UIDS_AT_ONCE = 500
 """Values in one query: fewer than SQLite's default limit of 999."""
@@ -131,14 +131,16 @@ class Holdings:
                     found |= {uid: (study, series) for uid, study, series in connection.execute(query)}
         return found
 
-    def counts(self) -> tuple[int, int]:
-        """How many instances were received and how many were made; they only ever grow."""
+    def counts(self) -> tuple[int, ...]:
+        """How many instances were received, how many were made, and how often some expired.
+
+        The same numbers stand for the same instances: those only grow as long as none expires.
+        """
         with self.reading() as connection:
-            received, made = (
+            return tuple(
                 int(connection.execute(select(func.count()).select_from(table)).scalar_one())
-                for table in (instances, results)
+                for table in (instances, results, expirations)
             )
-        return received, made
 
 
 _UIDS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "sop_class_uid")

@@ -43,8 +43,8 @@ class SearchIndex:
     engine: Engine
     holdings: Holdings
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _complete_at: tuple[int, int] | None = None
-    """Numbers of instances and results when nothing was missing."""
+    _complete_at: tuple[int, ...] | None = None
+    """Holdings.counts when nothing was missing."""
 
     def refresh(self, study_instance_uid: str | None = None, *, budget_s: float | None = None) -> bool:
         """Read what is missing of a study, or of all; False when the time ran out before everything was read."""

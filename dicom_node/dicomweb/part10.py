@@ -23,6 +23,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
 )
 
+from dicom_node.bounds import bounded
 from dicom_node.dicomweb.encoding import quietly
 from dicom_node.dicomweb.held import Held
 from dicom_node.dicomweb.media import ANY, DICOM, MediaRange
@@ -157,7 +158,7 @@ def _decompress(dataset: Dataset, path: Path, stored: str) -> None:
         dataset.PixelData = b"".join(decoded_frames(path, range(1, int(dataset.get("NumberOfFrames") or 1) + 1)))
         dataset["PixelData"].is_undefined_length = False
         return
-    dataset.decompress(generate_instance_uid=False)
+    bounded(dataset).decompress(generate_instance_uid=False)
 
 
 def _swap_words(dataset: Dataset) -> None:

@@ -26,6 +26,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
 )
 
+from dicom_node.bounds import bounded
 from dicom_node.dicomweb.encoding import quietly
 from dicom_node.dicomweb.held import Held, NativeLayout
 from dicom_node.dicomweb.refusals import not_acceptable
@@ -152,7 +153,7 @@ def decoded_frames(path: Path, numbers: Sequence[int]) -> Iterator[bytes]:
         arrays: Iterator[NDArray[Any]] = decode_12_bit([frames[index] for index in indices])
     else:
         with quietly():
-            arrays = iter_pixels(dcmread(path), indices=indices, raw=True)
+            arrays = iter_pixels(bounded(dcmread(path), indices), indices=indices, raw=True)
     for array in arrays:
         yield array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 

@@ -18,6 +18,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import JPEGExtended12Bit
 
+from dicom_node.bounds import bounded
 from dicom_node.dicomweb.encoding import quietly
 from dicom_node.dicomweb.held import Held
 from dicom_node.dicomweb.pixels import open_header
@@ -93,7 +94,7 @@ def _decoded(held: Held, frame: int) -> tuple[NDArray[Any], str]:
     header = open_header(held.path)
     if not 1 <= frame <= header.frame_count:
         raise ValueError
-    dataset = dcmread(held.path)
+    dataset = bounded(dcmread(held.path), (frame - 1,))
     if header.transfer_syntax_uid == JPEGExtended12Bit and int(dataset.get("BitsStored") or 0) > 8:  # noqa: PLR2004
         frames = list(frames_of(header))
         return next(decode_12_bit([frames[frame - 1]])), "MONOCHROME2"

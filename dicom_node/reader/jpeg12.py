@@ -12,10 +12,12 @@ from typing import Any
 import gdcm
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 
+from dicom_node.bounds import bounded
 from dicom_node.reader.frames import Frame
 from dicom_node.reader.rawbytes import unreadable
-from dicom_node.reader.values import integer
+from dicom_node.reader.values import PARSE_ERRORS, integer
 
 
 def decode_12_bit(frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
@@ -26,6 +28,10 @@ def decode_12_bit(frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
     """
     first = frames[0]
     rows, columns = first.rows or 0, first.columns or 0
+    try:
+        bounded(dcmread(first.header.path))
+    except PARSE_ERRORS as error:
+        raise unreadable(first, f"decoding failed ({type(error).__name__})") from error
     reader = gdcm.ImageReader()
     reader.SetFileName(str(first.header.path))
     if not reader.Read():

@@ -17,6 +17,7 @@ from pydicom import dcmread
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import ExplicitVRBigEndian, JPEGExtended12Bit
 
+from dicom_node.bounds import bounded
 from dicom_node.reader.frames import Frame
 from dicom_node.reader.jpeg12 import decode_12_bit
 from dicom_node.reader.rawbytes import frame_bytes, unreadable
@@ -88,7 +89,7 @@ def _decoded(frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
     """Frames of one compressed file, by the first of pydicom's plug-ins that can."""
     indices = [(frame.number or 1) - 1 for frame in frames]
     try:
-        decoded = iter_pixels(dcmread(frames[0].header.path), indices=indices, raw=True)
+        decoded = iter_pixels(bounded(dcmread(frames[0].header.path), indices), indices=indices, raw=True)
         for frame in frames:
             array = next(decoded)
             if array.shape != (frame.rows, frame.columns):

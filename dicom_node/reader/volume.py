@@ -14,6 +14,8 @@ from dicom_node.reader.stack import Stack
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import FrameReference, Volume
 
+MAX_VOXELS = 1 << 30
+"""4 GiB as float32: ten times a CT of the whole spine."""
 PROJECTION = "projection images have no place in the patient: they are not read as a volume"
 
 
@@ -49,6 +51,11 @@ def _stacks_of(series: IndexedSeries) -> tuple[Stack, ...]:
 
 def _volume(stack: Stack, series: IndexedSeries) -> Volume:
     first = stack.frames[0]
+    count = len(stack.frames) * (first.rows or 0) * (first.columns or 0)
+    if count > MAX_VOXELS:
+        raise SeriesRefusal(
+            f"the series says that it has {count} voxels, at most {MAX_VOXELS} are read", code=ReasonCode.PIXEL_DATA
+        )
     voxels = np.empty((len(stack.frames), first.rows or 0, first.columns or 0), dtype=np.float32)
     read_pixels(stack.frames, voxels)
     references = series.facts.frame_of_reference_uids

@@ -6,7 +6,7 @@ import ssl
 
 from pydicom.uid import UID
 
-from dicom_node import code_table, delivery, file_meta, verdicts
+from dicom_node import code_table, commitment, delivery, file_meta, verdicts
 from dicom_node.storage_classes import ACCEPTED_TRANSFER_SYNTAXES, STORAGE_CLASSES, StorageClass
 from dicom_node.tls import SUITES_OF_TLS_1_2
 from dicom_node.tls_socket import HandshakeReason
@@ -45,6 +45,12 @@ def send_status() -> str:
     rows = [(f"0x{status:04X}", r.meaning, r.verdict.value) for status, r in delivery.STORE_STATUS.items()]
     rows += [(f"0x{a:04X}-0x{b:04X}", r.meaning, r.verdict.value) for a, b, r in delivery.STORE_STATUS_RANGES]
     return table(("status", "meaning", "outcome"), rows)
+
+
+def commitment_reasons() -> str:
+    """Why an instance is not committed to."""
+    rows = [(f"0x{reason:04X}", reason.name.replace("_", " ").lower()) for reason in commitment.FailureReason]
+    return table(("failure reason", "meaning"), rows)
 
 
 def implementation() -> str:

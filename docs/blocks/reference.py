@@ -22,6 +22,7 @@ from server.compose import open_node
 from server.metrics import render
 from server.output_drift import OutputWatch
 from server.priority import PRIORITIES
+from server.retention import NEEDS
 from server.settings import Settings
 
 
@@ -121,3 +122,8 @@ def priorities() -> str:
     """The order of the worklist."""
     rows = [(str(rank), line.label, line.alarm.value) for rank, line in enumerate(PRIORITIES, start=1)]
     return table(("place", "priority", "shown as"), rows)
+
+
+def needs() -> str:
+    """What keeps the images of a study."""
+    return "\n".join(f"- {need.sentence}" for need in NEEDS)

@@ -99,16 +99,20 @@ def measure_slips(
         canal: its outline on the crop.
     """
     losses = height_losses(levels.vertebrae, measured)
-    walls = {number: _straight(body, losses[number]) for number, body in walls.items()}
+    straight = {number: _straight(body, losses[number]) for number, body in walls.items()}
     readings = []
     for upper, separator in enumerate(separators, start=1):
         if separator.disc not in levels.discs:
             continue
         disc = levels.discs[separator.disc]
-        slip = NO_SACRUM if disc.below is Vertebra.S1 else _slip(walls.get(upper), walls.get(upper + 1), grid)
-        above = walls.get(upper)
+        loose = None
+        slip: Slip | Unmeasured = NO_SACRUM
+        if disc.below is not Vertebra.S1:
+            slip, loose = (_slip(lines.get(upper), lines.get(upper + 1), grid) for lines in (straight, walls))
+        above = straight.get(upper)
         gap = canal_gap(above, separator, canal, grid) if isinstance(above, Walls) else None
-        readings.append(SlipReading(level=disc, slip=slip, canal_gap_percent=gap))
+        loose_percent = loose.percent if isinstance(slip, Unmeasured) and isinstance(loose, Slip) else None
+        readings.append(SlipReading(level=disc, slip=slip, canal_gap_percent=gap, loose_percent=loose_percent))
     return tuple(readings)
 
 

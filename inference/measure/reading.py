@@ -139,6 +139,9 @@ class SlipReading:
     canal_gap_percent: float | None = None
     """How far the upper body's corner stands before the canal's front below the disc
     (`inference.measure.canal_front`); no slip by itself. None where not measured."""
+    loose_percent: float | None = None
+    """What would be the slip, were the posterior wall of a fractured body a line to measure from; None elsewhere. Too
+    uncertain to be reported or weighed, but a large one speaks against "absent"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,13 @@ def record_change(connection: Connection, kind: AuditKind, about: str) -> None:
         kind: of the change.
         about: who or what was changed, and how, without a secret.
     """
+    trail.append(connection, record_of(kind, operator(), about=about))
+
+
+def operator() -> Principal:
+    """The user of the operating system who runs the command."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         name = "unknown"
-    operator = Principal(
-        subject=f"os:{name}", display_name=name, role=None, permissions=frozenset(), method=Method.COMMAND
-    )
-    trail.append(connection, record_of(kind, operator, about=about))
+    return Principal(subject=f"os:{name}", display_name=name, role=None, permissions=frozenset(), method=Method.COMMAND)

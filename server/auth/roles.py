@@ -42,6 +42,8 @@ class Permission(StrEnum):
     """Have a study read now, and try again what failed."""
     READ_METRICS = "read_metrics"
     """Read counts and times for monitoring."""
+    HOLD = "hold"
+    """Put a study under legal hold, or end it: its images are then kept, whatever the rules of retention say."""
     ADMINISTER = "administer"
     """Read the audit trail."""
 
@@ -72,8 +74,8 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 }
 """What each role may do."""
 
-FOR_KEYS = frozenset(Permission) - _EVERYBODY - {Permission.REVIEW, Permission.ADMINISTER}
-"""What a machine may be allowed: a review is a person's, and so is the audit trail."""
+FOR_KEYS = frozenset(Permission) - _EVERYBODY - {Permission.REVIEW, Permission.HOLD, Permission.ADMINISTER}
+"""What a machine may be allowed: a review and a legal hold are a person's, and so is the audit trail."""
 
 
 class Method(StrEnum):

@@ -17,6 +17,7 @@ from claims.matching import check_patient
 from claims.reading import read_report
 from claims.report import ReadReport, Report
 from claims.study import Study
+from dicom_node.expiry import expirations_of
 from dicom_node.spool import Spool
 from dicom_node.tables import web_series
 from inference.anatomy import REGULAR_VERTEBRAE, Disc, Vertebra, parse_level
@@ -122,9 +123,7 @@ def _decoded(path: Path, sha256: str) -> StudyFindings:  # noqa: ARG001 - part o
 
 def _study(connection: Connection, uid: str, attributes: Mapping[str, Any], document: StudyFindings | None) -> Study:
     day = study_day(attributes)
-    modalities = set(
-        connection.execute(select(web_series.c.modality).where(web_series.c.study_instance_uid == uid)).scalars()
-    )
+    modalities = _modalities(connection, uid) | {series.modality for series in (document.series if document else ())}
     return Study(
         uid=uid,
         date=_date(day),
@@ -133,6 +132,13 @@ def _study(connection: Connection, uid: str, attributes: Mapping[str, Any], docu
         levels=() if document is None else levels_of(document),
         has_fat_suppressed=None if document is None else _has_fat_suppressed(document),
     )
+
+
+def _modalities(connection: Connection, uid: str) -> set[str]:
+    """Of what is held, and of images that have expired."""
+    held = select(web_series.c.modality).where(web_series.c.study_instance_uid == uid)
+    gone = {word for row in expirations_of(connection, uid) for word in row.modalities.split(",")}
+    return gone | set(connection.execute(held).scalars())
 
 
 def _date(text: str | None) -> date | None:

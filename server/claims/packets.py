@@ -29,6 +29,7 @@ from server.claims.rows import FOLDER, ClaimState, claim_row, newest_evaluation
 from server.claims.seals import Seal, Sealed, seal
 from server.compose import Node
 from server.database import reading
+from server.expired import images_are_gone
 from server.packet import MANIFEST_NAME, PacketRequest, make_packet
 from server.packet_study import StudyFiles
 from server.review_objects import verified_name
@@ -192,12 +193,15 @@ def _files(connection: Connection, spool: Spool, study: str) -> StudyFiles | Non
     report = next((record.path for record in made if record.role == ObjectRole.REPORT), None)
     if report is None:
         return None
+    sources = instances_of(connection, study, run.revision)
+    if not sources:
+        raise images_are_gone(study)
     if review is not None:
         verified = f"{results_folder(study, run.revision)}/{verified_name(review.number)}"
         report = verified if any(record.path == verified for record in made) else report
     return StudyFiles(
         findings=spool.path(run.findings_path if review is None else review.findings_path),
-        sources=tuple(spool.path(i.path) for i in instances_of(connection, study, run.revision)),
+        sources=tuple(spool.path(instance.path) for instance in sources),
         segmentations=tuple(spool.path(r.path) for r in made if r.role == ObjectRole.SEGMENTATION),
         report=spool.path(report),
         revision=run.revision,

@@ -97,9 +97,10 @@ def bundle_source(
     rows = instances_of(connection, study_instance_uid, run.revision)
     made = results_of(connection, study_instance_uid, run.revision)
     reports = [record for record in made if record.role == ObjectRole.REPORT]
-    if not reports or not rows:
+    if not reports:
         raise NotThere(f"Study {study_instance_uid} has no report of revision {run.revision}.")
-    first = min(rows, key=lambda row: row.sop_instance_uid)
+    # The report has the images' patient and study attributes, byte for byte: it stands in for images that expired.
+    first = min(rows, key=lambda row: row.sop_instance_uid) if rows else reports[0]
     parts = ["fhir", __version__, node.settings.ae_title, shown.sha256, str(issued_at)]
     parts += [reports[0].sop_instance_uid, first.sha256, *(row.sop_instance_uid for row in rows)]
     return BundleSource(

@@ -25,6 +25,7 @@ from server.http import (
     dicomweb,
     fhir,
     health,
+    holds,
     login,
     models,
     openapi,
@@ -44,7 +45,21 @@ from server.output_drift import OutputWatch
 from server.work_queue import make_client
 from server.worklist_index import WorklistIndex
 
-PARTS = (health, login, studies, reviews, review_choices, statistics, overlay, fhir, worklist, work, models, audit)
+PARTS = (
+    health,
+    login,
+    studies,
+    reviews,
+    review_choices,
+    statistics,
+    overlay,
+    fhir,
+    worklist,
+    work,
+    holds,
+    models,
+    audit,
+)
 BODY_LIMIT_BYTES = 1024**2
 """Of a request to these parts; none of them takes more than a form or a small document."""
 

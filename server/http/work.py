@@ -23,7 +23,10 @@ Identifier = Annotated[str, Path(pattern=UID, max_length=64)]
 def list_deliveries(
     node: TheNode, state: DeliveryState | None = None, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, Any]:
-    """``next_offset`` is null on the last page."""
+    """``commitment`` says whether the destination answers for the object; null where it is not asked.
+
+    ``next_offset`` is null on the last page.
+    """
     query = select(deliveries).order_by(deliveries.c.id.desc()).limit(limit + 1).offset(offset)
     if state is not None:
         query = query.where(deliveries.c.state == state.value)

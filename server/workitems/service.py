@@ -162,7 +162,7 @@ def take_up(connection: Connection, client: DBOSClient, uid: str, now: float) ->
     """Give a workitem for this node to the run of its study, when the study is here and nothing of it is arriving.
 
     A study that was read gives its results at once, because reading it again would make the same; one that was
-    refused or failed is read again.
+    refused or failed is read again; one whose images have expired waits for them.
     """
     row = locked(connection, uid)
     if row is None or not row.is_for_us or not row.is_ready or row.revision is not None:
@@ -174,6 +174,8 @@ def take_up(connection: Connection, client: DBOSClient, uid: str, now: float) ->
     if run is None:
         return
     if run.state in {RunState.FAILED, RunState.REFUSED}:
+        if study.state is store.StudyState.EXPIRED:
+            return
         generation = requeue_run(connection, study.study_instance_uid, study.revision, now)
         enqueue_study(client, connection, study.study_instance_uid, study.revision, generation=generation)
         return

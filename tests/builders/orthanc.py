@@ -117,6 +117,10 @@ class Orthanc:
         """JSON of a POST on its REST API."""
         return httpx.post(f"{self.url}{path}", content=content, timeout=60).raise_for_status().json()
 
+    def delete(self, path: str) -> None:
+        """DELETE on its REST API."""
+        httpx.delete(f"{self.url}{path}", timeout=30).raise_for_status()
+
     def upload(self, paths: Sequence[Path]) -> None:
         """Put files in through the REST API."""
         for path in paths:

@@ -80,6 +80,8 @@ class AuditKind(Enum):
     INSTANCES_SENT = "instances_sent"
     NODE_STARTED = "node_started"
     NODE_STOPPED = "node_stopped"
+    STUDY_DELETED = "study_deleted"
+    HOLD_CHANGED = "hold_changed"
 
     @property
     def codes(self) -> EventCodes:
@@ -113,6 +115,8 @@ CODES = {
     AuditKind.INSTANCES_SENT: _codes(_TRANSFERRED, "C"),
     AuditKind.NODE_STARTED: _codes(_ACTIVITY, "E", ("110120", "Application Start")),
     AuditKind.NODE_STOPPED: _codes(_ACTIVITY, "E", ("110121", "Application Stop")),
+    AuditKind.STUDY_DELETED: _codes(("110105", "DICOM Study Deleted"), "D"),
+    AuditKind.HOLD_CHANGED: _codes(_ALERT, "U", ("110135", "Object Security Attributes Changed")),
 }
 """PS3.15 A.5.3 and CID 400, 401; a review changes what the objects of a study mean, so it is an access that updates."""
 PEER_SENDS = frozenset({AuditKind.RECEIVING_BEGUN, AuditKind.INSTANCES_RECEIVED})
@@ -151,7 +155,7 @@ class AuditRecord:
     """Study Instance UIDs; only what has the form of a UID."""
     object: str = ""
     """What it was done to: a route without its values but our id of a claim, the subject of a user or key, a role of
-    this node, or why somebody was not let in."""
+    this node, why somebody was not let in, how much was deleted, or why a study is held."""
     instances: int = 0
     """Of a transfer: how many instances were taken."""
 

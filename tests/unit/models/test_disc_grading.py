@@ -210,6 +210,17 @@ def test_the_canal_says_nothing_where_the_body_below_is_outlined():
     assert slips_of(replace(reading(L4_L5), slips=slips)) == {"L4-L5": none}
 
 
+@pytest.mark.parametrize(("loose", "is_open"), [(34.0, True), (-26.0, True), (19.0, False)])
+def test_a_large_step_beside_a_fractured_body_is_not_called_absent(loose, is_open):
+    t2 = volume()
+    none = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="no straight line")
+    slips = (SlipReading(level=L4_L5, slip=none, loose_percent=loose),)
+    found, _ = grade([(t2, replace(reading(L4_L5), slips=slips))], {T2: t2}, spondylolisthesis=-2.0)
+    answer = found[Question.SPONDYLOLISTHESIS, "L4-L5", None].assessment
+    assert isinstance(answer, NotAssessed) is is_open
+    assert not is_open or f"about {abs(loose):.0f} % of the endplate apart" in answer.sentence
+
+
 def test_one_series_with_a_slip_is_enough():
     t1, t2 = volume(uid="2.25.1"), volume(uid="2.25.2")
     found, _ = grade([(t1, reading(L4_L5)), (t2, slipped(10.0))], {T2: t2, T1: t1}, spondylolisthesis=-2.0)

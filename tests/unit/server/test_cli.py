@@ -88,6 +88,8 @@ def test_every_setting_is_an_option(capsys: pytest.CaptureFixture[str], monkeypa
     shown = capsys.readouterr().out
     singular = {"destinations": "destination", "query_peers": "query-peer", "models": "model"}
     singular |= {"http_names": "http-name", "http_trusted_proxies": "http-trusted-proxy", "oidc_roles": "oidc-role"}
+    singular |= {"commitment_destinations": "commitment-destination", "commitment_peers": "commitment-peer"}
+    singular["hl7_senders"] = "hl7-sender"
     singular["inference_server_models"] = "inference-server-model"
     singular["allowed_calling_ae_titles"] = "allowed-calling-ae-title"
     for name in Settings.model_fields:

@@ -9,7 +9,8 @@ import pytest
 from inference.errors import SettingRefusal
 from server.auth.setup import guard_rules, oidc_rules
 from server.exposure import check_exposure, host_names
-from server.settings import Settings, load
+from server.settings import Settings
+from server.settings_file import environment_of, load
 
 TLS = {"http_tls_certificate": "c.pem", "http_tls_key": "k.pem"}
 NAMED = {"http_names": ["spine.example"]}
@@ -90,7 +91,7 @@ def test_settings_reach_the_roles_processes_by_environment(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = settings(**OIDC, **TLS, **NAMED)
-    for name, value in given.environment().items():
+    for name, value in environment_of(given).items():
         monkeypatch.setenv(name, value)
 
     assert load() == given

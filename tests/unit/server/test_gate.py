@@ -127,6 +127,7 @@ def test_what_reads_or_changes_a_study_is_audited() -> None:
         Permission.READ_WORKLIST,
         Permission.READ_METRICS,
         Permission.OPERATE,
+        Permission.HOLD,  # recorded with its reason by server.holds
     }
     assert set(AUDITED) == set(Permission) - not_about_a_study
 

@@ -11,7 +11,8 @@ from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from server.exposure import is_loopback
 from server.peers import DicomPeer, StowPeer, parse_destination, parse_dicom_peer
-from server.settings import Settings, load
+from server.settings import Settings
+from server.settings_file import environment_of, load
 from server.study_kernel import config_digest, detector_settings
 
 
@@ -52,7 +53,7 @@ def test_lists_in_the_environment_by_commas_or_as_json(monkeypatch: pytest.Monke
 
 def test_settings_survive_the_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     made = load({"destinations": ["A=X@h:1", "B=https://h/studies"], "quiet_period": 2.5, "overlays": True})
-    for name, value in made.environment().items():
+    for name, value in environment_of(made).items():
         monkeypatch.setenv(name, value)
 
     assert load() == made
@@ -76,7 +77,7 @@ def test_settings_survive_the_environment_of_a_child(monkeypatch: pytest.MonkeyP
         ('database_url = "mysql://user:secret@host/db"', "got 'mysql'"),
         ("lease_ttl = 10", "three times"),
         ('log_level = "LOUD"', "log_level is"),
-        ('inference_engine = "tensorrt"', "inference_engine is auto, onnxruntime or openvino, got 'tensorrt'"),
+        ('inference_engine = "tensorrt"', "inference_engine is auto, onnxruntime, openvino or remote, got 'tensorrt'"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
