@@ -21,6 +21,7 @@ from builders.peers import LOOPBACK, free_tcp_port, is_listening, program, runni
 AE_TITLE = "SPINEAI"
 START_TIMEOUT_S = 60.0
 SUCCESS = 0x0000
+REST_S, REST_TICKS, REST_TIMEOUT_S = 0.5, 2, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,18 @@ class Started:
         status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / 1024
+
+    def wait_for_rest(self) -> None:
+        """Return when the process and its children have used next to no processor for a while."""
+        begun, before = time.monotonic(), -1
+        while time.monotonic() - begun < REST_TIMEOUT_S and (now := self._ticks()) - before > REST_TICKS:
+            before = now
+            time.sleep(REST_S)
+
+    def _ticks(self) -> int:
+        """Processor time used so far, in ticks of the system, by the process and its children that have ended."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(int(field) for field in fields[11:15])  # utime to cstime (proc(5)), counted from field 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +157,7 @@ def _installed(name: str) -> Path:
     return found
 
 
-OURS = Receiver(name="this node", durable="file, folder and row", command=_ours, kept=_ours_kept)
+OURS = Receiver(name="this node", durable="the instance, in the log", command=_ours, kept=_ours_kept)
 ORTHANC = Receiver(name="Orthanc", durable="index, once per instance", command=_orthanc, kept=_orthanc_kept)
 STORESCP = Receiver(name="storescp --fork", durable="nothing", command=_storescp, kept=_storescp_kept)
 RECEIVERS = (OURS, ORTHANC, STORESCP)

@@ -15,9 +15,9 @@ from rich.table import Table
 from benchmarks.claims import claims_table
 from benchmarks.dicomweb import WebResult, web_as_json, web_table
 from benchmarks.engines import engine_table, engines_as_json
-from benchmarks.ingest import CASES, IngestResult
+from benchmarks.ingest import IngestResult, ingest_as_json, ingest_table
 from benchmarks.reading import Reading, reading_table
-from benchmarks.receivers import ORTHANC, OURS, RECEIVERS, STORESCP
+from benchmarks.receivers import RECEIVERS
 
 
 def as_json(
@@ -38,7 +38,7 @@ def as_json(
             "python": platform.python_version(),
             "load_average": os.getloadavg(),
         },
-        "ingest": [_case(ingest, case.name) for case in CASES],
+        "ingest": ingest_as_json(ingest),
         "receivers": {
             receiver.name: {
                 "durable": receiver.durable,
@@ -57,19 +57,6 @@ def as_json(
     }
 
 
-def _case(ingest: Sequence[IngestResult], name: str) -> dict[str, Any]:
-    rates = {result.receiver: result for result in ingest if result.case.name == name}
-    ours = rates[OURS.name].median
-    return {
-        "case": name,
-        "images": rates[OURS.name].case.images,
-        "images_per_s": {receiver: round(result.median, 1) for receiver, result in rates.items()},
-        "rounds": {receiver: [round(rate, 1) for rate in result.images_per_s] for receiver, result in rates.items()},
-        "ratio_to_orthanc": round(ours / rates[ORTHANC.name].median, 2),
-        "ratio_to_storescp": round(ours / rates[STORESCP.name].median, 2),
-    }
-
-
 def _median(ingest: Sequence[IngestResult], receiver: str, name: str) -> float:
     values = [value for result in ingest if result.receiver == receiver for value in getattr(result, name)]
     return round(statistics.median(values), 2)
@@ -77,12 +64,7 @@ def _median(ingest: Sequence[IngestResult], receiver: str, name: str) -> float:
 
 def show(results: dict[str, Any], console: Console) -> None:
     """Print the tables."""
-    names = [receiver.name for receiver in RECEIVERS]
-    table = Table("C-STORE, images/s (median)", *names, "to Orthanc", "to storescp")
-    for row in results["ingest"]:
-        rates = [f"{row['images_per_s'][name]:.0f}" for name in names]
-        table.add_row(row["case"], *rates, f"{row['ratio_to_orthanc']:.2f} x", f"{row['ratio_to_storescp']:.2f} x")
-    console.print(table)
+    console.print(ingest_table(results["ingest"]))
     table = Table(
         "receiver", "synced before the acknowledgement", "first start, s", "restart, s", "idle, MiB", "after, MiB"
     )

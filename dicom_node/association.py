@@ -92,6 +92,8 @@ class Association:
     """Begins TLS where the port has it, within so many seconds, and says who it is then."""
     current_study_uid: str | None = None
     """Study of the last instance that was stored on this association."""
+    message_count: int = 0
+    """C-STORE requests so far."""
     _agreed: AcceptedAssociation | None = None
     _command: bytearray = field(default_factory=bytearray)
     _transfer: _Transfer | None = None
@@ -237,6 +239,7 @@ class Association:
                     negotiated_sop_class_uid=context.abstract_syntax_uid,
                     calling_ae_title=self._agreement.calling_ae_title,
                 )
+                self.message_count += 1
                 arrival = self.setting.inbox.begin(request)
                 if self.guest.is_over_quota():
                     arrival.refuse(Verdict.OVER_QUOTA)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 REMEMBERED_DIRECTORIES = 10_000
@@ -49,6 +50,12 @@ class DurableTree:
 
     def rename(self, source: Path, target: Path) -> None:
         """Move a file whose data is already synced into place, durably; replaces what is there."""
-        self.ensure(target.parent)
-        source.rename(target)
-        sync_directory(target.parent)
+        self.rename_all([(source, target)])
+
+    def rename_all(self, moves: Sequence[tuple[Path, Path]]) -> None:
+        """Move files, sources and targets, whose data is synced already into place, each folder synced once."""
+        for source, target in moves:
+            self.ensure(target.parent)
+            source.rename(target)
+        for folder in {target.parent for _, target in moves}:
+            sync_directory(folder)

@@ -1,7 +1,8 @@
 """From the bytes of one sent instance to a verdict: what is kept where, in which order it becomes durable.
 
-The order, and nothing else, keeps an acknowledged instance safe: bytes written and synced, renamed into place, the
-directory synced, the rows committed; only then is the verdict STORED returned, and only then is the sender answered.
+The order, and nothing else, keeps an acknowledged instance safe: bytes written and synced in the receive log (or as a
+file, renamed into place and its directory synced), the rows committed; only then is the verdict STORED returned, and
+only then is the sender answered.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.file_meta import FileMeta
 from dicom_node.header import HeaderFault, InstanceHeader, is_uid
+from dicom_node.logged_file import SegmentFullError
 from dicom_node.recorder import Recorder
-from dicom_node.spool import IncomingFile, Spool, quarantine_path, received_path
+from dicom_node.spool import FreeSpace, Incoming, IncomingFile, Spool, key_of, quarantine_path, received_path
 from dicom_node.storage_classes import StorageKind, kind_of
 from dicom_node.store import Instance, QuarantineEntry, result_sop_class
 from dicom_node.verdicts import RESPONSES, Verdict, verdict_of_os_error
@@ -57,6 +59,10 @@ class InboxRules:
     """Refuse when less than this part of the file system is free (default 10 %)."""
     max_instance_bytes: int = 4 * 1024**3
     """Refuse a larger data set; pixel data of a native image cannot exceed 2^32 - 2 bytes (PS3.5 7.1.1)."""
+
+    def reserve_bytes(self, space: FreeSpace) -> float:
+        """What stays free on this file system."""
+        return max(self.min_free_bytes, self.min_free_fraction * space.total_bytes)
 
 
 class ReceiverMetrics:
@@ -103,8 +109,8 @@ class Inbox:
         """Begin to take an instance in. Never raises for disk or database: the arrival remembers and answers so."""
         return Arrival(self, request)
 
-    def open_file(self, request: StoreRequest) -> IncomingFile:
-        """An unfinished file for a request.
+    def open_file(self, request: StoreRequest) -> Incoming:
+        """An unfinished place for a request.
 
         Raises:
             OSError: the disk is beyond its watermark (ENOSPC), or cannot be written.
@@ -118,6 +124,14 @@ class Inbox:
         )
         return self._spool.receive(meta)
 
+    def as_file(self, incoming: Incoming) -> IncomingFile:
+        """The same instance, so far, as an unfinished file: its place in the log is too small.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        return self._spool.as_file(incoming)
+
     def require_room(self) -> None:
         """Keep away from the last of the disk, which the database needs to go on.
 
@@ -125,14 +139,14 @@ class Inbox:
             OSError: the disk is beyond its watermark (ENOSPC), or not reachable.
         """
         space = self._spool.free_space()
-        if space.free_bytes < max(self._rules.min_free_bytes, self._rules.min_free_fraction * space.total_bytes):
+        if space.free_bytes < self._rules.reserve_bytes(space):
             raise WatermarkError(space.free_bytes)
 
     def is_too_large(self, size_bytes: int) -> bool:
         """Whether a data set of this size is refused."""
         return size_bytes > self._rules.max_instance_bytes
 
-    def take(self, request: StoreRequest, file: IncomingFile) -> tuple[Verdict, str | None]:
+    def take(self, request: StoreRequest, file: Incoming) -> tuple[Verdict, str | None]:
         """Decide about a whole data set, and make the decision durable; the verdict and the study it belongs to.
 
         Raises:
@@ -148,12 +162,11 @@ class Inbox:
             return self._set_aside(request, file, *fault_found, header), None
         study_uid = header.study_instance_uid
         if self._is_own_result(header):
-            file.discard()
             return Verdict.OWN_RETURNED, study_uid
         return self._store(request, file, header), study_uid
 
-    def _store(self, request: StoreRequest, file: IncomingFile, header: InstanceHeader) -> Verdict:
-        key = file.key
+    def _store(self, request: StoreRequest, file: Incoming, header: InstanceHeader) -> Verdict:
+        key = key_of(file)
         relative = received_path(header.study_instance_uid, header.sop_instance_uid, key)
         instance = Instance(
             sop_instance_uid=header.sop_instance_uid,
@@ -168,19 +181,19 @@ class Inbox:
             source_ae_title=request.calling_ae_title,
             ours=is_marked_ours(header),
         )
-        file.publish(self._spool.path(relative))
+        file.keep(instance)
         verdict = self._recorder.record(instance)
         if RESPONSES[verdict].keeps_bytes:
-            self._move_aside(instance, key, verdict)
+            self._record_aside(instance, self._spool.set_aside(file, relative, key), verdict)
         return verdict
 
-    def _move_aside(self, instance: Instance, key: str, verdict: Verdict) -> None:
-        """Another instance holds this UID: what was just published goes to quarantine, with a row."""
+    def _record_aside(self, instance: Instance, path: str, verdict: Verdict) -> None:
+        """Another instance holds this UID: what was just kept went to quarantine, and gets a row there."""
         self._recorder.record(
             QuarantineEntry(
                 sop_instance_uid=instance.sop_instance_uid,
                 study_instance_uid=instance.study_instance_uid,
-                path=self._spool.move_to_quarantine(instance.path, key),
+                path=path,
                 verdict=verdict,
                 reason=REASONS[verdict],
                 sha256=instance.sha256,
@@ -192,12 +205,12 @@ class Inbox:
     def _set_aside(
         self,
         request: StoreRequest,
-        file: IncomingFile,
+        file: Incoming,
         verdict: Verdict,
         reason: str,
         header: InstanceHeader | None = None,
     ) -> Verdict:
-        relative = quarantine_path(file.key)
+        relative = quarantine_path(key_of(file))
         sop_uid = header.sop_instance_uid if header else request.sop_instance_uid
         study_uid = header.study_instance_uid if header else ""
         entry = QuarantineEntry(
@@ -210,7 +223,7 @@ class Inbox:
             received_at=self._clock(),
             source_ae_title=request.calling_ae_title,
         )
-        file.publish(self._spool.path(relative))
+        self._spool.as_file(file).publish(self._spool.path(relative))
         return self._recorder.record(entry)
 
     def _is_own_result(self, header: InstanceHeader) -> bool:
@@ -240,7 +253,7 @@ class Arrival:
         """Open the unfinished file, or remember why not."""
         self._inbox = inbox
         self._request = request
-        self._file: IncomingFile | None = None
+        self._file: Incoming | None = None
         self._failed: Verdict | None = None
         self.study_instance_uid: str | None = None
         """Known after `finish`, when the header could be read."""
@@ -254,7 +267,7 @@ class Arrival:
         if self._file is None:
             return
         try:
-            self._file.write(fragment)
+            self._append(self._file, fragment)
         except OSError as error:
             self._fail(verdict_of_os_error(error), error)
             return
@@ -296,8 +309,16 @@ class Arrival:
             return self._fail(verdict_of_os_error(error), error)
         except StorageFailure as failure:
             return self._fail(Verdict.DATABASE_FAILED, failure)
+        self._file.discard()
         self._file = None
         return verdict
+
+    def _append(self, incoming: Incoming, fragment: memoryview) -> None:
+        try:
+            incoming.write(fragment)
+        except SegmentFullError:
+            self._file = self._inbox.as_file(incoming)
+            self._file.write(fragment)
 
     def _fail(self, verdict: Verdict, error: Exception | None) -> Verdict:
         if self._file is not None:

@@ -19,6 +19,8 @@ HEADER_BYTES = 6
 """Type, reserved, length (PS3.8 9.3.1)."""
 PDV_HEADER_BYTES = 6
 """Length, context ID, message control header (PS3.8 9.3.5.1 and Annex E.2)."""
+READ_AHEAD_BYTES = 1 << 14
+"""How much is read beyond a header at once: a command and the begin of its data set come with one call."""
 MAX_CONTROL_PDU_BYTES = 1 << 20
 """Longest association request that is read: 128 contexts with 30 transfer syntaxes each need less than 200 KiB."""
 OTHER_PROTOCOLS = {0x16: ": it is a TLS handshake, and this port is without TLS", 0x47: ": it looks like HTTP"}
@@ -92,8 +94,8 @@ class PduStream:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connection
         self._max_pdu_bytes = max_pdu_bytes
-        self._buffer = memoryview(bytearray(max_pdu_bytes))
-        self._header = memoryview(bytearray(HEADER_BYTES))
+        self._buffer = memoryview(bytearray(max_pdu_bytes + READ_AHEAD_BYTES))
+        self._start = self._end = 0  # of what was read ahead
         self._delayed_acks = 0
         self.has_read = False
         """Whether the peer has sent anything at all."""
@@ -114,8 +116,8 @@ class PduStream:
             PeerGone: closed or silent.
             ProtocolFault: unknown type, or longer than allowed.
         """
-        self._fill(self._header)
-        kind, length = struct.unpack(">BxI", self._header)
+        self._read_ahead()
+        kind, length = struct.unpack_from(">BxI", self._buffer, self._start)
         try:
             pdu_type = PduType(kind)
         except ValueError:
@@ -127,9 +129,7 @@ class PduStream:
                 f"a {pdu_type.name} PDU of {length} bytes, at most {limit} are allowed",
                 AbortReason.INVALID_PARAMETER_VALUE,
             )
-        body = self._buffer[:length] if length <= len(self._buffer) else memoryview(bytearray(length))
-        self._fill_body(body)
-        return pdu_type, body
+        return pdu_type, self._body(length)
 
     def send(self, pdu_type: PduType, body: bytes) -> None:
         """Write one unit.
@@ -180,10 +180,35 @@ class PduStream:
         """Close the socket."""
         self._socket.close()
 
+    def _read_ahead(self) -> None:
+        """Have a header, and whatever has arrived behind it, up to a limit."""
+        left = self._end - self._start
+        if left >= HEADER_BYTES:
+            return
+        self._buffer[:left] = self._buffer[self._start : self._end]
+        self._start, self._end = 0, left
+        began = time.monotonic()
+        while self._end < HEADER_BYTES:
+            self._end += self._receive(self._buffer[self._end : READ_AHEAD_BYTES], 0)
+            self._check_time(began, is_done=self._end >= HEADER_BYTES)
+
+    def _body(self, length: int) -> memoryview:
+        """The body behind the header: what was read ahead, and the rest."""
+        start = self._start + HEADER_BYTES
+        ahead = min(self._end - start, length)
+        self._start = start + ahead
+        if ahead == length:
+            return self._buffer[start : start + length]
+        body = self._buffer[start : start + length]
+        if len(body) < length:
+            body = memoryview(bytearray(length))  # an association request that is longer than a data unit may be
+            body[:ahead] = self._buffer[start : start + ahead]
+        self._fill_body(body[ahead:])
+        self._start = self._end = 0
+        return body
+
     def _fill_body(self, body: memoryview) -> None:
         """Read a body. A sender whose Nagle's algorithm waits for our delayed ACK gets quick ACKs from then on."""
-        if not body:
-            return
         if self._delayed_acks >= DELAYED_ACKS_BEFORE_QUICK:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             self._fill(body)
@@ -197,21 +222,25 @@ class PduStream:
         began = time.monotonic()
         filled = 0
         while filled < len(view):
-            count = self._receive(view[filled:])
-            if count == 0:
-                raise PeerGone("the connection ended inside a PDU" if filled else "the peer closed the connection")
-            filled += count
-            self.has_read = True
-            if filled < len(view) and time.monotonic() - began > self._timeout_s:
-                raise PeerGone(f"the peer took longer than {self._timeout_s:g} s for one PDU", timed_out=True)
+            filled += self._receive(view[filled:], socket.MSG_WAITALL)
+            self._check_time(began, is_done=filled == len(view))
 
-    def _receive(self, view: memoryview) -> int:
+    def _check_time(self, began: float, *, is_done: bool) -> None:
+        if not is_done and time.monotonic() - began > self._timeout_s:
+            raise PeerGone(f"the peer took longer than {self._timeout_s:g} s for one PDU", timed_out=True)
+
+    def _receive(self, view: memoryview, flags: int) -> int:
+        """Receive at least one byte."""
         try:
-            return self._socket.recv_into(view, 0, socket.MSG_WAITALL)
+            count = self._socket.recv_into(view, 0, flags)
         except BlockingIOError as error:
             raise PeerGone(f"the peer was silent for {self._timeout_s:g} s", timed_out=True) from error
         except OSError as error:
             raise PeerGone(f"the connection broke ({type(error).__name__})") from error
+        if count == 0:
+            raise PeerGone("the connection ended inside a PDU" if self._end else "the peer closed the connection")
+        self.has_read = True
+        return count
 
 
 def data_values(body: memoryview) -> Iterator[DataValue]:

@@ -2,12 +2,16 @@
 
 What a kill at any moment can leave behind, and what becomes of it:
 
+- a record in the receive log that is whole: acknowledged, or about to be; given its row where a power cut took it, and
+  left to the log's keeper to make a file of;
+- a record that is not whole (the power cut came before its sync, or the disk damaged it since): moved to quarantine,
+  and its row, if there is one, removed, so that the sender can send it again;
 - an unfinished file below tmp/: never published, never acknowledged; removed (Spool.sweep, before the listener opens);
 - a file below received/ or quarantine/ without a row (killed, or the database refused, between rename and commit):
   never acknowledged either, but whole, as its name's content key proves; adopted as if it had just arrived;
 - a file of a study that expired, whose unlinking the kill came before: listed in removals, and unlinked now;
 - such a file whose key does not match (a disk that lied about a sync): moved to quarantine;
-- a row without a file: cannot come from a crash, since the file is durable before the row is written.
+- a row without a file or a record: cannot come from a crash, since the bytes are durable before the row is written.
 """
 
 from __future__ import annotations
@@ -16,21 +20,27 @@ import hashlib
 import logging
 import mmap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pydicom.errors import InvalidDicomError
 from sqlalchemy import Engine
 
+from dicom_node.arrivals import record_instance
 from dicom_node.expiry import remove_files
 from dicom_node.file_meta import decode_file_meta
 from dicom_node.header import HeaderFault, read_header
 from dicom_node.inbox import REASONS, is_marked_ours
+from dicom_node.log_record import Found, Record
+from dicom_node.log_segment import DamagedRecordError, Segment, copy_content, is_whole
 from dicom_node.spool import QUARANTINE, RECEIVED, Spool, content_key
-from dicom_node.store import Instance, QuarantineEntry, known_paths, record_instance, record_quarantine
+from dicom_node.store import Instance, QuarantineEntry, forget_damaged, known_paths, record_quarantine
 from dicom_node.verdicts import RESPONSES, Verdict
 
+DAMAGED = "Damaged in the receive log after it was acknowledged: its bytes are not those received. Send it again."
+NOT_WHOLE = "Found in the receive log after a restart, and not whole; the sender was never told that it arrived."
 PATHS_PER_QUERY = 200
 """Fewer than SQLite's default limit of 999 bound values."""
 READ_BYTES = 1 << 20
@@ -49,10 +59,11 @@ class Recovered:
 def recover(
     engine: Engine, spool: Spool, *, clock: Callable[[], float], should_stop: Callable[[], bool] = lambda: False
 ) -> Recovered:
-    """Give every file without a row its row. May run beside live receivers: their own commit is then a duplicate."""
+    """Give every record and file without a row its row. May run beside live receivers: their commit is a duplicate."""
     remove_files(engine, spool)
     desk = _Desk(engine=engine, spool=spool, clock=clock)
-    adopted = set_aside = 0
+    replayed = replay(engine, spool, clock=clock)
+    adopted, set_aside = replayed.adopted, replayed.set_aside
     for relative in _without_row(engine, spool, RECEIVED, should_stop):
         try:
             is_adopted = desk.adopt(relative)
@@ -66,6 +77,58 @@ def recover(
     if adopted or set_aside:
         log.warning("spool_recovered", extra={"adopted": adopted, "set_aside": set_aside})
     return Recovered(adopted=adopted, set_aside=set_aside)
+
+
+def replay(engine: Engine, spool: Spool, *, clock: Callable[[], float]) -> Recovered:
+    """Give the records that dead processes left in the receive log their rows, in the order in which they arrived."""
+    if spool.log is None:
+        return Recovered()
+    desk = _Desk(engine=engine, spool=spool, clock=clock)
+    wanted: list[tuple[Segment, Found]] = []
+    adopted = set_aside = 0
+    segments = spool.log.left_behind()
+    pairs = [(segment, found) for segment in segments for found in segment.records() if not found.record.is_void]
+    for segment, found in sorted(pairs, key=lambda pair: pair[1].record.instance.received_at):
+        verdict = desk.replay(segment, found)
+        if verdict in {Verdict.STORED, Verdict.DUPLICATE}:
+            wanted.append((segment, found))
+        adopted, set_aside = adopted + (verdict is Verdict.STORED), set_aside + RESPONSES[verdict].keeps_bytes
+    spool.log.take_over(segments, wanted)
+    return Recovered(adopted=adopted, set_aside=set_aside)
+
+
+def set_aside_damaged(engine: Engine, spool: Spool, record: Record, copy: Path, received_at: float) -> None:
+    """A record of the log does not hold its own bytes: list what it holds, and forget its row.
+
+    Args:
+        engine: the database of the rows.
+        spool: the spool.
+        record: what the log says.
+        copy: a file with what the log holds; it is moved to quarantine.
+        received_at: seconds since the epoch, for the list.
+
+    Raises:
+        OSError: the copy could not be moved.
+        SQLAlchemyError: the rows could not be changed.
+    """
+    with copy.open("rb") as file:
+        file.seek(record.prefix_bytes)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    path = spool.publish_aside(copy, content_key(record.instance.transfer_syntax_uid, sha256))
+    with engine.begin() as connection:
+        was_held = forget_damaged(connection, record.instance)
+        entry = QuarantineEntry(
+            sop_instance_uid=record.instance.sop_instance_uid,
+            study_instance_uid=record.instance.study_instance_uid,
+            path=path,
+            verdict=Verdict.UNREADABLE,
+            reason=DAMAGED if was_held else NOT_WHOLE,
+            sha256=sha256,
+            received_at=received_at,
+            source_ae_title=record.instance.source_ae_title,
+        )
+        record_quarantine(connection, entry)
+    log.error("logged_instance_damaged", extra={"was_held": was_held})
 
 
 def _without_row(engine: Engine, spool: Spool, top: str, should_stop: Callable[[], bool]) -> Iterator[str]:
@@ -103,6 +166,20 @@ class _Desk:
         if RESPONSES[verdict].keeps_bytes:
             self._set_aside(relative, verdict, REASONS[verdict])
         return not RESPONSES[verdict].keeps_bytes
+
+    def replay(self, segment: Segment, found: Found) -> Verdict:
+        """Record what the log holds; REENCODED, CONFLICT and UNREADABLE were set aside."""
+        if not is_whole(segment.descriptor, found):
+            copy = self.spool.new_tmp()
+            with suppress(DamagedRecordError):
+                copy_content(segment.descriptor, found, copy)
+            set_aside_damaged(self.engine, self.spool, found.record, copy, self.clock())
+            return Verdict.UNREADABLE
+        with self.engine.begin() as connection:
+            verdict = record_instance(connection, found.record.instance)
+        if RESPONSES[verdict].keeps_bytes:
+            self._set_aside(found.record.instance.path, verdict, REASONS[verdict])
+        return verdict
 
     def list(self, relative: str, verdict: Verdict, reason: str) -> None:
         """Write the quarantine row of a file that is there already."""

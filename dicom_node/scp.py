@@ -5,6 +5,7 @@ It imports no model runtime and decodes no pixels; a test keeps it so.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import threading
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,11 +23,14 @@ from dicom_node.association import Association, AssociationSetting
 from dicom_node.commitment_scp import CommitmentService
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
 from dicom_node.limits import Limits, PeerLimits, keep_alive
+from dicom_node.log_record import Record
 from dicom_node.negotiation import AssociationPolicy, supported_contexts
 from dicom_node.pdu import PduStream
+from dicom_node.receive_log import LogRules
 from dicom_node.recorder import Recorder
-from dicom_node.recovery import recover
+from dicom_node.recovery import recover, replay, set_aside_damaged
 from dicom_node.spool import Spool
+from dicom_node.store import prolong
 from dicom_node.tls import LiveContext
 from dicom_node.tls_socket import TlsSocket, greet
 from dicom_node.witness import Witness, nobody
@@ -35,6 +40,8 @@ AE_TITLE_MAX_CHARACTERS = 16
 """PS3.5 6.2, AE."""
 WAITING_CONNECTIONS = 16
 """Connections over the limit of associations that are still heard, to be told so; further ones are closed at once."""
+TEND_S = 1.0
+LOOKS_PER_ADOPTION = 30
 STOP_GRACE_S = 10.0
 """How long an instance that is being received may take to arrive after `stop` was called."""
 
@@ -71,6 +78,9 @@ class ReceiverSettings:
     limits: PeerLimits = field(default_factory=PeerLimits)
     """What each peer may take."""
     rules: InboxRules = field(default_factory=InboxRules)
+    log_rules: LogRules = field(default_factory=LogRules)
+    shares_port: bool = False
+    """Whether other processes of this node listen on the same port; the system deals the connections out."""
 
     def __post_init__(self) -> None:
         """Refuse values that DICOM or common sense forbid."""
@@ -120,6 +130,8 @@ class Receiver:
         self._limits = Limits(settings.limits, engine, count=self.metrics.count, clock=clock)
         self._listeners: list[socket.socket] = []
         self._stopping = threading.Event()
+        self.is_replayed = threading.Event()
+        """Set once the receive log's records have their rows: no study is complete before."""
         self._lock = threading.Lock()
         self._live: dict[threading.Thread, tuple[socket.socket, Association]] = {}
         self._threads: list[threading.Thread] = []
@@ -136,9 +148,7 @@ class Receiver:
 
     def arriving_studies(self) -> frozenset[str]:
         """Studies that an instance is arriving for right now; they are not complete, however quiet the database is."""
-        with self._lock:
-            uids = [association.arriving_study_uid for _, association in self._live.values()]
-        return frozenset(uid for uid in uids if uid is not None)
+        return frozenset(uid for uid, _ in self._arriving())
 
     def start(self) -> None:
         """Listen.
@@ -148,10 +158,11 @@ class Receiver:
         """
         self._spool.sweep()
         self._listen()
+        self._open_log()
         self._recorder.start()
         setting = self._setting()
         targets = {f"accept-{n}": partial(self._accept, one, setting, n > 0) for n, one in enumerate(self._listeners)}
-        for name, target in (targets | {"recover": self._recover}).items():
+        for name, target in (targets | {"recover": self._recover, "tend": self._tend}).items():
             thread = threading.Thread(target=target, name=f"receiver-{name}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -165,11 +176,15 @@ class Receiver:
         """Open the port without TLS, then the one with it."""
         settings = self._settings
         plain_host = "127.0.0.1" if settings.is_plain_local else settings.host
-        self._listeners.append(socket.create_server((plain_host, settings.port), backlog=64))
+        self._listeners.append(
+            socket.create_server((plain_host, settings.port), backlog=64, reuse_port=settings.shares_port)
+        )
         if settings.tls_port is None:
             return
         try:
-            self._listeners.append(socket.create_server((settings.host, settings.tls_port), backlog=64))
+            self._listeners.append(
+                socket.create_server((settings.host, settings.tls_port), backlog=64, reuse_port=settings.shares_port)
+            )
         except OSError:
             self._listeners.pop().close()
             raise
@@ -193,7 +208,7 @@ class Receiver:
         for thread in threads:
             thread.join(grace_s)
         self._recorder.stop(grace_s)
-        self._spool.close()
+        self._spool.close(grace_s)
         log.info("receiver_stopped")
 
     def _hang_up(self, *, only_idle: bool) -> None:
@@ -208,13 +223,59 @@ class Receiver:
             except OSError:
                 continue  # closed meanwhile
 
+    def _tend(self) -> None:
+        """Tell the other processes of slow arrivals, and take over what receivers left behind that died meanwhile."""
+        before: frozenset[tuple[str, int]] = frozenset()
+        looks = 0
+        while not self._stopping.wait(TEND_S):
+            now = self._arriving()
+            slow = {uid for uid, _ in now & before}
+            before, looks = now, looks + 1
+            try:
+                if slow:
+                    with self._engine.begin() as connection:
+                        prolong(connection, slow, self._clock())
+                if looks % LOOKS_PER_ADOPTION == 0 and self._spool.log is not None and self._spool.log.adopt():
+                    replay(self._engine, self._spool, clock=self._clock)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("receiver_not_tended", extra={"error": type(error).__name__})  # the next look tries again
+
+    def _arriving(self) -> frozenset[tuple[str, int]]:
+        """Studies that an instance is arriving for, each with what tells this instance from the next."""
+        with self._lock:
+            live = [association for _, association in self._live.values()]
+        pairs = ((association.arriving_study_uid, association.message_count) for association in live)
+        return frozenset((uid, count) for uid, count in pairs if uid is not None)
+
     def _recover(self) -> None:
         try:
+            replayed = replay(self._engine, self._spool, clock=self._clock)
+            self.is_replayed.set()
             recovered = recover(self._engine, self._spool, clock=self._clock, should_stop=self._stopping.is_set)
         except (SQLAlchemyError, OSError) as error:
             log.warning("recovery_failed", extra={"error": type(error).__name__})  # the next start tries again
             return
-        self.metrics.count("recovered_instances", recovered.adopted)
+        finally:
+            self.is_replayed.set()
+        self.metrics.count("recovered_instances", replayed.adopted + recovered.adopted)
+
+    def _open_log(self) -> None:
+        """Receive into the log where the spool can be written; where not, each sender is told so."""
+        try:
+            self._spool.open_log(self._settings.log_rules, has_room=self._has_room, on_damage=self._set_aside_damaged)
+        except OSError as error:
+            log.warning("receive_log_not_opened", extra={"error": type(error).__name__, "errno": error.errno})
+
+    def _has_room(self, size_bytes: int) -> bool:
+        space = self._spool.free_space()
+        return space.free_bytes - size_bytes > self._settings.rules.reserve_bytes(space)
+
+    def _set_aside_damaged(self, record: Record, copy: Path) -> None:
+        try:
+            set_aside_damaged(self._engine, self._spool, record, copy, self._clock())
+        except SQLAlchemyError as error:
+            raise OSError(errno.EIO, f"the database refused the row ({type(error).__name__})") from error
+        self.metrics.count("instances_damaged")
 
     def _accept(self, listener: socket.socket, setting: AssociationSetting, is_tls: bool) -> None:  # noqa: FBT001
         number = 0

@@ -1,39 +1,49 @@
 """Where bytes live: what was received, what was set aside, our own results. Paths in the database are below the root.
 
     received/<aa>/<Study Instance UID>/<SOP Instance UID>-<content key>.dcm     aa: two digits of the study's digest
+    log/<token>.log                                                             received, and not yet a file of its own
     quarantine/<content key>.dcm                                                set aside, with a row that says why
     results/...                                                                 what this node made
     tmp/<host>@<token>/, tmp/<host>@<token>.lock                                one process's unfinished files
 
 The content key is a digest of transfer syntax and data set bytes. So a file never replaces one with other content, and
 a file that is found without a row (the process died between rename and commit) can be told from a torn one.
+
+A row names the file that its instance is to have. Until the receive log has made it, `Spool.path` does: whoever asks
+for the path of a received instance finds a file there.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
+import logging
 import mmap
 import os
 import shutil
-import socket
 import threading
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dicom_node.durable import DurableTree
 from dicom_node.file_meta import FileMeta, encode_file_meta
 from dicom_node.header import InstanceHeader, read_header
+from dicom_node.log_record import Record
+from dicom_node.log_segment import copy_content, find
+from dicom_node.logged_file import LoggedFile
+from dicom_node.receive_log import LogRules, ReceiveLog
+from dicom_node.store import Instance
+from dicom_node.tmp_area import TmpArea, host_part, locked
 
-RECEIVED, QUARANTINE, RESULTS, TMP = "received", "quarantine", "results", "tmp"
+RECEIVED, QUARANTINE, RESULTS, TMP, LOG = "received", "quarantine", "results", "tmp", "log"
 GOING = ".going"
 """Suffix of a file that is being removed (Spool.remove_file)."""
 CONTENT_KEY_CHARACTERS = 40
 """160 bits of SHA-256: two contents with one key cannot be constructed (birthday bound 2^80)."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +77,13 @@ class Spool:
         """Name the root; it is created when something is first written."""
         self.root = root.absolute()
         self._tree = DurableTree(self.root)
-        self._tmp: _TmpArea | None = None
+        self._tmp: TmpArea | None = None
         self._lock = threading.Lock()
+        self.log: ReceiveLog | None = None
+        """Of a process that receives much; the others write every instance as a file."""
 
     def path(self, relative: str) -> Path:
-        """Absolute path of a relative one.
+        """Absolute path of a relative one; an instance that is only in the receive log becomes a file first.
 
         Raises:
             ValueError: the path is absolute or leaves the root.
@@ -79,7 +91,22 @@ class Spool:
         parts = PurePosixPath(relative).parts
         if not parts or parts[0] == "/" or ".." in parts:
             raise ValueError(f"a spool path is relative and stays below the root, got {relative!r}")
-        return self.root.joinpath(*parts)
+        path = self.root.joinpath(*parts)
+        if parts[0] == RECEIVED and not path.exists():
+            self._bring_out(relative, path)
+        return path
+
+    def open_log(
+        self, rules: LogRules, *, has_room: Callable[[int], bool], on_damage: Callable[[Record, Path], None]
+    ) -> None:
+        """Receive into the log from now on (see ReceiveLog), until `close`.
+
+        Raises:
+            OSError: the spool cannot be written.
+        """
+        opened = ReceiveLog(self._tree, self.root / LOG, self.new_tmp, rules, has_room=has_room, on_damage=on_damage)
+        opened.start()
+        self.log = opened
 
     def free_space(self) -> FreeSpace:
         """Free and total space of the file system that holds the spool.
@@ -87,16 +114,57 @@ class Spool:
         Raises:
             OSError: the spool is not reachable.
         """
-        status = os.statvfs(self.root if self.root.exists() else self.root.parent)
+        try:
+            status = os.statvfs(self.root)
+        except FileNotFoundError:
+            status = os.statvfs(self.root.parent)
         return FreeSpace(free_bytes=status.f_bavail * status.f_frsize, total_bytes=status.f_blocks * status.f_frsize)
 
-    def receive(self, meta: FileMeta) -> IncomingFile:
+    def receive(self, meta: FileMeta) -> Incoming:
+        """Begin a place for the data set of one instance, in the log or as a file; it is nowhere until it is kept.
+
+        Raises:
+            OSError: the spool cannot be written.
+        """
+        logged = self.log.begin(meta) if self.log is not None else None
+        return logged or self.receive_file(meta)
+
+    def receive_file(self, meta: FileMeta) -> IncomingFile:
         """Begin a file for the data set of one instance; it is nowhere until it is published.
 
         Raises:
             OSError: the spool cannot be written.
         """
-        return IncomingFile(self._tree, self._tmp_area().new_path(), meta)
+        return IncomingFile(self._tree, self.new_tmp(), meta)
+
+    def as_file(self, incoming: Incoming) -> IncomingFile:
+        """The same bytes so far as an unfinished file; the place in the log is given back.
+
+        Raises:
+            OSError: the spool cannot be written; what was given is still as it was.
+        """
+        if isinstance(incoming, IncomingFile):
+            return incoming
+        file = self.receive_file(incoming.meta)
+        try:
+            incoming.copy_to(file.write)
+        except OSError:
+            file.discard()
+            raise
+        incoming.discard()
+        return file
+
+    def set_aside(self, incoming: Incoming, relative: str, key: str) -> str:
+        """Move what was kept as `relative`, and turned out not to be wanted, to quarantine; its new relative path.
+
+        Raises:
+            OSError: it could not be moved.
+        """
+        if isinstance(incoming, IncomingFile):
+            return self.move_to_quarantine(relative, key)
+        target = quarantine_path(key)
+        incoming.move_aside(self.path(target))
+        return target
 
     def write_result(self, relative: str, data: bytes) -> None:
         """Write one of our own objects; when this returns, it survives a power cut. Writing it again is harmless.
@@ -105,7 +173,7 @@ class Spool:
             OSError: the bytes could not be made durable; nothing is at `relative` that was not there before.
         """
         target = self.path(relative)
-        tmp = self._tmp_area().new_path()
+        tmp = self.new_tmp()
         try:
             with tmp.open("xb") as file:
                 file.write(data)
@@ -128,6 +196,20 @@ class Spool:
             if not self.path(target).exists():
                 raise
         return target
+
+    def publish_aside(self, synced: Path, key: str) -> str:
+        """Move an unfinished file whose data is synced to quarantine; returns its relative path.
+
+        Raises:
+            OSError: it could not be moved.
+        """
+        target = quarantine_path(key)
+        self._tree.rename(synced, self.path(target))
+        return target
+
+    def new_tmp(self) -> Path:
+        """A new path for an unfinished file of this process, on the spool's file system."""
+        return self._tmp_area().new_path()
 
     def remove(self, relative: str) -> None:
         """Remove a file that no row names; missing is fine."""
@@ -172,8 +254,8 @@ class Spool:
         those of other hosts too, because not every shared file system shows one host the locks of another.
         """
         removed = 0
-        for lock in sorted(self.path(TMP).glob(f"{_host_part()}*.lock")):
-            with _locked(lock) as is_free:
+        for lock in sorted(self.path(TMP).glob(f"{host_part()}*.lock")):
+            with locked(lock) as is_free:
                 if is_free:
                     folder = lock.with_suffix("")
                     removed += sum(1 for _ in folder.glob("*"))
@@ -187,18 +269,42 @@ class Spool:
             for name in sorted(name for name in names if not name.endswith(GOING)):
                 yield str((Path(folder) / name).relative_to(self.root))
 
-    def close(self) -> None:
-        """Give up this process's tmp folder; unfinished files in it go."""
+    def close(self, grace_s: float = 0.0) -> None:
+        """Give up this process's log, with what waits in it made files in the grace time, and its tmp folder."""
+        if self.log is not None:
+            self.log.stop(grace_s)
+        self.log = None
         with self._lock:
             if self._tmp is not None:
                 self._tmp.close()
             self._tmp = None
 
-    def _tmp_area(self) -> _TmpArea:
+    def _bring_out(self, relative: str, target: Path) -> None:
+        """Make an instance that is in the log of this or another process the file that it is to be."""
+        tmp: Path | None = None
+        try:
+            there = find(self.root / LOG, relative)
+            if there is None:
+                return
+            segment, found = there
+            tmp = self.new_tmp()
+            descriptor = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                copy_content(descriptor, found, tmp)
+            finally:
+                os.close(descriptor)
+            self._tree.rename(tmp, target)
+        except OSError as error:  # the caller finds no file, unless the log's own process has made it meanwhile
+            log.warning("instance_not_brought_out", extra={"error": type(error).__name__, "errno": error.errno})
+        finally:
+            if tmp is not None:
+                tmp.unlink(missing_ok=True)
+
+    def _tmp_area(self) -> TmpArea:
         with self._lock:
             if self._tmp is None:
                 self._tree.ensure(self.path(TMP))
-                self._tmp = _TmpArea.open(self.path(TMP))
+                self._tmp = TmpArea.open(self.path(TMP))
             return self._tmp
 
 
@@ -227,11 +333,6 @@ class IncomingFile:
         """Digest of the data set bytes so far, without the file meta group."""
         return self._digest.hexdigest()
 
-    @property
-    def key(self) -> str:
-        """The content key of what has arrived so far."""
-        return content_key(self.meta.transfer_syntax_uid, self.sha256)
-
     def write(self, fragment: memoryview) -> None:
         """Append data set bytes as they were received.
 
@@ -250,6 +351,14 @@ class IncomingFile:
         """
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             return read_header(mapped, self.meta.transfer_syntax_uid, offset=self._data_set_offset)
+
+    def keep(self, instance: Instance) -> None:
+        """Make the file durable where its row says.
+
+        Raises:
+            OSError: it is not durable; the unfinished file is gone.
+        """
+        self.publish(self._tree.root / instance.path)
 
     def publish(self, target: Path) -> None:
         """Make the file durable at its place below the spool's root.
@@ -276,54 +385,10 @@ class IncomingFile:
             data = data[written:]
 
 
-class _TmpArea:
-    """One process's folder for unfinished files, and the lock that says that the process lives."""
-
-    def __init__(self, folder: Path, lock_descriptor: int) -> None:
-        self._folder = folder
-        self._lock_descriptor = lock_descriptor
-
-    @classmethod
-    def open(cls, parent: Path) -> _TmpArea:
-        while True:
-            folder = parent / f"{_host_part()}{uuid.uuid4().hex}"
-            lock = folder.with_suffix(".lock")
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # A sweep may have locked and removed the file between the two calls: then this lock protects nothing.
-            if lock.exists() and lock.stat().st_ino == os.fstat(descriptor).st_ino:
-                folder.mkdir(mode=0o700)
-                return cls(folder, descriptor)
-            os.close(descriptor)
-
-    def new_path(self) -> Path:
-        return self._folder / uuid.uuid4().hex
-
-    def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.with_suffix(".lock").unlink(missing_ok=True)
-        os.close(self._lock_descriptor)
+Incoming = IncomingFile | LoggedFile
+"""One instance while it arrives."""
 
 
-def _host_part() -> str:
-    """What the names of this host's unfinished files begin with."""
-    return f"{socket.gethostname().replace('.', '-')}@"
-
-
-@contextmanager
-def _locked(lock: Path) -> Iterator[bool]:
-    """Whether the lock file was free; held while the block runs."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+def key_of(incoming: Incoming) -> str:
+    """The content key of what has arrived so far."""
+    return content_key(incoming.meta.transfer_syntax_uid, incoming.sha256)

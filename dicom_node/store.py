@@ -14,11 +14,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Connection, Executable, RowMapping, Select, Table, bindparam, case, func, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from dicom_node.storage_classes import STORAGE_CLASSES, StorageKind, kind_of
 from dicom_node.tables import deliveries, instances, quarantine, removals, results, studies
@@ -101,50 +109,15 @@ class QuarantineEntry:
     source_ae_title: str
 
 
-class RacedError(Exception):
-    """Another receiver inserted one of these instances at the same moment; roll back and record again."""
-
-
-def record_instances(connection: Connection, arrived: Sequence[Instance]) -> list[Verdict]:
-    """Add instances and put their studies to receiving; returns STORED, DUPLICATE, REENCODED or CONFLICT for each.
-
-    Only an image puts a study that was handed over already back to receiving: a report or a document that arrives late
-    is kept and belongs to the next revision, and our own objects change nothing, so that no routing rule can loop.
-
-    Raises:
-        RacedError: see there; nothing of this transaction may be committed.
-    """
-    held = _held(connection, [instance.sop_instance_uid for instance in arrived])
-    verdicts: list[Verdict] = []
-    fresh: list[Instance] = []
-    for instance in arrived:
-        first = held.get(instance.sop_instance_uid)
-        verdicts.append(Verdict.STORED if first is None else compare(first, instance))
-        if first is None:
-            held[instance.sop_instance_uid] = instance
-            fresh.append(instance)
-    for study_uid in sorted({instance.study_instance_uid for instance in fresh}):
-        _touch_study(connection, [instance for instance in fresh if instance.study_instance_uid == study_uid])
-    if fresh:
-        _insert_instances(connection, fresh)
-    return verdicts
-
-
-def record_instance(connection: Connection, arrived: Instance) -> Verdict:
-    """Add one instance; see record_instances."""
-    return record_instances(connection, [arrived])[0]
-
-
-def compare(first: Instance, again: Instance) -> Verdict:
-    """What a re-send of a SOP Instance UID is: the same bytes, another encoding, or a conflict."""
-    if first.transfer_syntax_uid != again.transfer_syntax_uid:
-        return Verdict.REENCODED
-    return Verdict.DUPLICATE if first.sha256 == again.sha256 else Verdict.CONFLICT
+def forget_damaged(connection: Connection, instance: Instance) -> bool:
+    """Remove the row of an instance whose bytes were lost, so that it can be sent again; whether there was one."""
+    named = (instances.c.sop_instance_uid == instance.sop_instance_uid) & (instances.c.path == instance.path)
+    return connection.execute(delete(instances).where(named)).rowcount == 1
 
 
 def record_quarantine(connection: Connection, entry: QuarantineEntry) -> None:
     """Add a row for bytes that were set aside; the same bytes are listed once."""
-    insert = _insert(quarantine, connection.dialect.name)
+    insert = insert_into(quarantine, connection.dialect.name)
     values = {name: getattr(entry, name) for name in QuarantineEntry.__slots__}
     connection.execute(insert.on_conflict_do_nothing(index_elements=[quarantine.c.path]).values(**values))
 
@@ -247,6 +220,19 @@ def hand_over(
     return int(closed)
 
 
+def prolong(connection: Connection, study_instance_uids: Iterable[str], now: float) -> None:
+    """An instance of these studies is arriving: those that are receiving are not quiet, whoever asks."""
+    connection.execute(
+        update(studies)
+        .where(
+            studies.c.study_instance_uid.in_(sorted(study_instance_uids)),
+            studies.c.state == StudyState.RECEIVING,
+            studies.c.last_received_at < now,
+        )
+        .values(last_received_at=now)
+    )
+
+
 def refuse_receiving(connection: Connection, study_instance_uid: str, *, last_received_at: float, reason: str) -> bool:
     """Close a study that has nothing to read; an image that arrives later opens it again."""
     changed = connection.execute(
@@ -297,78 +283,6 @@ def known_paths(connection: Connection, paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _held(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str, Instance]:
-    rows = connection.execute(_HELD, {"uids": list(sop_instance_uids)}).mappings()
-    return {row["sop_instance_uid"]: Instance(**row) for row in rows}
-
-
-def _touch_study(connection: Connection, arrived: Sequence[Instance]) -> None:
-    """Make the study's row, or note the arrival in it; the row is locked from here to the end of the transaction."""
-    if any(instance.is_image for instance in arrived):
-        touch = _Touch.OPEN
-    else:
-        touch = _Touch.KEEP if all(instance.ours for instance in arrived) else _Touch.PROLONG
-    values = {
-        "study_instance_uid": arrived[0].study_instance_uid,
-        "state": StudyState.RECEIVING,
-        "revision": 0,
-        "first_received_at": min(instance.received_at for instance in arrived),
-        "last_received_at": max(instance.received_at for instance in arrived),
-        "source_ae_title": arrived[0].source_ae_title,
-    }
-    connection.execute(_touch_statement(connection.dialect.name, touch), values)
-
-
-def _insert_instances(connection: Connection, fresh: Sequence[Instance]) -> None:
-    """Insert, and count what was inserted by RETURNING: the row count of an INSERT is not known on PostgreSQL."""
-    values = [{name: getattr(instance, name) for name in Instance.__slots__} for instance in fresh]
-    statement = _insert_statement(connection.dialect.name)
-    inserted = [connection.execute(statement, row).first() for row in values]
-    if None in inserted:
-        raise RacedError
-
-
-class _Touch(StrEnum):
-    """What arrivals do to a study that has a row already."""
-
-    OPEN = "open"
-    """An image: receiving from now on, whatever it was."""
-    PROLONG = "prolong"
-    """Something else: a study that is receiving waits longer, any other stays as it is."""
-    KEEP = "keep"
-    """Our own objects: nothing."""
-
-
-# Statements are built once: building and keying them for each instance costs more than executing them.
-
-
-@cache
-def _touch_statement(dialect: str, touch: _Touch) -> Executable:
-    insert = _insert(studies, dialect)
-    key = [studies.c.study_instance_uid]
-    now = insert.excluded.last_received_at
-    later = case((studies.c.last_received_at > now, studies.c.last_received_at), else_=now)
-    is_open = studies.c.state == StudyState.RECEIVING.value
-    if touch is _Touch.KEEP:
-        return cast("Executable", insert.on_conflict_do_nothing(index_elements=key))
-    changes: dict[str, Any] = {"last_received_at": case((is_open, later), else_=studies.c.last_received_at)}
-    if touch is _Touch.OPEN:
-        reason = case((is_open, studies.c.reason), else_=None)
-        changes = {"state": StudyState.RECEIVING.value, "last_received_at": later, "reason": reason}
-    return cast("Executable", insert.on_conflict_do_update(index_elements=key, set_=changes))
-
-
-@cache
-def _insert_statement(dialect: str) -> Executable:
-    insert = _insert(instances, dialect).on_conflict_do_nothing(index_elements=[instances.c.sop_instance_uid])
-    return cast("Executable", insert.returning(instances.c.sop_instance_uid))
-
-
-_HELD = select(*(instances.c[name] for name in Instance.__slots__)).where(
-    instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
-)
-
-
 def _studies() -> Select[Any]:
     of_study = (instances.c.study_instance_uid == studies.c.study_instance_uid) & instances.c.ours.is_(False)
     count = select(func.count()).select_from(instances).where(of_study).scalar_subquery()
@@ -386,6 +300,6 @@ def _as_study(row: RowMapping) -> Study:
     return Study(**{**values, "state": StudyState(values["state"])})
 
 
-def _insert(table: Table, dialect: str) -> Any:
+def insert_into(table: Table, dialect: str) -> Any:
     """INSERT ... ON CONFLICT: SQLAlchemy has no common form of it, and the other database's form is not loaded."""
     return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)

@@ -11,6 +11,7 @@ from dicom_node.assembly import AssemblyRules
 from dicom_node.delivery import BackOff
 from dicom_node.inbox import InboxRules
 from dicom_node.limits import PeerLimits
+from dicom_node.receive_log import LogRules
 from dicom_node.scp import ReceiverSettings
 from dicom_node.spool import Spool
 from server import database
@@ -52,6 +53,8 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         max_associations=settings.dicom_max_associations,
         limits=peer_limits(settings),
         rules=inbox_rules(settings),
+        log_rules=LogRules(budget_bytes=settings.receive_log_mib << 20),
+        shares_port=settings.receivers > 1,
         peers=peer_rules(settings),
         check_user=user_check(settings),
         tls_port=settings.dicom_tls_port,

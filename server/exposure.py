@@ -26,6 +26,8 @@ def check_exposure(settings: Settings) -> None:
     Raises:
         SettingRefusal: the settings do not go together.
     """
+    if settings.receivers > 1 and 0 in (settings.dicom_port, settings.dicom_tls_port):
+        raise SettingRefusal("Several receivers share each port, so dicom_port and dicom_tls_port have numbers; got 0.")
     if bool(settings.http_tls_certificate) != bool(settings.http_tls_key):
         raise SettingRefusal("TLS needs both http_tls_certificate and http_tls_key.")
     _check_networks("http_trusted_proxies", settings.http_trusted_proxies)

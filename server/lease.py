@@ -33,6 +33,8 @@ from server.database import CLOCKS
 from server.events import event, fault
 from server.tables import executor_lease
 
+MAX_SLOTS = 64
+
 _HELD_SHARE = 0.6  # side effects need this much of the lease still to run
 _LOST_CLAIM_MS = 60_000
 _FORGET_S = 86_400.0
@@ -42,7 +44,7 @@ INTERNAL_QUEUE = "_dbos_internal_queue"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """The right to be worker number ``number`` of this host, held as long as the file is locked."""
+    """The right to be worker (or receiver) number ``number`` of this host, held as long as the file is locked."""
 
     number: int
     executor_id: str
@@ -55,20 +57,36 @@ class Slot:
         return self.executor_id.rsplit(":", 1)[0] + ":"
 
 
-def take_slot(number: int, folder: Path) -> Slot:
-    """Lock a slot of this host.
+def take_slot(number: int, folder: Path, kind: str = "worker") -> Slot:
+    """Lock a slot of this host, for a worker or a process of another kind.
 
     Raises:
         UsageRefusal: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / f"worker-{number}.lock").open("w", encoding="ascii")
+    file = (folder / f"{kind}-{number}.lock").open("w", encoding="ascii")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise UsageRefusal(f"Worker slot {number} of this data folder is taken by a running process.") from None
+        raise UsageRefusal(
+            f"{kind.capitalize()} slot {number} of this data folder is taken by a running process."
+        ) from None
     return Slot(number=number, executor_id=f"{socket.gethostname()}:{number}:{uuid.uuid4().hex[:8]}", file=file)
+
+
+def first_free_slot(folder: Path, kind: str = "worker") -> Slot:
+    """Lock the first slot that is free.
+
+    Raises:
+        UsageRefusal: all are taken.
+    """
+    for number in range(MAX_SLOTS):
+        try:
+            return take_slot(number, folder, kind)
+        except UsageRefusal:
+            continue
+    raise UsageRefusal(f"All {MAX_SLOTS} {kind} slots of this data folder are taken.")
 
 
 class LeaseLost(Failure):

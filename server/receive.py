@@ -13,6 +13,7 @@ from server.compose import Node, assembly_rules, back_off, open_node, receiver_s
 from server.dicom_audit import DicomAudit
 from server.dicom_trust import live_context, tls_files
 from server.events import configure, event
+from server.lease import first_free_slot
 from server.processes import Presence, Role
 from server.settings import Settings
 from server.signals import StopSignal
@@ -23,10 +24,12 @@ def run(settings: Settings) -> None:
 
     Raises:
         SettingRefusal: the port is taken, or the address is not ours.
+        UsageRefusal: too many receivers of this data folder run already.
     """
     configure(settings.log_level)
     stop = StopSignal()
     node = open_node(settings)
+    slot = first_free_slot(settings.data_dir / "run", "receiver")
     tls, audit = live_context(settings), DicomAudit(node.engine)
     commitment = LateCommitments(lambda: _commitments(node))
     receiver = Receiver(
@@ -41,10 +44,18 @@ def run(settings: Settings) -> None:
         ) from error
     audit.start()
     assembler = _assembler(node, receiver)
+    while not (receiver.is_replayed.wait(0.1) or stop.is_set()):
+        continue
     assembler.start()
     watch = CertificateWatch(files={"dicom": tls_files(settings)}, warning_days=settings.tls_warning_days, live=tls)
-    counters = receiver.metrics.snapshot
-    presence = Presence(node.engine, Role.RECEIVE, port=receiver.port, counters=counters, health=watch)
+    presence = Presence(
+        node.engine,
+        Role.RECEIVE,
+        slot=slot.number,
+        port=receiver.port,
+        counters=receiver.metrics.snapshot,
+        health=watch,
+    )
     presence.start()
     record_activity(node.engine, AuditKind.NODE_STARTED, Role.RECEIVE)
     event("receiver_started", port=receiver.port)

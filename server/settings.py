@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     ae_title: str = Field("SPINEAI", description="Our AE title.")
     dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
+    receivers: int = Field(1, ge=1, le=16, description="Processes that receive, all on the DICOM port.")
+    receive_log_mib: int = Field(1024, ge=0, description="Largest receive log of a receiver, in MiB; 0: none.")
     dicom_tls_port: int | None = Field(
         None, ge=0, le=65535, description="Port on which DICOM over TLS listens (2762 is the registered one)."
     )

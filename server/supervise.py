@@ -69,7 +69,7 @@ class Supervisor:
         self._settings = settings
         environment = {name: value for name, value in os.environ.items() if name != "SPINE_CONFIG"}
         environment |= environment_of(settings) | {SUPERVISOR_VARIABLE: str(os.getpid())}
-        roles = ["receive", "web", *["work"] * settings.workers]
+        roles = [*["receive"] * settings.receivers, "web", *["work"] * settings.workers]
         self._children = [Child(role=role, environment=environment) for role in roles]
 
     def run(self, stop: StopSignal) -> int:

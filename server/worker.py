@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
-from inference.errors import UsageRefusal
 from server.activity import record_activity
 from server.attachment_work import AttachmentSteps
 from server.auth.audit.record import AuditKind
@@ -20,7 +19,7 @@ from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
 from server.kernel import Kernel
-from server.lease import Lease, Slot, take_slot
+from server.lease import Lease, Slot, first_free_slot
 from server.outbound import commitment_peers, committing_destinations, destinations
 from server.processes import Presence, Role
 from server.retention import RetentionWatch
@@ -43,7 +42,6 @@ from server.work_queue import (
 )
 from server.workflow import register
 
-MAX_SLOTS = 64
 DELIVERIES_AT_ONCE = 4
 LOST_EXIT_CODE = 70
 """Exit code of a worker that was declared dead and cannot begin anew (sysexits.h EX_SOFTWARE)."""
@@ -62,7 +60,7 @@ def run(settings: Settings) -> None:
     payers = claim_destinations(settings)
     stop = StopSignal()
     node = open_node(settings)
-    slot = _free_slot(node)
+    slot = first_free_slot(settings.data_dir / "run")
     client = make_client(node.engine)
     sweep = Sweep(node.engine, client)
     kernel = Kernel(ReaderFactory(settings), timeout=settings.study_timeout)
@@ -131,15 +129,6 @@ def _begin_anew(kernel: Kernel) -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, as we were started
     finally:
         os._exit(LOST_EXIT_CODE)  # the program is not where it was: whoever supervises us starts what is there now
-
-
-def _free_slot(node: Node) -> Slot:
-    for number in range(MAX_SLOTS):
-        try:
-            return take_slot(number, node.settings.data_dir / "run")
-        except UsageRefusal:
-            continue
-    raise UsageRefusal(f"All {MAX_SLOTS} worker slots of this data folder are taken.")
 
 
 Steps: TypeAlias = tuple[StudySteps, DeliverySteps, ReviewSteps, AttachmentSteps, CommitmentSteps]

@@ -15,7 +15,8 @@ from server.claims.history import fault_of
 from server.tables import ALL_METADATA, claim_actions, claim_attachments, claim_reports, received_reports, reviews, runs
 
 FOLDERS = ("received", "quarantine", "results", "attachments", "claims", "reports", "models")
-"""What is copied of the data folder. Left out: unfinished files, locks, the viewer, and whatever a site put there."""
+"""What is copied of the data folder. Left out: the receive log (whose instances become files), unfinished files, locks,
+the viewer, and whatever a site put there."""
 FORGOTTEN = ("sessions",)
 """Tables whose rows are left out: who is signed in signs in again."""
 _CHUNK = 1000

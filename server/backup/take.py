@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection
 
+from dicom_node.spool import LOG, TMP, Spool
 from inference.errors import StorageFailure, UsageRefusal
 from server import __version__
 from server.auth.audit import trail
@@ -52,8 +54,8 @@ def take_backup(node: Node, target: Path, *, hard_links: bool = False) -> Manife
             rows, newest = count_rows(snapshot), trail.verify(snapshot).newest_sha256
             copier = _Copier(source=node.spool.root, target=target / DATA, is_linking=hard_links)
             copier.copy_all()
-            with reading(node.engine) as live:
-                _complete(copier, snapshot, live)
+            with reading(node.engine) as live, closing(node.spool):
+                _complete(copier, node.spool, snapshot, live)
         count = write_sums(target, sorted([*copier.sums(), (database, digest_of(target / database))]))
         os.sync()  # everything is on the disk before the manifest says that it is a backup
     except OSError as error:
@@ -76,7 +78,7 @@ def take_backup(node: Node, target: Path, *, hard_links: bool = False) -> Manife
 
 def left_out(data_dir: Path) -> list[str]:
     """What lies in the data folder and is in no backup, by name: for the person who makes it."""
-    usual = {*FOLDERS, "tmp", "run", "viewer"}
+    usual = {*FOLDERS, LOG, TMP, "run", "viewer"}
     return sorted(p.name for p in data_dir.iterdir() if p.name not in usual and not p.name.startswith(SQLITE_FILE))
 
 
@@ -122,9 +124,11 @@ class _Copier:
         return ((f"{self.target.name}/{relative}", digest) for relative, digest in self.digests.items())
 
 
-def _complete(copier: _Copier, snapshot: Connection, live: Connection) -> None:
+def _complete(copier: _Copier, spool: Spool, snapshot: Connection, live: Connection) -> None:
     """Hold a file for every row of the snapshot that names one, but for rows that are gone by now."""
     for column, path, sha256 in named_files(snapshot):
+        if path not in copier.digests:
+            spool.path(path)  # an instance that is only in the receive log becomes a file
         is_there = path in copier.digests or copier.copy(path)
         if not is_there and is_named(live, column, path):
             raise StorageFailure(f"A row of {column.table.name} names {path}, which is not there.")

@@ -30,8 +30,9 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import build_context
 from sqlalchemy import Engine, create_engine, event, select
 
-from builders.peers import LOOPBACK
+from builders.peers import LOOPBACK, wait_until
 from dicom_node.inbox import InboxRules
+from dicom_node.receive_log import LogRules
 from dicom_node.scp import Receiver, ReceiverSettings
 from dicom_node.spool import Spool
 from dicom_node.tables import instances, metadata, quarantine, studies
@@ -40,6 +41,8 @@ from dicom_node.witness import Witness, nobody
 
 NO_WATERMARK = InboxRules(min_free_bytes=0, min_free_fraction=0.0)
 """Tests run on whatever disk there is."""
+SMALL_LOG = LogRules(budget_bytes=32 << 20, first_segment_bytes=1 << 20, largest_segment_bytes=4 << 20, gap_s=0.01)
+"""Segments of the receive log that are made in no time."""
 
 
 def sqlite_engine(path: Path, *, busy_timeout_ms: int = 30_000, synchronous: str = "FULL") -> Engine:
@@ -85,6 +88,11 @@ class Node:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
 
+    def files(self, top: str) -> list[str]:
+        """Relative paths of the files below one of the spool's folders, once the receive log has made all of them."""
+        wait_until(lambda: self.spool.log is None or self.spool.log.is_empty(), timeout_s=30, what="the log")
+        return list(self.spool.files(top))
+
     def quarantined(self) -> list[dict[str, Any]]:
         """All rows of the quarantine."""
         return self.rows(quarantine)
@@ -113,11 +121,13 @@ def running_node(
     engine = sqlite_engine(folder / "node.sqlite", synchronous=synchronous)
     metadata.create_all(engine)
     spool = Spool(folder / "spool")
-    values = {"host": LOOPBACK, "port": 0, "rules": NO_WATERMARK, **settings}
+    values = {"host": LOOPBACK, "port": 0, "rules": NO_WATERMARK, "log_rules": SMALL_LOG, **settings}
     values.setdefault("tls_port", None if tls is None else 0)
     receiver = Receiver(ReceiverSettings(**values), engine, spool, tls=tls, witness=witness)
     receiver.start()
     try:
+        if {"rules", "log_rules"}.isdisjoint(settings) and spool.log is not None:
+            wait_until(spool.log.is_ready, timeout_s=30, what="the log", poll_s=0.002)
         yield Node(receiver=receiver, engine=engine, spool=spool, ae_title=values.get("ae_title", "SPINEAI"))
     finally:
         receiver.stop(grace_s=5.0)

@@ -98,6 +98,6 @@ def assert_all_there(folder: Path, acknowledged: dict[str, bytes], *, by_content
             assert by_content or node.stored(uid) == data
         for uid, row in rows.items():
             assert hashlib.sha256(node.stored(uid)).hexdigest() == row["sha256"]
-        assert set(node.spool.files("received")) == {row["path"] for row in rows.values()}
+        assert set(node.files("received")) == {row["path"] for row in rows.values()}
         assert node.quarantined() == []
         assert [path for path in node.spool.files("tmp") if not path.endswith(".lock")] == []

@@ -45,6 +45,26 @@ def test_every_acknowledged_instance_survives_kill_9(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_every_acknowledged_instance_survives_kill_9_and_the_loss_of_every_row(tmp_path: Path) -> None:
+    """More than a power cut takes from the database: what is durable is the log, and the files made of it."""
+    folder, port = tmp_path / "node", free_tcp_port()
+    template = template_bytes(tmp_path)
+    acknowledged: dict[str, bytes] = {}
+    with receiver_process(folder, port) as pid:
+        senders = [Sender(port, batch(template, 0, number)) for number in range(SENDERS)]
+        for sender in senders:
+            sender.start()
+        wait_until(partial(has_answers, senders, SENDERS * BATCH // 2), timeout_s=60, what="answers", poll_s=0.001)
+        os.kill(pid, signal.SIGKILL)
+        for sender in senders:
+            sender.join(20)
+            acknowledged |= {uid: sender.instances[uid] for uid in sender.acknowledged}
+    for path in folder.glob("node.sqlite*"):
+        path.unlink()
+    assert_all_there(folder, acknowledged)
+
+
+@pytest.mark.slow
 @pytest.mark.peer("dcmtk")
 def test_storescu_that_was_told_success_finds_its_instances_after_kill_9(tmp_path: Path) -> None:
     folder, port = tmp_path / "node", free_tcp_port()

@@ -53,7 +53,9 @@ def still_serves(node: Node, path: Path) -> bool:
 
 
 def unfinished(node: Node) -> list[str]:
-    return [path for path in node.spool.files("tmp") if not path.endswith(".lock")]
+    """Files of instances that are arriving, and an entry for each that is arriving in the log."""
+    in_log = node.spool.log.arriving if node.spool.log is not None else 0
+    return [path for path in node.spool.files("tmp") if not path.endswith(".lock")] + ["log"] * in_log
 
 
 def test_wrong_called_ae_title_is_rejected_with_its_reason(node: Node) -> None:

@@ -11,7 +11,7 @@ from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, MRImag
 from sqlalchemy import Connection, Engine, text
 
 from builders.peers import wait_until
-from dicom_node import store
+from dicom_node import arrivals, store
 from dicom_node.assembly import NOTHING_TO_READ, Assembler, AssemblyRules
 from dicom_node.spool import Spool
 from dicom_node.store import Instance, StudyState
@@ -58,7 +58,7 @@ class Desk:
             source_ae_title="PACS",
         )
         with self.engine.begin() as connection:
-            store.record_instance(connection, replace(made, **changes))
+            arrivals.record_instance(connection, replace(made, **changes))
 
     def study(self) -> store.Study:
         with self.engine.connect() as connection:

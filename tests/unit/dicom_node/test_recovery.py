@@ -14,7 +14,7 @@ from builders.receiving import data_set_bytes, sqlite_engine
 from dicom_node import store
 from dicom_node.file_meta import FileMeta
 from dicom_node.recovery import Recovered, recover
-from dicom_node.spool import Spool, quarantine_path, received_path
+from dicom_node.spool import Spool, key_of, quarantine_path, received_path
 from dicom_node.tables import metadata
 from dicom_node.verdicts import Verdict
 
@@ -47,10 +47,10 @@ def publish(spool: Spool, folder: Path, *, comment: str = "", quarantined: str =
         transfer_syntax_uid=EXPLICIT,
         source_ae_title="MODALITY",
     )
-    incoming = spool.receive(meta)
+    incoming = spool.receive_file(meta)
     incoming.write(memoryview(data))
-    relative = received_path(PLAN.study_instance_uid, dataset.SOPInstanceUID, incoming.key)
-    relative = quarantine_path(incoming.key) if quarantined else relative
+    relative = received_path(PLAN.study_instance_uid, dataset.SOPInstanceUID, key_of(incoming))
+    relative = quarantine_path(key_of(incoming)) if quarantined else relative
     incoming.publish(spool.path(relative))
     return relative, data
 

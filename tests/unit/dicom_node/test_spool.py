@@ -14,7 +14,7 @@ from builders.dicom import SeriesPlan, slice_dataset, small_voxels
 from builders.receiving import data_set_bytes
 from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID, FileMeta, decode_file_meta, encode_file_meta
 from dicom_node.header import HeaderFault
-from dicom_node.spool import Spool, content_key, quarantine_path, received_path
+from dicom_node.spool import Spool, content_key, key_of, quarantine_path, received_path
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 META = FileMeta(
@@ -51,12 +51,12 @@ def test_making_a_spool_touches_nothing(tmp_path: Path) -> None:
 
 
 def test_published_file_is_a_dicom_file_with_exactly_the_received_data_set(spool: Spool, data_set: bytes) -> None:
-    incoming = spool.receive(META)
+    incoming = spool.receive_file(META)
     for start in range(0, len(data_set), 100):
         incoming.write(memoryview(data_set)[start : start + 100])
     assert (incoming.size_bytes, incoming.sha256) == (len(data_set), hashlib.sha256(data_set).hexdigest())
     assert incoming.header().study_instance_uid == SeriesPlan(voxels=small_voxels()).study_instance_uid
-    relative = received_path("1.2", "1.2.3.45", incoming.key)
+    relative = received_path("1.2", "1.2.3.45", key_of(incoming))
     incoming.publish(spool.path(relative))
     assert files(spool) == {relative}
     assert unfinished(spool) == []
@@ -77,25 +77,25 @@ def test_file_meta_is_read_back_whatever_its_lengths(tmp_path: Path, title: str,
 
 
 def test_discarded_file_leaves_nothing(spool: Spool, data_set: bytes) -> None:
-    incoming = spool.receive(META)
+    incoming = spool.receive_file(META)
     incoming.write(memoryview(data_set))
     incoming.discard()
     assert (files(spool), unfinished(spool)) == (set(), [])
 
 
 def test_unreadable_header_does_not_keep_the_file_from_being_set_aside(spool: Spool) -> None:
-    incoming = spool.receive(META)
+    incoming = spool.receive_file(META)
     incoming.write(memoryview(b"noise noise noise"))
     with pytest.raises(HeaderFault):
         incoming.header()
-    incoming.publish(spool.path(quarantine_path(incoming.key)))
+    incoming.publish(spool.path(quarantine_path(key_of(incoming))))
     assert len(files(spool)) == 1
 
 
 def test_publishing_into_a_place_that_cannot_be_made_raises_and_leaves_nothing(spool: Spool, data_set: bytes) -> None:
     spool.root.mkdir()
     (spool.root / "received").write_bytes(b"")
-    incoming = spool.receive(META)
+    incoming = spool.receive_file(META)
     incoming.write(memoryview(data_set))
     with pytest.raises(OSError, match="received"):
         incoming.publish(spool.path("received/aa/1.2/x.dcm"))
@@ -104,7 +104,7 @@ def test_publishing_into_a_place_that_cannot_be_made_raises_and_leaves_nothing(s
 
 def test_folder_that_vanished_is_made_again(spool: Spool) -> None:
     for _ in range(2):
-        incoming = spool.receive(META)
+        incoming = spool.receive_file(META)
         incoming.write(memoryview(b"abc"))
         incoming.publish(spool.path("received/aa/1.2/x.dcm"))
         spool.path("received/aa/1.2/x.dcm").unlink()
@@ -153,7 +153,7 @@ from pathlib import Path
 from dicom_node.file_meta import FileMeta
 from dicom_node.spool import Spool
 meta = FileMeta(sop_class_uid="1", sop_instance_uid="1", transfer_syntax_uid="1", source_ae_title="A")
-Spool(Path(sys.argv[1])).receive(meta).write(memoryview(b"abc"))
+Spool(Path(sys.argv[1])).receive_file(meta).write(memoryview(b"abc"))
 os._exit(9)
 """
     root = Path(__file__).parents[3]
@@ -161,7 +161,7 @@ os._exit(9)
         [sys.executable, "-c", script, str(spool.root)], check=False, env={**os.environ, "PYTHONPATH": str(root)}
     )
     assert len(unfinished(spool)) == 1
-    alive = spool.receive(META)
+    alive = spool.receive_file(META)
     alive.write(memoryview(b"abc"))
     assert Spool(spool.root).sweep() == 1
     assert len(unfinished(spool)) == 1
@@ -174,7 +174,7 @@ def test_sweep_of_an_empty_spool_is_nothing(spool: Spool) -> None:
 
 
 def test_closing_gives_the_lock_back(spool: Spool) -> None:
-    spool.receive(META).discard()
+    spool.receive_file(META).discard()
     (lock,) = spool.path("tmp").glob("*.lock")
     descriptor = os.open(lock, os.O_RDWR)
     with pytest.raises(BlockingIOError):

@@ -18,7 +18,7 @@ from pydicom.uid import (
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from dicom_node import store
+from dicom_node import arrivals, store
 from dicom_node.recorder import Recorder
 from dicom_node.store import Instance, QuarantineEntry, StudyState
 from dicom_node.verdicts import RESPONSES, Verdict
@@ -45,7 +45,7 @@ def instance(number: int = 1, **changes: Any) -> Instance:
 
 def record(engine: Engine, *arrived: Instance) -> list[Verdict]:
     with engine.begin() as connection:
-        return store.record_instances(connection, arrived)
+        return arrivals.record_instances(connection, arrived)
 
 
 def study(engine: Engine, uid: str = STUDY) -> store.Study:
@@ -204,7 +204,7 @@ def test_many_receivers_at_once_lose_no_instance_and_double_none(any_engine: Eng
             made = instance(number, study_instance_uid=uid)
             try:
                 verdicts.extend(record(any_engine, made))
-            except (store.RacedError, DBAPIError) as error:
+            except (arrivals.RacedError, DBAPIError) as error:
                 failures.append(error)
                 verdicts.extend(record(any_engine, made))
 
