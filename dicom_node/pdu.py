@@ -144,6 +144,8 @@ class PduStream:
 
     def is_silent(self, seconds: float) -> bool:
         """Whether nothing arrives within that time; what does is left for `read`."""
+        if self._end > self._start:
+            return False  # read ahead already
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return False  # decrypted already, so that the system has nothing more to tell
         readable, _, _ = select.select([self._socket], [], [], seconds)

@@ -4,6 +4,7 @@ What a kill at any moment can leave behind, and what becomes of it:
 
 - a record in the receive log that is whole: acknowledged, or about to be; given its row where a power cut took it, and
   left to the log's keeper to make a file of;
+- such a record of a study that expired since: left alone;
 - a record that is not whole (the power cut came before its sync, or the disk damaged it since): moved to quarantine,
   and its row, if there is one, removed, so that the sender can send it again;
 - an unfinished file below tmp/: never published, never acknowledged; removed (Spool.sweep, before the listener opens);
@@ -29,7 +30,7 @@ from pydicom.errors import InvalidDicomError
 from sqlalchemy import Engine
 
 from dicom_node.arrivals import record_instance
-from dicom_node.expiry import remove_files
+from dicom_node.expiry import has_expired_since, remove_files
 from dicom_node.file_meta import decode_file_meta
 from dicom_node.header import HeaderFault, read_header
 from dicom_node.inbox import REASONS, is_marked_ours
@@ -90,6 +91,8 @@ def replay(engine: Engine, spool: Spool, *, clock: Callable[[], float]) -> Recov
     pairs = [(segment, found) for segment in segments for found in segment.records() if not found.record.is_void]
     for segment, found in sorted(pairs, key=lambda pair: pair[1].record.instance.received_at):
         verdict = desk.replay(segment, found)
+        if verdict is None:
+            continue
         if verdict in {Verdict.STORED, Verdict.DUPLICATE}:
             wanted.append((segment, found))
         adopted, set_aside = adopted + (verdict is Verdict.STORED), set_aside + RESPONSES[verdict].keeps_bytes
@@ -167,8 +170,12 @@ class _Desk:
             self._set_aside(relative, verdict, REASONS[verdict])
         return not RESPONSES[verdict].keeps_bytes
 
-    def replay(self, segment: Segment, found: Found) -> Verdict:
-        """Record what the log holds; REENCODED, CONFLICT and UNREADABLE were set aside."""
+    def replay(self, segment: Segment, found: Found) -> Verdict | None:
+        """Record what the log holds; REENCODED, CONFLICT and UNREADABLE were set aside, None has expired since."""
+        instance = found.record.instance
+        with self.engine.connect() as connection:
+            if has_expired_since(connection, instance.study_instance_uid, instance.received_at):
+                return None
         if not is_whole(segment.descriptor, found):
             copy = self.spool.new_tmp()
             with suppress(DamagedRecordError):
@@ -176,9 +183,9 @@ class _Desk:
             set_aside_damaged(self.engine, self.spool, found.record, copy, self.clock())
             return Verdict.UNREADABLE
         with self.engine.begin() as connection:
-            verdict = record_instance(connection, found.record.instance)
+            verdict = record_instance(connection, instance)
         if RESPONSES[verdict].keeps_bytes:
-            self._set_aside(found.record.instance.path, verdict, REASONS[verdict])
+            self._set_aside(instance.path, verdict, REASONS[verdict])
         return verdict
 
     def list(self, relative: str, verdict: Verdict, reason: str) -> None:

@@ -212,3 +212,17 @@ def test_what_is_left_after_a_partial_write(parts, cut):
     whole = b"".join(parts)
     sent = min(cut, len(whole))
     assert b"".join(requestor._rest(list(parts), sent)) == whole[sent:]
+
+
+def test_a_unit_that_was_read_ahead_is_no_silence():
+    ours, theirs = _tcp_pair()
+    stream = PduStream(ours, max_pdu_bytes=1 << 14, timeout_s=5)
+    assert stream.is_silent(0.01)
+    theirs.sendall(2 * struct.pack(">BxI4x", PduType.RELEASE_RQ, 4))
+    assert not stream.is_silent(5)
+    assert stream.read()[0] is PduType.RELEASE_RQ
+    assert not stream.is_silent(0.01)
+    assert stream.read()[0] is PduType.RELEASE_RQ
+    assert stream.is_silent(0.01)
+    stream.close()
+    theirs.close()

@@ -25,7 +25,7 @@ from dicom_node.recorder import Recorder
 from dicom_node.recovery import Recovered, recover
 from dicom_node.spool import Spool
 from dicom_node.store import Instance, QuarantineEntry
-from dicom_node.tables import instances, metadata, studies
+from dicom_node.tables import expirations, instances, metadata, studies
 from dicom_node.verdicts import Verdict
 
 PLAN = SeriesPlan(voxels=small_voxels(6))
@@ -227,6 +227,26 @@ def test_what_was_acknowledged_is_there_after_a_crash(
     for path, row in zip(sent, sorted(before, key=lambda row: row.received_at), strict=True):
         assert data_set_bytes(again.spool.path(row.path)) == data_set_bytes(path)
     assert again.quarantined() == []
+
+
+def test_what_has_expired_since_does_not_come_back(tmp_path: Path, engine: Engine, sent: list[Path]) -> None:
+    desk = Desk(tmp_path, engine)
+    for path in sent:
+        desk.store(path)
+    (last, *_) = sorted((row.received_at for row in desk.rows()), reverse=True)
+    desk.die()
+    lose_rows(engine)
+    row = {"revision": 1, "instance_count": 6, "size_bytes": 1, "modalities": ",MR,", "cause": "age"}
+    with engine.begin() as connection:
+        connection.execute(
+            expirations.insert().values(study_instance_uid=PLAN.study_instance_uid, expired_at=last + 1, **row)
+        )
+    again = Desk(tmp_path, engine)
+    assert again.recover() == Recovered()
+    assert again.store(sent[0]) is Verdict.STORED, "sent again, it is a new start"
+    again.close()
+    assert [one.sop_instance_uid for one in again.rows()] == [dcmread(sent[0]).SOPInstanceUID]
+    assert len(list(again.spool.files("received"))) == 1
 
 
 def test_conflict_is_decided_the_same_way_again(tmp_path: Path, engine: Engine, sent: list[Path]) -> None:
