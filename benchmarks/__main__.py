@@ -19,6 +19,7 @@ from benchmarks.ingest import measure_ingest
 from benchmarks.latency import measure_latency
 from benchmarks.reading import measure_reading
 from benchmarks.report import as_json, show
+from benchmarks.sending import measure_sending
 
 REPORT_WIDTH = 120
 """Columns of the tables where there is no terminal."""
@@ -36,12 +37,13 @@ def main(
     console = Console(width=None if sys.stdout.isatty() else REPORT_WIDTH)
     with tempfile.TemporaryDirectory(dir=folder, prefix="spine-bench-") as name, console.status("") as status:
         ingest = measure_ingest(Path(name), rounds=rounds, say=status.update)
+        sending = measure_sending(Path(name) / "sending", rounds=rounds, say=status.update)
         latency_s = measure_latency(Path(name) / "latency", studies=studies, say=status.update) if studies else {}
         engines_s = measure_engines(runs=engine_runs, threads=os.cpu_count() or 1, say=status.update)
         readings = measure_reading(Path(name) / "reading", runs=rounds, say=status.update)
         web = measure_web(Path(name) / "web", rounds=rounds, say=status.update)
         claims = measure_claims(say=status.update)
-    results = as_json(ingest, latency_s, engines_s, readings, web, claims=claims)
+    results = as_json(ingest, latency_s, engines_s, readings, web, claims=claims, sending=sending)
     show(results, console)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n")

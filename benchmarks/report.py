@@ -15,9 +15,10 @@ from rich.table import Table
 from benchmarks.claims import claims_table
 from benchmarks.dicomweb import WebResult, web_as_json, web_table
 from benchmarks.engines import engine_table, engines_as_json
-from benchmarks.ingest import IngestResult, ingest_as_json, ingest_table
+from benchmarks.ingest import Case, IngestResult, ingest_as_json, ingest_table
 from benchmarks.reading import Reading, reading_table
 from benchmarks.receivers import RECEIVERS
+from benchmarks.sending import sending_as_json, sending_table
 
 
 def as_json(
@@ -28,6 +29,7 @@ def as_json(
     web: Mapping[str, WebResult],
     *,
     claims: Mapping[str, Any],
+    sending: Mapping[Case, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Every figure of the run; ratios are of medians."""
     return {
@@ -54,6 +56,7 @@ def as_json(
         "reading": [asdict(reading) for reading in readings],
         "dicomweb": web_as_json(web),
         "claims": dict(claims),
+        "sending": sending_as_json(sending),
     }
 
 
@@ -65,6 +68,7 @@ def _median(ingest: Sequence[IngestResult], receiver: str, name: str) -> float:
 def show(results: dict[str, Any], console: Console) -> None:
     """Print the tables."""
     console.print(ingest_table(results["ingest"]))
+    console.print(sending_table(results["sending"]))
     table = Table(
         "receiver", "synced before the acknowledgement", "first start, s", "restart, s", "idle, MiB", "after, MiB"
     )
