@@ -73,7 +73,7 @@ def tiny_units(data: bytes) -> list[bytes]:
 SCRIPTS: dict[str, tuple[Callable[[bytes], list[bytes]], set[tuple[str, ...]]]] = {
     "store, then release": (lambda d: [*one_unit(d), RELEASE], {("accepted", "0000", "released")}),
     "store in tiny units": (lambda d: [*tiny_units(d), RELEASE], {("accepted", "0000", "released")}),
-    # Without waiting for the first answer, which is not allowed unless negotiated (PS3.7 D.3.3.3): pynetdicom drops one.
+    # Without waiting for the first answer, which nobody has to allow (PS3.7 D.3.3.3): pynetdicom drops one of the two.
     "store twice at once": (
         lambda d: [*one_unit(d), *one_unit(d), RELEASE],
         {("accepted", "0000", "0000", "released"), ("accepted", "0000", "released")},
