@@ -35,9 +35,11 @@ def queues_of(kind: str) -> tuple[str, ...]:
     return tuple(queue_name(kind, number) for number in range(1, WORK_FORMAT + 1))
 
 
-STUDY_KIND, DELIVERY_KIND = "study", "deliver"
+STUDY_KIND, DELIVERY_KIND, COMMITMENT_KIND = "study", "deliver", "commit"
+"""Commitment is apart, so that a worker of before it, beside a newer one, takes nothing that it does not know."""
 STUDY_QUEUE, DELIVERY_QUEUE = queue_name(STUDY_KIND), queue_name(DELIVERY_KIND)
-READ_QUEUES = frozenset((*queues_of(STUDY_KIND), *queues_of(DELIVERY_KIND)))
+COMMITMENT_QUEUE = queue_name(COMMITMENT_KIND)
+READ_QUEUES = frozenset((*queues_of(STUDY_KIND), *queues_of(DELIVERY_KIND), *queues_of(COMMITMENT_KIND)))
 STUDY_WORKFLOW = "study"
 DELIVERY_WORKFLOW = "deliver"
 REVIEW_WORKFLOW = "review"
@@ -209,7 +211,9 @@ def enqueue_telling(
     client: DBOSClient, connection: Connection, telling: CommitmentTelling, *, delay: float = 0.0
 ) -> None:
     """Queue one try, in the caller's transaction; ``delay`` in seconds."""
-    options = EnqueueOptions(workflow_name=TELLING_WORKFLOW, queue_name=DELIVERY_QUEUE, workflow_id=telling.workflow_id)
+    options = EnqueueOptions(
+        workflow_name=TELLING_WORKFLOW, queue_name=COMMITMENT_QUEUE, workflow_id=telling.workflow_id
+    )
     _enqueue(client, connection, options, delay, telling.number, telling.generation, telling.attempt)
 
 
@@ -221,7 +225,7 @@ def asking_workflow_id(delivery: Delivery) -> str:
 def enqueue_asking(client: DBOSClient, connection: Connection, delivery: Delivery, *, delay: float = 0.0) -> None:
     """Queue one try to ask a destination for commitment, in the caller's transaction; ``delay`` in seconds."""
     options = EnqueueOptions(
-        workflow_name=ASKING_WORKFLOW, queue_name=DELIVERY_QUEUE, workflow_id=asking_workflow_id(delivery)
+        workflow_name=ASKING_WORKFLOW, queue_name=COMMITMENT_QUEUE, workflow_id=asking_workflow_id(delivery)
     )
     _enqueue(
         client,

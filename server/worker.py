@@ -31,6 +31,7 @@ from server.study_work import StudySteps
 from server.sweep import Sweep
 from server.work_queue import (
     APPLICATION,
+    COMMITMENT_KIND,
     DELIVERY_KIND,
     READ_QUEUES,
     STUDY_KIND,
@@ -150,7 +151,8 @@ def _launch(node: Node, slot: Slot, steps: Steps) -> None:
     DBOS.launch()
     interval = node.settings.poll_interval
     # Registered alike by every worker: the queue's rules are rows that all of them read again at each look.
-    for kind, at_once in ((STUDY_KIND, 1), (DELIVERY_KIND, DELIVERIES_AT_ONCE)):
+    sending = ((DELIVERY_KIND, DELIVERIES_AT_ONCE), (COMMITMENT_KIND, DELIVERIES_AT_ONCE))
+    for kind, at_once in ((STUDY_KIND, 1), *sending):
         for name in queues_of(kind):
             DBOS.register_queue(
                 name, worker_concurrency=at_once, polling_interval_sec=interval, on_conflict="always_update"

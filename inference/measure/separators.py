@@ -77,6 +77,8 @@ def label_discs(
     sizes = np.bincount(groups, minlength=len(numbers))[1:]
     kept = []
     for group, size in enumerate(sizes, start=1):
+        if size == 0:  # of islands alone
+            continue
         cut = bool(edges[groups == group].any())
         if size >= MINIMUM_DISC_SHARE * np.median(sizes) or (
             cut and size >= 0.5 * MINIMUM_DISC_SHARE * np.median(sizes)

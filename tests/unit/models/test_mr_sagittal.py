@@ -75,3 +75,14 @@ def test_a_spacing_that_no_image_has_is_refused(segmenter, spine):
 def test_the_last_reading_is_kept_for_a_grader(segmenter, spine):
     assert segmenter.read_spine(spine, silent) is segmenter.read_spine(spine, silent)
     assert segmenter.read_spine(replace(spine), silent) is not segmenter.read_spine(spine, silent)
+
+
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_noise_is_refused_by_name(segmenter, seed):
+    noise = (np.random.default_rng(seed).random((6, 96, 96)) * 500).astype(np.int16)[::-1].astype(np.float32)
+    affine = np.array([[-4.0, 0, 0, 10.0], [0, 0, 1.0, -60.0], [0, -1.0, 0, 80.0], [0, 0, 0, 1.0]])
+    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"2.25.{n + 1}") for n in range(6))
+    volume = Volume(voxels=noise, affine=affine, sources=sources, series_instance_uid="2.25.9")
+    with pytest.raises(SeriesRefusal) as refused:
+        segmenter.read_spine(volume, silent)
+    assert refused.value.code is ReasonCode.BODY_PART
