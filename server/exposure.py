@@ -1,4 +1,4 @@
-"""Where HTTP and the report feed may listen: open on loopback; anywhere else only with authentication and TLS.
+"""Where this node may listen. HTTP and the report feed: open on loopback; elsewhere only with authentication and TLS.
 
 The rules of these settings together, as one table of refusals, each one sentence that says what would be right.
 """

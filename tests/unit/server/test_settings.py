@@ -76,6 +76,7 @@ def test_settings_survive_the_environment_of_a_child(monkeypatch: pytest.MonkeyP
         ('query_peers = ["host:104"]', "AET@HOST:PORT"),
         ('database_url = "mysql://user:secret@host/db"', "got 'mysql'"),
         ("lease_ttl = 10", "three times"),
+        ("receivers = 2\ndicom_port = 0", "have numbers; got 0"),
         ('log_level = "LOUD"', "log_level is"),
         ('inference_engine = "tensorrt"', "inference_engine is auto, onnxruntime, openvino or remote, got 'tensorrt'"),
     ],
