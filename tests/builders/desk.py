@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from builders.tenure import Held
 from dicom_node import store
+from dicom_node.arrivals import record_instance
 from dicom_node.delivery import OPEN_GATE, BackOff, Gate, SendOutcome, Verdict
 from dicom_node.tables import deliveries, studies
 from server.auth.audit.trail import entries_after
@@ -114,7 +115,7 @@ class Desk:
             source_ae_title="SOURCE",
         )
         with self.node.engine.begin() as connection:
-            store.record_instance(connection, instance)
+            record_instance(connection, instance)
 
     def hand_over(self) -> int:
         return complete(self.node, self.client, STUDY)

@@ -23,6 +23,7 @@ WEB = {
     name: WebResult(**dict.fromkeys(WebResult.__slots__, (s, 9.0, s)))
     for name, s in {"this node": 0.5, "Orthanc": 1.5}.items()
 }
+SENDING = {CASES[0]: {"this node": 400.0, "pynetdicom": 100.0, "storescu": 800.0}}
 CLAIMS = {
     "load_s": 0.05,
     "checks": 500,
@@ -51,7 +52,12 @@ def results():
         for case in CASES
         for receiver in RECEIVERS
     ]
-    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING], WEB, claims=CLAIMS)
+    return as_json(ingest, {"generated": [4.567]}, ENGINES, [READING], WEB, claims=CLAIMS, sending=SENDING)
+
+
+def test_sending_is_compared_with_both_peers(results):
+    (row,) = results["sending"]
+    assert row["ratio"] == {"pynetdicom": 4.0, "storescu": 0.5}
 
 
 def test_ratios_are_of_medians(results):

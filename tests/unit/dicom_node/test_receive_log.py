@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from sqlalchemy import Engine, delete
@@ -19,7 +17,7 @@ from builders.peers import wait_until
 from builders.receiving import NO_WATERMARK, data_set_bytes, sqlite_engine
 from dicom_node import log_record, recovery, store
 from dicom_node.inbox import Inbox, ReceiverMetrics, StoreRequest
-from dicom_node.log_record import BLOCK_BYTES, NO_NONCE, Found, Record, decode_record, encode_record
+from dicom_node.log_record import BLOCK_BYTES, Found, Record
 from dicom_node.receive_log import LoggedFile, LogRules
 from dicom_node.recorder import Recorder
 from dicom_node.recovery import Recovered, recover
@@ -362,47 +360,3 @@ def test_abandoned_instance_leaves_nothing(tmp_path: Path, engine: Engine, sent:
     assert desk.store(sent[1]) is Verdict.STORED
     desk.close()
     assert len(list(desk.spool.files("received"))) == 1
-
-
-uids = st.lists(st.integers(0, 10**12), min_size=1, max_size=4).map(lambda parts: ".".join(map(str, parts)))
-records = st.builds(
-    Record,
-    instance=st.builds(
-        Instance,
-        sop_instance_uid=uids,
-        study_instance_uid=uids,
-        series_instance_uid=uids,
-        sop_class_uid=uids,
-        transfer_syntax_uid=uids,
-        path=uids.map("received/aa/{}.dcm".format),
-        size_bytes=st.integers(0, 2**32),
-        sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
-        received_at=st.floats(0, 4e9),
-        source_ae_title=st.text(max_size=16),
-        ours=st.booleans(),
-    ),
-    prefix_bytes=st.integers(0, 5000),
-    is_void=st.booleans(),
-)
-
-
-@given(record=records)
-def test_record_is_read_back(record: Record) -> None:
-    block = encode_record(record, NONCE)
-    assert len(block) == BLOCK_BYTES
-    assert decode_record(block, NONCE) == record
-    assert decode_record(block, bytes(16)) is decode_record(block, bytes(15) + b"\1") is None
-
-
-@given(record=records, data=st.data())
-def test_damaged_record_is_no_record(record: Record, data: st.DataObject) -> None:
-    block = bytearray(encode_record(record, NONCE))
-    used = len(bytes(block).rstrip(b"\0"))
-    block[data.draw(st.integers(0, used - 1))] ^= data.draw(st.integers(1, 255))
-    assert decode_record(bytes(block), NONCE) is None
-
-
-@given(noise=st.binary(max_size=3 * BLOCK_BYTES))
-def test_noise_holds_no_records(noise: bytes) -> None:
-    assert log_record.decode_start(noise[:BLOCK_BYTES]) == NO_NONCE
-    assert list(log_record.scan(memoryview(noise))) == []

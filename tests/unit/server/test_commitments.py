@@ -73,8 +73,9 @@ def test_a_modality_is_told_on_its_own_association_what_is_held_and_what_is_not(
     modality = Modality()
     with receiving(node) as (receiver, _):
         items = sent(receiver, paths)
-        gone = next(iter(node.spool.path("received").rglob(f"{items[2].sop_instance_uid}-*.dcm")))
-        gone.unlink()
+        files = node.spool.path("received")
+        wait_until(lambda: len(list(files.rglob("*.dcm"))) == len(paths), timeout_s=20, what="the files")
+        next(iter(files.rglob(f"{items[2].sop_instance_uid}-*.dcm"))).unlink()
         conflict, unknown_class = Item("1.2.840.10008.5.1.4.1.1.2", items[0].sop_instance_uid), Item("1.2.3", "1.2.4")
         assert modality.ask(receiver.port, *items[:2]) == 0
         assert modality.ask(receiver.port, *items, ELSEWHERE, conflict, unknown_class, transaction="2.25.2") == 0

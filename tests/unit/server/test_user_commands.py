@@ -105,7 +105,7 @@ def test_no_setting_is_a_secret_because_options_show_in_the_list_of_processes() 
     secret = [name for name in Settings.model_fields if re.search("secret|password|token", name)]
 
     assert all(name.endswith("_file") for name in secret)
-    assert len(secret) == 2
+    assert len(secret) == 3
     for application in (users.application, keys.application):
         group = typer.main.get_command(application)
         own = {p.name: p for command in group.commands.values() for p in command.params}
