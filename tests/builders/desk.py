@@ -11,8 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from builders.tenure import Held
-from dicom_node import store
-from dicom_node.arrivals import record_instance
+from dicom_node import arrivals, store
 from dicom_node.delivery import OPEN_GATE, BackOff, Gate, SendOutcome, Verdict
 from dicom_node.tables import deliveries, studies
 from server.auth.audit.trail import entries_after
@@ -115,7 +114,7 @@ class Desk:
             source_ae_title="SOURCE",
         )
         with self.node.engine.begin() as connection:
-            record_instance(connection, instance)
+            arrivals.record_instance(connection, instance)
 
     def hand_over(self) -> int:
         return complete(self.node, self.client, STUDY)

@@ -14,8 +14,7 @@ from pydicom.dataset import Dataset
 from builders.dicom import SeriesPlan, write_series
 from builders.findings import context_of, reference, spine_findings
 from builders.tenure import Held
-from dicom_node import store
-from dicom_node.arrivals import record_instance
+from dicom_node import arrivals, store
 from dicom_node.sr import encode_report
 from dicom_node.uids import ObjectRole
 from inference.findings import DocumentReview, Reviewer, StudyFindings
@@ -74,7 +73,7 @@ def record_file(node: Node, path: Path, received_at: float) -> None:
     kept = f"received/{header.SOPInstanceUID}"
     node.spool.write_result(kept, path.read_bytes())
     with node.engine.begin() as connection:
-        record_instance(connection, _instance(header, kept, received_at))
+        arrivals.record_instance(connection, _instance(header, kept, received_at))
 
 
 def add_reviewable_study(
