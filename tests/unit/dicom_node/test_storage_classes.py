@@ -72,7 +72,8 @@ def test_kind_says_what_starts_a_run() -> None:
     assert kind_of("1.2.840.10008.5.1.4.1.1.6.1") is None
 
 
-def test_negotiation_offers_the_table_and_verification_and_nothing_else() -> None:
+def test_negotiation_offers_the_table_verification_commitment_and_nothing_else() -> None:
     offered = {str(context.abstract_syntax): tuple(context.transfer_syntax) for context in supported_contexts()}
     assert offered.pop("1.2.840.10008.1.1")
+    assert offered.pop("1.2.840.10008.1.20.1")
     assert offered == {uid: entry.transfer_syntaxes for uid, entry in STORAGE_CLASSES.items()}
