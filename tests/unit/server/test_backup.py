@@ -18,7 +18,7 @@ from builders.peers import LOOPBACK
 from dicom_node import scu
 from dicom_node.scp import Receiver
 from dicom_node.scu import Destination
-from dicom_node.tables import web_headers
+from dicom_node.tables import removals, web_headers
 from inference.errors import StorageFailure, UsageRefusal
 from server.auth.administration import record_change
 from server.auth.audit.record import AuditKind
@@ -84,7 +84,8 @@ def test_every_column_that_names_a_file_is_known() -> None:
         if column.name == "path" or column.name.endswith("_path")
     }
     known = {f"{one.table.name}.{one.path.name}" for one in FILE_COLUMNS}
-    assert columns - known == {f"{web_headers.name}.path"}  # which repeats what instances and results say
+    # The first repeats what instances and results say, the second names files that are being deleted.
+    assert columns - known == {f"{web_headers.name}.path", f"{removals.name}.path"}
 
 
 def test_what_is_in_it_and_what_is_not(full: Node, backup: Path) -> None:
