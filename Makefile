@@ -28,7 +28,7 @@ viewer: install
 	$(BIN)/spine-node viewer install --viewer-dir viewer
 
 test: develop
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 check: develop

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ for _name in [name for name in os.environ if name.startswith("SPINE_") and name 
 
 pydicom.config.INVALID_KEYWORD_BEHAVIOR = "RAISE"
 pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files of tests/crash, which mostly wait, evenly among the others: so several workers keep busy."""
+    files = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
+    waiting = [file for file in files if file[0].path.parent.name == "crash"]
+    order = [file for file in files if file[0].path.parent.name != "crash"]
+    step = len(order) // (len(waiting) + 1) + 1
+    for number, file in enumerate(waiting):
+        order.insert(number * step, file)
+    items[:] = [item for file in order for item in file]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -10,7 +10,8 @@ import pytest
 from inference.errors import SettingRefusal
 from server.inference_server import inference_server
 from server.kernel import Kernel
-from server.settings import Settings, load
+from server.settings import Settings
+from server.settings_file import load
 from server.study_kernel import ReaderFactory
 
 REMOTE = {"inference_engine": "remote", "inference_server": "https://gpu.example:8000"}
