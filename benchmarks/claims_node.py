@@ -32,7 +32,7 @@ from builders.reviews import add_reviewable_study
 from server.compose import Node, open_node
 from server.database import reading
 from server.processes import Role, list_processes
-from server.settings import load
+from server.settings_file import load
 from server.tables import claims
 from server.work_queue import make_client
 
