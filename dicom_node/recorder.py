@@ -17,6 +17,7 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from sqlalchemy import Engine
@@ -168,7 +169,10 @@ class RowConnection:
         """
         self._dialect = engine.dialect
         self._begin = self._BEGIN[self._dialect.name]
-        self._connection = engine.raw_connection()
+        try:
+            self._connection = engine.raw_connection()
+        except self._dialect.loaded_dbapi.Error as error:
+            raise driver_failure(error, self._dialect) from error
         self._connection.detach()  # it never goes back to the pool
         try:
             self._cursor = self._connection.cursor()
@@ -200,5 +204,6 @@ class RowConnection:
         return verdicts
 
     def close(self) -> None:
-        """Close it; what was begun and not committed is undone."""
-        self._connection.close()
+        """Close it; what was begun and not committed is undone. One that is broken already is no error."""
+        with suppress(self._dialect.loaded_dbapi.Error):
+            self._connection.close()
