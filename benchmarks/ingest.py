@@ -130,7 +130,7 @@ def _send(files: list[list[Path]], started: Started) -> float:
     codes = [sender.wait(SEND_TIMEOUT_S) for sender in senders]
     seconds = time.monotonic() - begun
     if any(codes):
-        raise RuntimeError(f"storescu ended with {codes}")
+        raise RuntimeError(f"storescu ended with {codes} at {started.name}")
     return seconds
 
 

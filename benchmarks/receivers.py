@@ -28,6 +28,7 @@ REST_S, REST_TICKS, REST_TIMEOUT_S = 0.5, 2, 30.0
 class Started:
     """A running receiver."""
 
+    name: str
     port: int
     pid: int
     folder: Path
@@ -74,7 +75,8 @@ class Receiver:
         begun = time.monotonic()
         with running(command, log=folder / "receiver.log") as process:
             _wait_for_echo(process, port, folder / "receiver.log")
-            yield Started(port=port, pid=process.pid, folder=folder, seconds=time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+            yield Started(name=self.name, port=port, pid=process.pid, folder=folder, seconds=seconds)
 
 
 def _wait_for_echo(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -150,23 +150,18 @@ class Delivery:
         revision = f"{self.study_instance_uid}/r{self.revision}"
         return f"{revision}/deliver/{self.destination}/g{self.generation}/try{self.attempt}"
 
+    @property
+    def arguments(self) -> tuple[str, int, str, int, int]:
+        """What the workflow is called with."""
+        return self.study_instance_uid, self.revision, self.destination, self.generation, self.attempt
+
 
 def enqueue_delivery(client: DBOSClient, connection: Connection, delivery: Delivery, *, delay: float = 0.0) -> None:
     """Queue one try, in the caller's transaction; ``delay`` in seconds."""
     options = EnqueueOptions(
         workflow_name=DELIVERY_WORKFLOW, queue_name=DELIVERY_QUEUE, workflow_id=delivery.workflow_id
     )
-    _enqueue(
-        client,
-        connection,
-        options,
-        delay,
-        delivery.study_instance_uid,
-        delivery.revision,
-        delivery.destination,
-        delivery.generation,
-        delivery.attempt,
-    )
+    _enqueue(client, connection, options, delay, *delivery.arguments)
 
 
 def attachment_workflow_id(control_number: str, *, generation: int = 1, attempt: int = 1) -> str:
@@ -227,14 +222,4 @@ def enqueue_asking(client: DBOSClient, connection: Connection, delivery: Deliver
     options = EnqueueOptions(
         workflow_name=ASKING_WORKFLOW, queue_name=COMMITMENT_QUEUE, workflow_id=asking_workflow_id(delivery)
     )
-    _enqueue(
-        client,
-        connection,
-        options,
-        delay,
-        delivery.study_instance_uid,
-        delivery.revision,
-        delivery.destination,
-        delivery.generation,
-        delivery.attempt,
-    )
+    _enqueue(client, connection, options, delay, *delivery.arguments)
