@@ -13,6 +13,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
+from dicom_node.peer_answer import Rejection
+
 
 class Verdict(StrEnum):
     """What a peer did with one instance."""
@@ -68,6 +70,8 @@ class Ruling:
 
     verdict: Verdict
     meaning: str
+    rejection: Rejection | None = None
+    """Where the peer rejected the association."""
 
 
 STORE_STATUS: dict[int, Ruling] = {

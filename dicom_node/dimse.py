@@ -157,16 +157,30 @@ def encode_store_request(message_id: int, sop_class_uid: str, sop_instance_uid: 
     return _element(0x0000, struct.pack("<I", len(body))) + body
 
 
-def decode_status(encoded: bytes, message_id: int) -> int:
-    """The status of a C-STORE-RSP.
+def encode_echo_request(message_id: int, sop_class_uid: str) -> bytes:
+    """A C-ECHO-RQ (PS3.7 9.3.5.1)."""
+    body = b"".join(
+        (
+            _element(AFFECTED_SOP_CLASS_UID, _even(sop_class_uid, "\0")),
+            _element(COMMAND_FIELD, struct.pack("<H", CommandField.C_ECHO_RQ)),
+            _element(MESSAGE_ID, struct.pack("<H", message_id)),
+            _element(COMMAND_DATA_SET_TYPE, struct.pack("<H", NO_DATA_SET)),
+        )
+    )
+    return _element(0x0000, struct.pack("<I", len(body))) + body
+
+
+def decode_status(encoded: bytes, request: CommandField, message_id: int) -> int:
+    """The status of the response to our request.
 
     Raises:
         ProtocolFault: it cannot be read, or answers something else.
     """
     elements = _elements(encoded)
     code, answered = _unsigned(elements, COMMAND_FIELD), _unsigned(elements, MESSAGE_ID_BEING_RESPONDED_TO)
-    if code != CommandField.C_STORE_RSP or answered != message_id:
-        sentence = f"command {code:#06x} to message {answered} in place of the answer to C-STORE {message_id}"
+    if code != RESPONSE_OF[request] or answered != message_id:
+        name = request.name.removesuffix("_RQ").replace("_", "-")
+        sentence = f"command {code:#06x} to message {answered} in place of the answer to {name} {message_id}"
         raise ProtocolFault(sentence, AbortReason.UNEXPECTED_PDU)
     return _unsigned(elements, STATUS)
 

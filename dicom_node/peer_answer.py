@@ -17,8 +17,10 @@ class RejectSource(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """An A-ASSOCIATE-RJ."""
+    """An A-ASSOCIATE-RJ: PS3.8 Table 9-21."""
 
+    result: int
+    """Whether it is for good."""
     source: int
     reason: int
 

@@ -1,4 +1,4 @@
-"""An association that we ask for, to store instances: pynetdicom's negotiation, and messages written by one thread.
+"""An association that we ask for, to verify and to store: pynetdicom's negotiation, and messages written by one thread.
 
 Why not pynetdicom's own sender: per instance it polls twice between two threads and copies each fragment several times.
 Here a message (command and data set, cut into units as the peer wants them) goes to the kernel in one call from the
@@ -18,7 +18,7 @@ from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import build_context
 
-from dicom_node.dimse import decode_status, encode_store_request
+from dicom_node.dimse import CommandField, decode_status, encode_echo_request, encode_store_request
 from dicom_node.negotiation import ACCEPTED, APPLICATION_CONTEXT_NAME, own_user_information
 from dicom_node.pdu import (
     HEADER_BYTES,
@@ -30,6 +30,7 @@ from dicom_node.pdu import (
     ProtocolFault,
     data_values,
 )
+from dicom_node.peer_answer import Rejection
 
 Context = tuple[str, str]
 """SOP Class UID and the one transfer syntax that is proposed for it: so the peer answers for each (PS3.7 D.3.2)."""
@@ -49,10 +50,10 @@ NOT_ANSWERED = -1
 class Rejected(Exception):  # noqa: N818 - an answer of the peer, not an error of ours
     """The peer rejected the association (A-ASSOCIATE-RJ)."""
 
-    def __init__(self, result: int, reason: str) -> None:
-        """Keep the result (PS3.8 Table 9-21), which says whether it is for good."""
-        super().__init__(reason)
-        self.result = result
+    def __init__(self, rejection: Rejection, sentence: str) -> None:
+        """Keep what the peer said (PS3.8 Table 9-21)."""
+        super().__init__(sentence)
+        self.rejection = rejection
 
 
 class StorageAssociation:
@@ -111,11 +112,21 @@ class StorageAssociation:
             The peer's status; None where it gave none, and then the association is over.
         """
         message_id = next(self._message_ids) % 0x10000
-        context_id = self._contexts[context]
         command = encode_store_request(message_id, context[0], sop_instance_uid)
+        units = _units(self._contexts[context], command, dataset, self._peer_pdu_bytes)
+        return self._ask(CommandField.C_STORE_RQ, message_id, units)
+
+    def echo(self, context: Context) -> int | None:
+        """Ask by C-ECHO (PS3.7 9.3.5) whether the peer is there; the context and the answer are as of `store`."""
+        message_id = next(self._message_ids) % 0x10000
+        command = encode_echo_request(message_id, context[0])
+        units = _units(self._contexts[context], command, None, self._peer_pdu_bytes)
+        return self._ask(CommandField.C_ECHO_RQ, message_id, units)
+
+    def _ask(self, request: CommandField, message_id: int, units: Iterator[bytes | memoryview]) -> int | None:
         try:
-            self._write(list(_units(context_id, command, dataset, self._peer_pdu_bytes)))
-            return self._read_status(message_id)
+            self._write(list(units))
+            return self._read_status(request, message_id)
         except ProtocolFault as fault:
             self._stream.abort(fault.reason)
         except PeerGone as gone:
@@ -149,7 +160,7 @@ class StorageAssociation:
             sentence = f"the peer takes no more bytes ({type(error).__name__})"
             raise PeerGone(sentence, timed_out=timed_out) from error
 
-    def _read_status(self, message_id: int) -> int:
+    def _read_status(self, request: CommandField, message_id: int) -> int:
         command = bytearray()
         while True:
             pdu_type, body = self._stream.read()
@@ -159,16 +170,19 @@ class StorageAssociation:
                 raise ProtocolFault(f"{pdu_type.name} in place of an answer", AbortReason.UNEXPECTED_PDU)
             for value in data_values(body):
                 if not value.is_command:
-                    raise ProtocolFault("a data set in an answer to C-STORE", AbortReason.UNEXPECTED_PDU)
+                    raise ProtocolFault("a data set in an answer that has none", AbortReason.UNEXPECTED_PDU)
                 command += value.data
                 if value.is_last:
-                    return decode_status(bytes(command), message_id)
+                    return decode_status(bytes(command), request, message_id)
 
 
-def _units(context_id: int, command: bytes, dataset: bytes | memoryview, limit: int) -> Iterator[bytes | memoryview]:
+def _units(
+    context_id: int, command: bytes, dataset: bytes | memoryview | None, limit: int
+) -> Iterator[bytes | memoryview]:
     """One message as P-DATA-TF units of one value each (PS3.8 9.3.5, Annex E), headers and fragments in turn."""
     room = max((limit - PDV_HEADER_BYTES) & ~1, 2)
-    for kind, payload in ((0x01, command), (0x00, memoryview(dataset))):
+    data = () if dataset is None else ((0x00, memoryview(dataset)),)
+    for kind, payload in ((0x01, memoryview(command)), *data):
         for start in range(0, max(len(payload), 1), room):
             fragment = payload[start : start + room]
             control = kind | (0x02 if start + room >= len(payload) else 0x00)
@@ -225,7 +239,10 @@ def _decode_answer(pdu_type: PduType, body: memoryview) -> A_ASSOCIATE:
         sentence = f"the answer to the association request cannot be read ({type(error).__name__})"
         raise ProtocolFault(sentence, AbortReason.INVALID_PARAMETER_VALUE) from error
     if pdu_type is PduType.ASSOCIATE_RJ:
-        raise Rejected(int(answer.result or 0), answer.reason_str)
+        rejection = Rejection(
+            result=int(answer.result or 0), source=int(answer.result_source or 0), reason=int(answer.diagnostic or 0)
+        )
+        raise Rejected(rejection, answer.reason_str)
     return answer
 
 

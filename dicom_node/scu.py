@@ -43,6 +43,7 @@ _CONVERTIBLE = (ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _REJECTED_PERMANENT = 1
 """Result of A-ASSOCIATE-RJ: PS3.8 Table 9-21."""
 NO_ANSWER = Ruling(verdict=Verdict.FAILED, meaning="no association: the peer did not answer, or ended it")
+_ECHO: Context = (str(Verification), str(ImplicitVRLittleEndian))
 _PENDING = (0xFF00, 0xFF01)
 """C-FIND statuses that carry an answer: PS3.4 C.4.1.1.4."""
 
@@ -121,26 +122,24 @@ def echo(destination: Destination) -> None:
     Raises:
         PeerFailure: no connection, the association was rejected, or the answer is not Success.
     """
-    with associated(destination, [build_context(Verification)]) as (association, problem):
-        if problem is not None or not association.is_established:
-            raise PeerFailure(failed_words("C-ECHO", destination, problem))
-        status = association.send_c_echo().get("Status")
+    with _sending(destination, [_ECHO]) as peer:
+        if isinstance(peer, Ruling):
+            raise PeerFailure(failed_words("C-ECHO", destination, peer))
+        if not peer.is_accepted(_ECHO):
+            raise PeerFailure(failed_words("C-ECHO", destination, None))
+        status = peer.echo(_ECHO)
         if status != 0:
             raise PeerFailure(f"C-ECHO to {destination.name}: {status_words(status)}.")
 
 
 def ask(destination: Destination, sop_classes: Sequence[str]) -> PeerAnswer:
     """Whether the peer takes our association, C-ECHO and these classes (Explicit VR Little Endian); sends nothing."""
-    contexts = [build_context(Verification), *(build_context(uid, ExplicitVRLittleEndian) for uid in sop_classes)]
-    with associated(destination, contexts) as (association, problem):
-        answer = association.acceptor.primitive
-        if association.is_rejected and answer is not None:
-            return PeerAnswer(rejection=Rejection(source=answer.result_source or 0, reason=answer.diagnostic or 0))
-        if problem is not None:
-            return PeerAnswer(problem=problem.meaning)
-        accepted = frozenset(str(context.abstract_syntax) for context in association.accepted_contexts)
-        status = association.send_c_echo().get("Status") if str(Verification) in accepted else None
-        return PeerAnswer(accepted=accepted, echo_status=status)
+    contexts = [_ECHO, *((uid, str(ExplicitVRLittleEndian)) for uid in sop_classes)]
+    with _sending(destination, contexts) as peer:
+        if isinstance(peer, Ruling):
+            return PeerAnswer(rejection=peer.rejection, problem=peer.meaning)
+        accepted = frozenset(context[0] for context in contexts if peer.is_accepted(context))
+        return PeerAnswer(accepted=accepted, echo_status=peer.echo(_ECHO) if peer.is_accepted(_ECHO) else None)
 
 
 def count_instances(peer: Destination, study_instance_uid: str) -> int | None:
@@ -243,7 +242,7 @@ def _requested(association: StorageAssociation, destination: Destination, contex
             contexts, calling_ae_title=destination.calling_ae_title, called_ae_title=destination.ae_title
         )
     except Rejected as rejected:
-        return _rejection(rejected.result, str(rejected))
+        return _rejection(rejected.rejection.result, str(rejected), rejected.rejection)
     except (PeerGone, ProtocolFault):
         return NO_ANSWER
     return None
@@ -318,9 +317,9 @@ def _problem(association: Association) -> Ruling | None:
     return NO_ANSWER
 
 
-def _rejection(result: int | None, reason: str) -> Ruling:
+def _rejection(result: int | None, reason: str, rejection: Rejection | None = None) -> Ruling:
     verdict = Verdict.REFUSED if result == _REJECTED_PERMANENT else Verdict.FAILED
-    return Ruling(verdict=verdict, meaning=f"the peer rejected the association: {reason}")
+    return Ruling(verdict=verdict, meaning=f"the peer rejected the association: {reason}", rejection=rejection)
 
 
 def _store(parcel: _Parcel, association: StorageAssociation, gate: Gate) -> SendOutcome:

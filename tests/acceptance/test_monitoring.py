@@ -30,6 +30,7 @@ SHIPPED = REPOSITORY / "deploy" / "prometheus"
 RULES = yaml.safe_load((SHIPPED / "spine-node.rules.yml").read_text())["groups"]
 ALARMS = [rule for group in RULES for rule in group["rules"]]
 DASHBOARD = json.loads((REPOSITORY / "deploy" / "grafana" / "spine-node.json").read_text())
+SCRAPED = 'up{job="spine-node"}'
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 ONLY_WITH_A_CERTIFICATE = {"spine_certificate_expiry_seconds"}
@@ -59,8 +60,7 @@ class Prometheus:
 
     def get(self, path: str, **parameters: str) -> Any:
         answer = httpx.get(f"http://{LOOPBACK}:{self.port}/api/v1/{path}", params=parameters, timeout=30)
-        assert answer.status_code == httpx.codes.OK, answer.text
-        return answer.json()["data"]
+        return answer.raise_for_status().json()["data"]
 
     def value(self, expression: str) -> list[Any]:
         return self.get("query", query=expression)["result"]
@@ -89,8 +89,12 @@ class Prometheus:
 
     def has_scraped(self) -> bool:
         try:
-            return bool(self.value('up{job="spine-node"} == 1'))
+            return bool(self.value(f"{SCRAPED} == 1"))
         except httpx.TransportError:
+            return False
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # it listens before it answers
+                raise
             return False
 
 
@@ -156,6 +160,7 @@ def test_every_rule_and_panel_speaks_of_metrics_that_there_are(tmp_path: Path) -
             assert used <= names, f"{place}: {sorted(used - names)}"
 
         wait_until(lambda: bool(prometheus.value("spine_study_latency_seconds_count == 1")), timeout_s=30, what="1 SR")
+        wait_until(lambda: bool(prometheus.value(f"count_over_time({SCRAPED}[1m]) > 2")), timeout_s=30, what="a rate")
         empty = {place for place, text in expressions().items() if not prometheus.value(text)}
         assert {p["title"] for p in PANELS for t in p["targets"] if f"{p['title']} {t['refId']}" in empty} <= (
             NO_DATA_WHEN_ALL_IS_WELL

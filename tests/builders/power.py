@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builders.peers import wait_until
 
+PROGRAM = Path(__file__).with_name("power_disk.py")
 IMAGE_MIB = 512
 MOUNTS = Path("/proc/mounts")
 
@@ -52,7 +53,7 @@ def powered(image: Path, work: Path) -> Iterator[PoweredFolder]:
     disk, folder = work / "disk", work / "mounted"
     for path in (disk, folder):
         path.mkdir(exist_ok=True)
-    process = subprocess.Popen([sys.executable, "-m", "builders.power_disk", str(image), str(disk)])
+    process = subprocess.Popen([sys.executable, str(PROGRAM), str(image), str(disk)])
     try:
         wait_until((disk / "disk").exists, timeout_s=30, what="the disk to be there")
         loop = _run("losetup", "--find", "--show", str(disk / "disk"))

@@ -1,4 +1,4 @@
-"""A disk in user space that keeps only what was flushed: ``python -m builders.power_disk IMAGE MOUNT``.
+"""A disk in user space that keeps only what was flushed: ``python power_disk.py IMAGE MOUNT``.
 
 A FUSE file system of two files. ``disk`` is the disk, made of the image and of blocks that were written since the last
 flush, which live in this process alone. Writing a seed and a share into ``control`` is the power cut: of those blocks a

@@ -30,10 +30,6 @@ from server.cli import run
 from server.database import make_engine, prepare
 from server.settings import Settings
 
-pytestmark = pytest.mark.filterwarnings(
-    # pynetdicom 3.0.4 leaves the socket of an association that was not accepted to the garbage collector
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
-)
 BOTH = [Comprehensive3DSRStorage, SegmentationStorage]
 
 

@@ -19,6 +19,7 @@ from dicom_node.admission import Origin
 from dicom_node.dimse import decode_command, encode_response
 from dicom_node.negotiation import AssociationPolicy, negotiate
 from dicom_node.pdu import PduStream, PduType, PeerGone, ProtocolFault, data_values
+from dicom_node.peer_answer import Rejection
 from dicom_node.requestor import Context, Rejected, StorageAssociation
 
 MR: Context = (str(MRImageStorage), str(ExplicitVRLittleEndian))
@@ -162,7 +163,7 @@ def test_a_rejection_says_why():
     association = StorageAssociation(socket.create_connection(server.server_address), timeout_s=10)
     with pytest.raises(Rejected, match="Called AE title not recognised") as caught:
         association.request([MR], calling_ae_title="SPINEAI", called_ae_title="OTHER")
-    assert caught.value.result == 1
+    assert caught.value.rejection == Rejection(result=1, source=1, reason=7)
     association.close()
     server.shutdown()
 

@@ -230,7 +230,8 @@ def test_no_delay_is_set_on_the_connection(scp, monkeypatch):
         options.append(event.assoc.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     monkeypatch.setattr(scu, "_set_no_delay", look)
-    echo(scp([build_context(Verification)], []))
+    with scu.associated(scp([build_context(Verification)], []), [build_context(Verification)]):
+        pass
     assert options
     assert all(options)
 

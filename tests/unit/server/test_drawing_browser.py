@@ -73,6 +73,7 @@ def add(page: Page, plan: SeriesPlan, level: str) -> tuple[float, float]:
     page.locator(f'#series [data-series="{plan.series_instance_uid}"]').click()
     page.wait_for_function(f"() => document.getElementById('picture').naturalWidth === {plan.voxels.shape[2]}")
     page.wait_for_function("() => document.getElementById('message').textContent === ''")
+    box = page.locator("#picture").bounding_box()
     page.locator("#viewport").focus()
     page.keyboard.press("n")
     page.get_by_label("Question", exact=True).select_option("disc_herniation")
@@ -80,10 +81,9 @@ def add(page: Page, plan: SeriesPlan, level: str) -> tuple[float, float]:
     page.keyboard.press("Escape")
     for key in ("p", "ArrowRight", "ArrowRight", "Shift+ArrowUp", "Alt+ArrowLeft", "ArrowDown", "Enter", "e"):
         page.keyboard.press(key)
-    box = page.locator("#picture").bounding_box()
-    corners = ((0.25, 0.25), (0.75, 0.5))
-    for x, y in corners:
+    for x, y in ((0.25, 0.25), (0.75, 0.5)):
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    assert page.locator("#picture").bounding_box() == box, "the picture moved while a reviewer drew on it"
     return 0.5 * plan.voxels.shape[2], 0.375 * plan.voxels.shape[1]
 
 
