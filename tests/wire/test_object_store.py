@@ -13,6 +13,7 @@ import trustme
 from builders.seaweed import ACCESS_KEY, Seaweed
 from dicom_node.object_store import ObjectStoreFailure
 from inference.errors import SettingRefusal
+from server.checks.objects import check_objects
 from server.object_store import object_store
 from server.s3 import PART_BYTES, Bucket, S3Store
 from server.settings import Settings
@@ -132,3 +133,21 @@ def test_settings_that_do_not_go_together(values: dict[str, object], sentence: s
     (tmp_path / "keys").write_text("one\n")
     with pytest.raises(SettingRefusal, match=sentence):
         object_store(Settings(**({"object_store_key_file": tmp_path / "keys"} | values)))
+
+
+def test_the_check_says_what_is_wrong(address: str, server: Seaweed, tmp_path: Path) -> None:
+    def found(**values: object) -> tuple[str, str]:
+        (answer,) = check_objects(Settings(**({"object_store_key_file": server.key_file(tmp_path)} | values)))
+        return answer.level.value, answer.sentence
+
+    place = f"127.0.0.1:{server.port}"
+    assert list(check_objects(Settings())) == []
+    assert found(object_store=address) == (
+        "ok",
+        f"{place} answers to our keys; whether they may write shows with the first instance.",
+    )
+    (tmp_path / "wrong").write_text(f"{ACCESS_KEY}\nwrong\n")
+    level, sentence = found(object_store=address, object_store_key_file=tmp_path / "wrong")
+    assert (level, sentence) == ("fail", f"{place}: The object store refuses (AccessDenied).")
+    level, sentence = found(object_store=address, object_store_key_file=tmp_path / "nowhere")
+    assert (level, "cannot be read" in sentence) == ("fail", True)
