@@ -29,7 +29,7 @@ viewer: install
 
 test: develop
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest tests/acceptance -m alone
 
 check: develop
 	$(BIN)/ruff check .
