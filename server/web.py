@@ -55,7 +55,8 @@ def run(settings: Settings) -> None:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
     trust = _trust(settings, tls, None if feed is None else feed.tls)
-    presence = Presence(node.engine, Role.WEB, port=port, health=trust)
+    counters = application.state.dicomweb.door.metrics.snapshot
+    presence = Presence(node.engine, Role.WEB, port=port, counters=counters, health=trust)
     presence.start()
     record_activity(node.engine, AuditKind.NODE_STARTED, Role.WEB)
     shipping = AuditShipping(node)
