@@ -15,8 +15,10 @@ from dicom_node.limits import PeerLimits
 from dicom_node.receive_log import LogRules
 from dicom_node.scp import ReceiverSettings
 from dicom_node.spool import Spool
+from dicom_node.uploads import Uploader
 from server import database
 from server.dicom_trust import live_peers, user_check
+from server.object_store import object_store
 from server.settings import Settings
 
 
@@ -37,7 +39,23 @@ def open_node(settings: Settings) -> Node:
     """
     engine = database.make_engine(settings.resolved_database_url())
     database.prepare(engine)
-    return Node(settings=settings, engine=engine, spool=Spool(settings.data_dir))
+    return Node(settings=settings, engine=engine, spool=open_spool(settings))
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Where files are: in the data folder, and in the object store where hosts share one.
+
+    Raises:
+        SettingRefusal: the object store's client is not installed, or a file of its settings cannot be used.
+    """
+    return Spool(settings.data_dir, object_store(settings))
+
+
+def uploader(node: Node) -> Uploader | None:
+    """What puts received instances into the object store; None where hosts share none."""
+    if node.spool.objects is None:
+        return None
+    return Uploader(node.engine, node.spool, cache_bytes=int(node.settings.object_cache_gib * 1024**3))
 
 
 def receiver_settings(settings: Settings, peers: PeerRules | None = None) -> ReceiverSettings:

@@ -8,7 +8,7 @@ from dicom_node.scp import Receiver
 from inference.errors import SettingRefusal
 from server.activity import record_activity
 from server.auth.audit.record import AuditKind
-from server.compose import Node, assembly_rules, back_off, open_node, receiver_settings
+from server.compose import Node, assembly_rules, back_off, open_node, receiver_settings, uploader
 from server.dicom_audit import DicomAudit
 from server.dicom_trust import live_context, live_peers, tls_files
 from server.events import configure, event
@@ -46,6 +46,9 @@ def run(settings: Settings) -> None:
     while not (receiver.is_replayed.wait(0.1) or stop.is_set()):
         continue
     assembler.start()
+    uploads = uploader(node)
+    if uploads is not None:
+        uploads.start()
     watch = TrustWatch(
         files={"dicom": tls_files(settings)},
         warning_days=settings.tls_warning_days,
@@ -64,6 +67,8 @@ def run(settings: Settings) -> None:
     event("receiver_started", port=receiver.port)
     stop.wait()
     receiver.stop()
+    if uploads is not None:
+        uploads.stop()
     assembler.stop()
     audit.stop()
     record_activity(node.engine, AuditKind.NODE_STOPPED, Role.RECEIVE)

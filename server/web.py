@@ -18,7 +18,7 @@ from server.auth.audit.record import AuditKind
 from server.claims.evaluation import tables_of
 from server.claims.notices import webhook_of
 from server.claims.watch import ClaimWatch
-from server.compose import open_node
+from server.compose import open_node, uploader
 from server.events import configure, event
 from server.hl7.listener import Listener
 from server.http.app import create
@@ -65,12 +65,15 @@ def run(settings: Settings) -> None:
     indexer.start()
     watch = ClaimWatch(node, application.state.dicomweb.index, webhook)
     watch.start()
-    if feed is not None:
-        feed.start()
+    uploads = uploader(node)
+    for one in (feed, uploads):
+        if one is not None:
+            one.start()
     event("web_started", port=port)
     stop.wait()
-    if feed is not None:
-        feed.stop()
+    for one in (feed, uploads):
+        if one is not None:
+            one.stop()
     watch.stop()
     indexer.stop()
     server.should_exit = True
