@@ -114,17 +114,27 @@ class LiveContext(Live[ssl.SSLContext]):
         self.files = files
 
     def front(self) -> ssl.SSLContext:
-        """For a server that takes one context for good: each handshake goes over to the current one.
-
-        OpenSSL asks for it when it has read the ClientHello, whether that names a server or not.
-        """
-
-        def go_over(handshake: ssl.SSLObject, _server_name: str | None, _front: ssl.SSLContext) -> None:
-            handshake.context = self.current()
-
-        made = self.current()
-        made.sni_callback = go_over
+        """For a server of asyncio, which takes one context for good: each connection is made by the current one."""
+        made = _Front(ssl.PROTOCOL_TLS_SERVER)
+        made.live = self
         return made
+
+
+class _Front(ssl.SSLContext):
+    """Stands for the current context, so that no session of an earlier one is taken up again (asyncio, uvloop)."""
+
+    live: LiveContext
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature is that of ssl
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As of ssl.SSLContext."""
+        return self.live.current().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
 def _profile(context: ssl.SSLContext) -> None:

@@ -23,12 +23,19 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @contextmanager
-def opened(url: str, authority: Authority, *, server_name: str | None = "127.0.0.1") -> Iterator[ssl.SSLSocket]:
+def opened(
+    url: str,
+    authority: Authority,
+    *,
+    server_name: str | None = "127.0.0.1",
+    context: ssl.SSLContext | None = None,
+    session: ssl.SSLSession | None = None,
+) -> Iterator[ssl.SSLSocket]:
     """A connection of TLS; without a server name none is sent (and none is checked)."""
-    context = ssl.create_default_context(cafile=authority.certificate)
+    context = context or ssl.create_default_context(cafile=authority.certificate)
     context.check_hostname = server_name is not None
     plain = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10)
-    with context.wrap_socket(plain, server_hostname=server_name) as connection:
+    with context.wrap_socket(plain, server_hostname=server_name, session=session) as connection:
         yield connection
 
 
@@ -72,6 +79,28 @@ def test_a_new_certificate_counts_from_the_next_connection_on(
         put(third, tmp_path)
         with opened(url, ours) as connection:
             assert shown(connection) == third.sha256
+
+
+def test_no_session_of_an_earlier_certificate_is_taken_up_again(
+    with_settings: Callable[..., Node], tmp_path: Path
+) -> None:
+    ours = Authority(tmp_path / "ours")
+    put(ours.issue("first"), tmp_path)
+    node = with_settings(http_tls_certificate=tmp_path / "cert.pem", http_tls_key=tmp_path / "key.pem")
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.create_default_context(cafile=ours.certificate)
+        context.minimum_version = context.maximum_version = version
+        with serving(node) as url:
+            with opened(url, ours, context=context) as first:
+                assert is_served(first)  # with TLS 1.3 the session comes after the handshake
+                session = first.session
+            with opened(url, ours, context=context, session=session) as again:
+                assert again.session_reused
+            second = ours.issue("second")
+            put(second, tmp_path)
+            with opened(url, ours, context=context, session=session) as other:
+                assert not other.session_reused
+                assert shown(other) == second.sha256
 
 
 def test_files_that_do_not_fit_are_named_and_refused_at_the_start(
