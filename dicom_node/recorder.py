@@ -224,6 +224,7 @@ class RowConnection:
                 is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the low byte is the primary code
                 if not is_busy or time.monotonic() > given_up:
                     raise
+                time.sleep(0.001)  # SQLite may answer without having waited
             else:
                 return
 
