@@ -7,6 +7,7 @@ and disks of others. Requests are repeated a few times; an upload of the same by
 from __future__ import annotations
 
 import hashlib
+import logging
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ PART_BYTES = 8 << 20
 DIGEST = "x-amz-meta-sha256"
 ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
 T = TypeVar("T")
+
+logging.getLogger(urllib3.connectionpool.__name__).setLevel(logging.ERROR)  # its warnings quote names of objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 The Dice is computed on the validation patients of the committed model's split, whose images the network never saw in
 training; it must reach the goal, and be the one that the model card promises. Levels, heights and fractures are checked
-on them, and on the patients with fractures or low bodies, some of which were trained on: that guards the path, and is no
+on them and on the patients with fractures or low bodies, some of which were trained on: that guards the path, and is no
 estimate of specificity (`training.evaluate` reads everybody).
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,30 @@ from sqlalchemy import Engine, func, select, text, update
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.dicomweb import take_in
+from builders.findings import reference, spine_findings
 from builders.peers import wait_until
+from builders.read_study import headers_of, keep_read_study
+from builders.received_reports import oru
 from builders.seaweed import Seaweed
 from dicom_node.assembly import Assembler, AssemblyRules
+from dicom_node.dicomweb.held import Holdings
+from dicom_node.dicomweb.index import SearchIndex
 from dicom_node.expiry import Cause, expire, remove_files
 from dicom_node.object_store import IN_USE_S, KEPT_S, ObjectStoreFailure
 from dicom_node.receive_log import LogRules
 from dicom_node.recovery import Recovered, recover
 from dicom_node.store import StudyState
-from dicom_node.tables import instances, studies
+from dicom_node.tables import instances, studies, web_instances, web_studies
 from dicom_node.uploads import Uploader, waiting_uploads
 from inference.errors import Failure
 from server.backup.restore import restore_backup
 from server.backup.take import take_backup
 from server.compose import Node, open_spool, uploader
+from server.database import reading
+from server.hl7.intake import take
 from server.retention import needs_of
+from server.tables import worklist_entries
+from server.worklist_index import WorklistIndex
 
 pytestmark = pytest.mark.peer("seaweedfs")
 PLAN = SeriesPlan(voxels=small_voxels(3))
@@ -202,6 +212,32 @@ def test_a_store_that_is_away_loses_nothing(host: Callable[..., Node], engine: E
     thread.start()
     wait_until(lambda: waiting(engine) == 0, timeout_s=20, what="the uploads")
     thread.stop()
+
+
+def test_what_cannot_be_fetched_now_is_missing_and_not_written_off(
+    host: Callable[..., Node], engine: Engine, tmp_path: Path
+) -> None:
+    here = host("receiver")
+    headers = headers_of([PLAN])
+    source = reference(headers[PLAN.series_instance_uid][1])
+    keep_read_study(here, headers, spine_findings(STUDY, source, (1.0, 1.0)))
+    cut_off = host("web", NOWHERE)
+    cut_off_index, whole_index = (
+        SearchIndex(engine, Holdings(reading=partial(reading, engine), spool=one.spool)) for one in (cut_off, here)
+    )
+    assert not cut_off_index.refresh()
+    assert not WorklistIndex(engine, cut_off.spool, version="1").refresh(budget_s=10.0)
+    with engine.connect() as connection:
+        for table in (web_instances, worklist_entries):
+            assert connection.execute(select(func.count()).select_from(table)).scalar_one() == 0
+    assert b"MSA|AE|MSG-1" in take(cut_off, oru("MSG-1"))
+    assert b"MSA|AA|MSG-1" in take(here, oru("MSG-1"))
+
+    assert whole_index.refresh()
+    assert WorklistIndex(engine, here.spool, version="1").refresh(budget_s=10.0)
+    with engine.connect() as connection:
+        assert connection.execute(select(worklist_entries.c.called)).scalar_one() != ""
+        assert "" not in set(connection.execute(select(web_studies.c.patient_id)).scalars())
 
 
 def test_copies_go_when_nobody_read_them_for_a_day_or_for_room(host: Callable[[str], Node]) -> None:
