@@ -116,11 +116,11 @@ def http_tls(settings: Settings) -> LiveContext | None:
 
 
 def _trust(settings: Settings, http: LiveContext | None, feed: LiveContext | None) -> TrustWatch:
-    live = {"http_tls_files_unusable": http, "hl7_tls_files_unusable": feed}
+    found = {use: live for use, live in (("http", http), ("hl7", feed)) if live is not None}
     return TrustWatch(
-        files={name.partition("_")[0]: found.files for name, found in live.items() if found is not None},
+        files={use: live.files for use, live in found.items()},
         warning_days=settings.tls_warning_days,
-        live={name: found for name, found in live.items() if found is not None},
+        live={f"{use}_tls_files_unusable": live for use, live in found.items()},
     )
 
 
