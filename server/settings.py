@@ -174,9 +174,11 @@ class Settings(BaseSettings):
     )
     dicom_max_associations: int = Field(20, ge=1, description="Associations that are served at the same time.")
     dicom_max_per_address: int = Field(0, ge=0, description="Of them, most from one network address; 0: any number.")
-    dicom_max_per_ae_title: int = Field(0, ge=0, description="Of them, most of one calling AE title; 0: any number.")
+    dicom_max_per_ae_title: int = Field(0, ge=0, description="Of them, most of one AE title, user or key; 0: any.")
     dicom_mib_per_second: float = Field(0.0, ge=0, description="Fastest that one address is read, in MiB/s; 0: any.")
-    dicom_gib_per_day: float = Field(0.0, ge=0, description="Most GiB of one AE title in a day (UTC); 0: any.")
+    dicom_gib_per_day: float = Field(
+        0.0, ge=0, description="Most GiB a day (UTC) of one AE title, user or key; 0: any."
+    )
     dicom_least_bytes_per_second: float = Field(
         256.0, ge=0, description="Abort an association whose message comes slower than this for a minute; 0: never."
     )
