@@ -56,6 +56,10 @@ class DurableTree:
         """Move files, sources and targets, whose data is synced already into place, each folder synced once."""
         for source, target in moves:
             self.ensure(target.parent)
-            source.rename(target)
+            try:
+                source.rename(target)
+            except FileNotFoundError:  # an empty folder may be removed at any moment
+                self.ensure(target.parent)
+                source.rename(target)
         for folder in {target.parent for _, target in moves}:
             sync_directory(folder)

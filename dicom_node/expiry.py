@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
@@ -36,7 +36,7 @@ EXPIRABLE = (StudyState.DONE, StudyState.REFUSED, StudyState.EXPIRED)
 UIDS_PER_QUERY = 500
 """Fewer than SQLite's default limit of 999 bound values."""
 FILES_AT_ONCE = 200
-"""Files unlinked in one transaction: a receiver waits for its end, some milliseconds."""
+"""Files removed in one round, and then settled in one transaction."""
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,14 @@ class Expired:
     study_instance_uid: str
     instance_count: int
     size_bytes: int
+
+
+class _Removal(NamedTuple):
+    """A file that is to be removed."""
+
+    path: str
+    study_instance_uid: str
+    inode: int
 
 
 def lock_study(connection: Connection, study_instance_uid: str) -> str | None:
@@ -144,40 +152,56 @@ def remove_files(engine: Engine, spool: Spool) -> int:
 
     A file that cannot be unlinked stays listed, and is tried again at the next call.
     """
-    removed = 0
-    try:
-        for count in _removed(engine, spool):
-            removed += count
-    except ObjectStoreFailure as failure:
-        log.warning("expired_objects_not_removed", extra={"reason": str(failure)})
-    return removed
+    return sum(_removed(engine, spool))
 
 
 def _removed(engine: Engine, spool: Spool) -> Iterator[int]:
     last = ""
     while rows := _some_removals(engine, after=last):
-        last = rows[-1][0]
-        with engine.begin() as connection:
-            answers = {path: _remove(spool, path, inode) for path, inode in rows}
-            settled = [path for path, is_removed in answers.items() if is_removed is not None]
-            connection.execute(delete(removals).where(removals.c.path.in_(settled)))
+        last = rows[-1].path
+        failures: list[ObjectStoreFailure] = []
+        answers = {row: _remove(spool, row.path, row.inode, failures) for row in rows}  # no transaction waits for it
+        settled = [row for row, is_removed in answers.items() if is_removed is not None]
+        _settle(engine, spool, settled)
+        if failures:
+            extra = {"objects": len(failures), "reason": str(failures[0])}
+            log.warning("expired_objects_not_removed", extra=extra)
         yield sum(is_removed is True for is_removed in answers.values())
+        if failures and not settled:
+            return  # it is away
 
 
-def _remove(spool: Spool, path: str, inode: int) -> bool | None:
+def _remove(spool: Spool, path: str, inode: int, failures: list[ObjectStoreFailure]) -> bool | None:
     """Whether it was there, and is not any more; None: it could not be unlinked."""
     try:
         return spool.remove_file(path, inode)
     except OSError as error:
         log.warning("expired_file_not_removed", extra={"error": type(error).__name__, "errno": error.errno})
-        return None
+    except ObjectStoreFailure as failure:
+        failures.append(failure)
+    return None
 
 
-def _some_removals(engine: Engine, *, after: str) -> list[tuple[str, int]]:
-    columns = (removals.c.path, removals.c.inode)
+def _settle(engine: Engine, spool: Spool, settled: Sequence[_Removal]) -> None:
+    """Nothing of it is to be removed any more.
+
+    Two processes may remove the same: what came again in between, and was put already, is removed by the second. So
+    what is held under such a name is put again, from the copy that was made of it.
+    """
+    paths = [row.path for row in settled]
+    with engine.begin() as connection:
+        connection.execute(delete(removals).where(removals.c.path.in_(paths)))
+        if spool.objects is not None:
+            of_studies = instances.c.study_instance_uid.in_({row.study_instance_uid for row in settled})
+            came_again = update(instances).where(of_studies, instances.c.path.in_(paths))
+            connection.execute(came_again.values(waits_for_upload=True))
+
+
+def _some_removals(engine: Engine, *, after: str) -> list[_Removal]:
+    columns = (removals.c.path, removals.c.study_instance_uid, removals.c.inode)
     query = select(*columns).where(removals.c.path > after).order_by(removals.c.path).limit(FILES_AT_ONCE)
     with engine.connect() as connection:
-        return [(path, inode) for path, inode in connection.execute(query)]
+        return [_Removal(*row) for row in connection.execute(query)]
 
 
 def has_expired_since(connection: Connection, study_instance_uid: str, received_at: float) -> bool:

@@ -8,6 +8,7 @@ or a number that is used once. So a copy is as good as the object, and writing a
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,8 +26,15 @@ RENAME_TRIES = 3
 """An empty folder may be removed between making it and using it."""
 
 
+log = logging.getLogger(__name__)
+
+
 class ObjectStoreFailure(PeerFailure):
     """The object store did not do what it was asked to; the sentence names no object, whose name holds UIDs."""
+
+
+class ObjectDamaged(ObjectStoreFailure):
+    """The object store answers, with other bytes than were put."""
 
 
 class ObjectStore(Protocol):
@@ -36,7 +44,7 @@ class ObjectStore(Protocol):
         """Make a file an object; durable when this returns."""
 
     def get(self, name: str, target: Path) -> bool:
-        """Write an object to a new file; False where there is none. What was read is what was put."""
+        """Write an object to a new file; False where there is none. What was read is what was put, or ObjectDamaged."""
 
     def has(self, name: str) -> bool:
         """Whether there is such an object."""
@@ -73,7 +81,7 @@ class CachedStore:
         return path
 
     def find(self, name: str) -> Path | None:
-        """A copy of an object, fetched where this host has none; None where there is no such object.
+        """A copy of an object, fetched where this host has none; None where there is no such object, or a damaged one.
 
         Raises:
             ObjectStoreFailure: the store does not answer.
@@ -84,7 +92,14 @@ class CachedStore:
             return path
         tmp = self._new_tmp()
         try:
-            return self.keep(name, tmp) if self.store.get(name, tmp) else None
+            if not self.store.get(name, tmp):
+                return None
+            with tmp.open("rb") as file:
+                os.fsync(file.fileno())  # a power cut leaves the whole copy or none: nobody compares it again
+            return self.keep(name, tmp)
+        except ObjectDamaged:
+            log.error("object_damaged")  # noqa: TRY400 - no traceback
+            return None
         finally:
             tmp.unlink(missing_ok=True)
 
@@ -106,8 +121,8 @@ class CachedStore:
         """
         target = self._folder / name
         for attempt in range(RENAME_TRIES):
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(target)
                 break
             except FileNotFoundError:
@@ -123,24 +138,39 @@ class CachedStore:
             ObjectStoreFailure: the store does not answer.
         """
         self.store.remove(name)
-        (self._folder / name).unlink(missing_ok=True)
+        self._forget(self._folder / name)
 
-    def trim(self, budget_bytes: int, now: float) -> int:
-        """Remove copies that were not read for long, and the longest unread above the budget; returns how many."""
+    def trim(self, budget_bytes: int, now: float, *, lacking_bytes: int = 0) -> int:
+        """Remove copies that were not read for long, and the longest unread for room; returns how many.
+
+        Args:
+            budget_bytes: most that copies take.
+            now: seconds since the epoch.
+            lacking_bytes: what the disk needs more than it has free.
+        """
         copies = sorted(self._copies())
         total = sum(size for _, size, _ in copies)
+        budget_bytes = min(budget_bytes, total - lacking_bytes)
         removed = 0
         for read_at, size, path in copies:
             is_old = now - read_at > KEPT_S
             is_too_much = total > budget_bytes and now - read_at > IN_USE_S
             if not (is_old or is_too_much):
                 break
-            path.unlink(missing_ok=True)
-            with suppress(OSError):  # not empty, or in use again
-                path.parent.rmdir()
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime != read_at:
+                    continue  # read meanwhile
+            self._forget(path)
             total -= size
             removed += 1
         return removed
+
+    def _forget(self, path: Path) -> None:
+        """Remove a copy, and the folders of which it was the last: their names hold UIDs."""
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty, or in use again
+            for folder in path.parents[: len(path.relative_to(self._folder).parents) - 1]:
+                folder.rmdir()
 
     def _copies(self) -> Iterator[tuple[float, int, Path]]:
         """When it was read last, size in bytes, and path of each."""

@@ -25,6 +25,7 @@ from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
 from dicom_node.limits import Limits, PeerLimits, keep_alive
 from dicom_node.log_record import Record
 from dicom_node.negotiation import AssociationPolicy, supported_contexts
+from dicom_node.object_store import ObjectStoreFailure
 from dicom_node.pdu import PduStream
 from dicom_node.receive_log import LogRules
 from dicom_node.recorder import Recorder
@@ -252,7 +253,7 @@ class Receiver:
             replayed = replay(self._engine, self._spool, clock=self._clock)
             self.is_replayed.set()
             recovered = recover(self._engine, self._spool, clock=self._clock, should_stop=self._stopping.is_set)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, ObjectStoreFailure) as error:
             log.warning("recovery_failed", extra={"error": type(error).__name__})  # the next start tries again
             return
         finally:

@@ -11,16 +11,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
+from multiprocessing.pool import ThreadPool
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, tuple_, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from dicom_node.object_store import ObjectStoreFailure
-from dicom_node.spool import RECEIVED, TMP, Spool
+from dicom_node.object_store import IN_USE_S, ObjectStoreFailure
+from dicom_node.spool import RECEIVED, TMP, FreeSpace, Spool
 from dicom_node.tables import instances, removals
 
 LOOK_S = 0.5
@@ -66,17 +67,26 @@ def studies_with_uploads(connection: Connection) -> frozenset[str]:
 class Uploader:
     """A thread that puts what this host received into the object store, and keeps the copies within their room."""
 
-    def __init__(self, engine: Engine, spool: Spool, *, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        spool: Spool,
+        *,
+        cache_bytes: int,
+        reserve_bytes: Callable[[FreeSpace], float] = lambda _: 0,
+    ) -> None:
         """Bring the parts together.
 
         Args:
             engine: the database of the rows.
             spool: the spool, with an object store.
             cache_bytes: most that copies of objects take on this host.
+            reserve_bytes: below this the disk takes no instance; copies go before it comes to that, at twice as much.
         """
         self._engine = engine
         self._spool = spool
         self._cache_bytes = cache_bytes
+        self._reserve_bytes = reserve_bytes
         self._lock: int | None = None
         self._next_trim = 0.0
         self._stopping = threading.Event()
@@ -86,39 +96,53 @@ class Uploader:
         """Begin."""
         self._thread.start()
 
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End; what waits is put by the next process of this host."""
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End; what waits is put by the next process of this host. What still waits for the store ends with us."""
         self._stopping.set()
         self._thread.join(timeout_s)
 
     def upload_all(self) -> int:
-        """Put what this host has of what waits; returns how many.
+        """Put what this host has of what waits; returns how many. One that cannot be put holds up no other.
 
         Raises:
-            ObjectStoreFailure: the store does not answer; what it took before is marked.
+            ObjectStoreFailure: the store does not take all of it; what it took is marked.
+            OSError: the same, where a file cannot be read.
             SQLAlchemyError: the database refused.
         """
         done = 0
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="upload") as pool:
-            for page in self._pages():
-                here = [one for one in page if self._spool.is_here(one.path)]
-                answers = pool.map(self._put, here)
-                put: list[Waiting] = []
-                try:
-                    put += (one for one, is_put in zip(here, answers, strict=True) if is_put)
-                finally:
-                    self._mark(put)
-                done += len(put)
-                if self._stopping.is_set():
-                    break
+        failures: list[Exception] = []
+        for page in self._pages():
+            here = [one for one in page if self._spool.is_here(one.path)]
+            before = len(failures)
+            put = self._put_all(here, failures)
+            self._mark(put)
+            done += len(put)
+            is_away = len(failures) > before and not put
+            if is_away or self._stopping.is_set():
+                break
+        if failures:
+            raise failures[0]
         return done
 
-    def _put(self, one: Waiting) -> bool:
-        try:
-            self._spool.upload(one.path)
-        except FileNotFoundError:
-            return False  # moved meanwhile; the next look finds it where it is
-        return True
+    def _put_all(self, here: Sequence[Waiting], failures: list[Exception]) -> list[Waiting]:
+        """What was put of it."""
+
+        def put(one: Waiting) -> bool:
+            if self._stopping.is_set():
+                return False
+            try:
+                self._spool.upload(one.path)
+            except FileNotFoundError:
+                return False  # moved meanwhile; the next look finds it where it is
+            except (OSError, ObjectStoreFailure) as failure:
+                failures.append(failure)
+                return False
+            return True
+
+        if not here:
+            return []
+        with ThreadPool(AT_ONCE) as pool:  # of daemons, unlike an executor's: a store that hangs holds up no exit
+            return [one for one, is_put in zip(here, pool.imap(put, here), strict=True) if is_put]
 
     def _pages(self) -> Iterator[Sequence[Waiting]]:
         """Everything that waits, the first received first; not what is still to be deleted under the same name."""
@@ -151,30 +175,40 @@ class Uploader:
 
     def tidy(self, now: float) -> None:
         """Keep the copies within their room; a file that was made of the log again after it was put becomes a copy."""
-        if self._spool.objects is None:
+        objects = self._spool.objects
+        if objects is None:
             return
+        space = self._spool.free_space()
+        lacking_bytes = max(0, int(2 * self._reserve_bytes(space)) - space.free_bytes)
+        objects.trim(self._cache_bytes, now, lacking_bytes=lacking_bytes)
+        self._spool.remove_empty(RECEIVED, now - IN_USE_S)
         files = self._spool.files(RECEIVED)
         while chunk := list(islice(files, ROWS_AT_ONCE)):
-            query = select(instances.c.path).where(instances.c.path.in_(chunk), ~instances.c.waits_for_upload)
+            of_studies = instances.c.study_instance_uid.in_({PurePosixPath(path).parent.name for path in chunk})
+            is_again = (of_studies, instances.c.path.in_(chunk), ~instances.c.waits_for_upload)
+            query = select(instances.c.path).where(*is_again)  # by study: paths have no index
             with self._engine.connect() as connection:
                 again = connection.execute(query).scalars().all()
             for path in again:
-                self._spool.upload(path)
-        self._spool.objects.trim(self._cache_bytes, now)
+                with suppress(FileNotFoundError):
+                    objects.keep(path, self._spool.root / path)
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_S):
-            if not self._is_ours():
-                continue
             try:
-                self.upload_all()
-                if time.monotonic() >= self._next_trim:
-                    self._next_trim = time.monotonic() + TRIM_S
-                    self.tidy(time.time())
-            except (SQLAlchemyError, OSError, ObjectStoreFailure) as error:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - a boundary: without the thread nothing of this host is read
                 reason = str(error) if isinstance(error, ObjectStoreFailure) else type(error).__name__
                 log.warning("uploads_wait", extra={"reason": reason})
                 self._stopping.wait(RETRY_S)
+
+    def _look(self) -> None:
+        if not self._is_ours():
+            return
+        if time.monotonic() >= self._next_trim:  # first: a store that is away keeps no room from being made
+            self._next_trim = time.monotonic() + TRIM_S
+            self.tidy(time.time())
+        self.upload_all()
 
     def _is_ours(self) -> bool:
         """Whether this process is the one of its host; once it is, until it ends."""

@@ -55,7 +55,12 @@ def uploader(node: Node) -> Uploader | None:
     """What puts received instances into the object store; None where hosts share none."""
     if node.spool.objects is None:
         return None
-    return Uploader(node.engine, node.spool, cache_bytes=int(node.settings.object_cache_gib * 1024**3))
+    return Uploader(
+        node.engine,
+        node.spool,
+        cache_bytes=int(node.settings.object_cache_gib * 1024**3),
+        reserve_bytes=inbox_rules(node.settings).reserve_bytes,
+    )
 
 
 def receiver_settings(settings: Settings, peers: PeerRules | None = None) -> ReceiverSettings:

@@ -21,6 +21,7 @@ from dicom_node.uids import ObjectRole
 from inference.errors import Failure, Refusal, StorageFailure
 from server.chains import start_deliveries
 from server.compose import Node
+from server.database import reading
 from server.events import event, fault, frames_of
 from server.kernel import Value
 from server.lease import Tenure
@@ -65,6 +66,7 @@ class ReviewSteps:
                     delay=WAIT_S,
                 )
                 return {"state": "waiting"}
+        with reading(self.node.engine) as connection:  # files may have to be fetched: nobody waits for it
             request = self._input(connection, row)
         self.tenure.assure()
         return _guarded(request, self._write)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
@@ -20,17 +22,23 @@ from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry, Timeout
 
-from dicom_node.object_store import ObjectStoreFailure
+from dicom_node.object_store import ObjectDamaged, ObjectStoreFailure
 
-CONNECT_S, READ_S = 5.0, 60.0
-RETRIES = Retry(total=3, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None)
+ANSWER_S = 20.0
+"""For a connection, for each part to be sent, and for each piece of an answer."""
+AWAY_S = 3.0
+"""What is asked so soon after the store did not answer is not asked: else all who wait in turn wait so long each."""
+RETRIES = Retry(
+    total=3, connect=1, read=1, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None
+)
 CONNECTIONS = 8
 """Kept open: uploads and reads at the same time, of one process."""
-PART_BYTES = 8 << 20
-"""A larger file goes up in parts (multipart upload), one after the other; so much of it is in memory."""
+PART_BYTES = 5 << 20
+"""A larger file goes up in parts (multipart upload), one after the other; so much of it is in memory. S3's smallest."""
 DIGEST = "x-amz-meta-sha256"
 ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
 T = TypeVar("T")
+_ERROR = object()
 
 logging.getLogger(urllib3.connectionpool.__name__).setLevel(logging.ERROR)  # its warnings quote names of objects
 
@@ -52,13 +60,14 @@ class Bucket:
 class S3Store:
     """See dicom_node.object_store.ObjectStore. Thread-safe."""
 
-    def __init__(self, bucket: Bucket) -> None:
-        """Connect to nothing yet."""
+    def __init__(self, bucket: Bucket, *, answer_s: float = ANSWER_S) -> None:
+        """Connect to nothing yet; ``answer_s``: how long it is waited for."""
         self._bucket = bucket.name
+        self._away_until, self._away_because = 0.0, ""
         context = ssl.create_default_context(cafile=bucket.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         pool = urllib3.PoolManager(
-            timeout=Timeout(connect=CONNECT_S, read=READ_S), retries=RETRIES, maxsize=CONNECTIONS, ssl_context=context
+            timeout=Timeout(connect=answer_s, read=answer_s), retries=RETRIES, maxsize=CONNECTIONS, ssl_context=context
         )
         self._client = Minio(
             bucket.endpoint,
@@ -76,23 +85,26 @@ class S3Store:
             length = file.tell()
             file.seek(0)
             how: Any = {"metadata": {"sha256": digest}, "part_size": PART_BYTES, "num_parallel_uploads": 1}
-            _answered(lambda: self._client.put_object(self._bucket, name, file, length, **how))
+            self._answered(lambda: self._client.put_object(self._bucket, name, file, length, **how))
 
     def get(self, name: str, target: Path) -> bool:
         """Write an object to a new file; False where there is none."""
-        return _answered(lambda: self._get(name, target), absent=False)
+        try:
+            return self._answered(lambda: self._get(name, target), absent=False)
+        except ObjectDamaged:  # perhaps on the way
+            return self._answered(lambda: self._get(name, target), absent=False)
 
     def has(self, name: str) -> bool:
         """Whether there is such an object."""
-        return _answered(lambda: bool(self._client.stat_object(self._bucket, name)), absent=False)
+        return self._answered(lambda: bool(self._client.stat_object(self._bucket, name)), absent=False)
 
     def remove(self, name: str) -> None:
         """Remove an object; none is no error."""
-        _answered(lambda: self._client.remove_object(self._bucket, name), absent=None)
+        self._answered(lambda: self._client.remove_object(self._bucket, name), absent=None)
 
     def names(self, prefix: str) -> Iterator[str]:
         """The names of all objects that begin so."""
-        listed = _answered(lambda: list(self._client.list_objects(self._bucket, prefix=prefix, recursive=True)))
+        listed = self._answered(lambda: list(self._client.list_objects(self._bucket, prefix=prefix, recursive=True)))
         return (str(one.object_name) for one in listed)
 
     def _get(self, name: str, target: Path) -> bool:
@@ -109,25 +121,26 @@ class S3Store:
         expected = answer.headers.get(DIGEST)
         if expected is None or digest.hexdigest() != expected:
             target.unlink()
-            raise ObjectStoreFailure("An object of the store is not what was put there: its SHA-256 differs.")
+            raise ObjectDamaged("An object of the store is not what was put there: its SHA-256 differs.")
         return True
 
+    def _answered(self, ask: Callable[[], T], *, absent: object = _ERROR) -> T:
+        """What the store answers; `absent` where it says that there is no such object.
 
-_ERROR = object()
-
-
-def _answered(ask: Callable[[], T], *, absent: object = _ERROR) -> T:
-    """What the store answers; `absent` where it says that there is no such object.
-
-    Raises:
-        ObjectStoreFailure: it does not answer, or refuses; the sentence holds its code, no name of an object.
-        OSError: the file of this host cannot be read or written.
-    """
-    try:
-        return ask()
-    except S3Error as error:
-        if error.code in ABSENT and absent is not _ERROR:
-            return absent  # type: ignore[return-value] # of the caller's type
-        raise ObjectStoreFailure(f"The object store refuses ({error.code}).") from None
-    except (MinioException, HTTPError) as error:
-        raise ObjectStoreFailure(f"The object store does not answer ({type(error).__name__}).") from None
+        Raises:
+            ObjectStoreFailure: it does not answer, or refuses; the sentence holds its code, no name of an object.
+            OSError: the file of this host cannot be read or written.
+        """
+        if time.monotonic() < self._away_until:
+            raise ObjectStoreFailure(self._away_because)
+        try:
+            return ask()
+        except S3Error as error:
+            if error.code in ABSENT and absent is not _ERROR:
+                return absent  # type: ignore[return-value] # of the caller's type
+            raise ObjectStoreFailure(f"The object store refuses ({error.code}).") from None
+        except (MinioException, HTTPError, ParseError) as error:
+            sentence = f"The object store does not answer ({type(error).__name__})."
+            if isinstance(error, HTTPError):
+                self._away_because, self._away_until = sentence, time.monotonic() + AWAY_S
+            raise ObjectStoreFailure(sentence) from None

@@ -7,6 +7,7 @@ of the program, named by its type and place because its text may quote a dataset
 from __future__ import annotations
 
 import hashlib
+import shutil
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -174,9 +175,15 @@ class StudyReader:
         return _answer(run, folder)
 
     def _write_overlays(self, run: StudyRun, folder: str) -> None:
-        root = self._spool.root
-        for picture in write_overlays(run, root / folder):
-            self._spool.upload(str(picture.relative_to(root)))
+        if self._spool.objects is None:
+            write_overlays(run, self._spool.root / folder)
+            return
+        made = self._spool.new_tmp()
+        try:
+            for picture in write_overlays(run, made):
+                self._spool.write_result(f"{folder}/{picture.relative_to(made)}", picture.read_bytes())
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
     def _path(self, relative: str | None) -> Path | None:
         return self._spool.path(relative) if relative else None

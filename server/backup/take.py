@@ -31,6 +31,9 @@ from server.backup.rows import FOLDERS, chain_faults, count_rows, is_named, name
 from server.compose import Node
 from server.database import HEAD, is_current, reading
 
+UPLOAD_WAIT_S = 10
+"""For an instance that another host has acknowledged and not yet put into the bucket."""
+
 
 def take_backup(node: Node, target: Path, *, hard_links: bool = False) -> Manifest:
     """Write a backup into a folder that is new or empty; the node goes on.
@@ -120,6 +123,20 @@ class _Copier:
             return False
         return True
 
+    def fetch(self, relative: str, spool: Spool) -> bool:
+        """Whether there was such a file, here or in the object store, from where it comes without a copy below cache/.
+
+        Raises:
+            ObjectStoreFailure: the object store does not answer.
+        """
+        goal = self.target / relative
+        if spool.objects is not None and not spool.is_here(relative):
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            if spool.objects.store.get(relative, goal):
+                self.digests[relative] = digest_of(goal)
+                return True
+        return self.copy(relative, spool.path(relative))  # of the receive log, it becomes a file
+
     def sums(self) -> Iterator[tuple[str, str]]:
         """(path in the backup, digest) of every file."""
         return ((f"{self.target.name}/{relative}", digest) for relative, digest in self.digests.items())
@@ -128,9 +145,13 @@ class _Copier:
 def _complete(copier: _Copier, spool: Spool, snapshot: Connection, live: Connection) -> None:
     """Hold a file for every row of the snapshot that names one, but for rows that are gone by now."""
     for column, path, sha256 in named_files(snapshot):
-        # an instance that is only in the receive log becomes a file, and an object a copy of it
-        is_there = path in copier.digests or copier.copy(path, spool.path(path))
-        if not is_there and is_named(live, column, path):
-            raise StorageFailure(f"A row of {column.table.name} names {path}, which is not there.")
+        is_there = path in copier.digests or copier.fetch(path, spool)
+        tries = UPLOAD_WAIT_S if spool.objects is not None else 0
+        while not is_there and is_named(live, column, path):
+            if tries == 0:
+                raise StorageFailure(f"A row of {column.table.name} names {path}, which is not there.")
+            tries -= 1
+            time.sleep(1)  # it is on its way from the host that received it
+            is_there = copier.fetch(path, spool)
         if is_there and sha256 is not None and copier.digests[path] != sha256:
             raise StorageFailure(f"{path} is not what its row of {column.table.name} says: its digest differs.")

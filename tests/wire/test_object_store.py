@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 import trustme
 
+from builders.peers import LOOPBACK
 from builders.seaweed import ACCESS_KEY, Seaweed
 from dicom_node.object_store import ObjectStoreFailure
 from inference.errors import SettingRefusal
@@ -98,6 +103,48 @@ def test_a_wrong_key_a_missing_bucket_and_a_dead_server_are_said(server: Seaweed
     for ask in (lambda: dead.get("name", tmp_path / "read"), lambda: dead.has("n"), lambda: list(dead.names(""))):
         with pytest.raises(ObjectStoreFailure, match=r"does not answer \(MaxRetryError\)"):
             ask()
+
+
+def bucket_at(port: int) -> Bucket:
+    return Bucket(
+        endpoint=f"{LOOPBACK}:{port}",
+        name="spine",
+        is_tls=False,
+        region="r",
+        access_key="k",
+        secret_key="longer-secret",  # noqa: S106 - of nobody
+    )
+
+
+def test_a_store_that_hangs_is_given_up_and_not_asked_by_all_who_wait() -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        store = S3Store(bucket_at(silent.getsockname()[1]), answer_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(ObjectStoreFailure, match=r"does not answer \(MaxRetryError\)"):
+            store.has("name")
+        waited = time.monotonic() - began
+        with pytest.raises(ObjectStoreFailure, match=r"does not answer \(MaxRetryError\)"):
+            store.has("name")
+        assert time.monotonic() - began - waited < 0.1 < waited < 5
+
+
+def test_an_answer_of_no_store_is_refused() -> None:
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<html><p>Sign in</html>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+            pass
+
+    with HTTPServer((LOOPBACK, 0), Portal) as portal:
+        threading.Thread(target=portal.serve_forever, daemon=True).start()
+        with pytest.raises(ObjectStoreFailure, match="does not answer"):
+            list(S3Store(bucket_at(portal.server_port)).names(""))
+        portal.shutdown()
 
 
 def test_over_tls_only_an_authority_of_the_settings_is_believed(tmp_path: Path) -> None:

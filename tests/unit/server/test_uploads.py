@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +18,7 @@ from sqlalchemy import Engine, func, select, text, update
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.dicomweb import take_in
 from builders.findings import reference, spine_findings
-from builders.peers import wait_until
+from builders.peers import LOOPBACK, wait_until
 from builders.read_study import headers_of, keep_read_study
 from builders.received_reports import oru
 from builders.seaweed import Seaweed
@@ -26,8 +29,9 @@ from dicom_node.expiry import Cause, expire, remove_files
 from dicom_node.object_store import IN_USE_S, KEPT_S, ObjectStoreFailure
 from dicom_node.receive_log import LogRules
 from dicom_node.recovery import Recovered, recover
+from dicom_node.spool import Spool
 from dicom_node.store import StudyState
-from dicom_node.tables import instances, studies, web_instances, web_studies
+from dicom_node.tables import instances, studies, web_headers, web_instances, web_studies
 from dicom_node.uploads import Uploader, waiting_uploads
 from inference.errors import Failure
 from server.backup.restore import restore_backup
@@ -214,6 +218,139 @@ def test_a_store_that_is_away_loses_nothing(host: Callable[..., Node], engine: E
     thread.stop()
 
 
+def test_one_that_cannot_be_put_holds_up_no_other(host: Callable[[str], Node], engine: Engine, tmp_path: Path) -> None:
+    here = host("receiver")
+    take_in(here, write_series(tmp_path / "study", PLAN))
+    broken = here.spool.path(paths_of(engine)[0])
+    broken.rename(tmp_path / "instance")
+    broken.mkdir()  # a file that the disk does not give, to whoever asks
+    with pytest.raises(IsADirectoryError):
+        uploading(here).upload_all()
+    assert waiting(engine) == 1
+    broken.rmdir()
+    (tmp_path / "instance").rename(broken)
+    assert uploading(here).upload_all() == 1
+
+
+def test_a_store_that_hangs_holds_up_neither_the_end_of_a_process_nor_the_room_of_copies(
+    host: Callable[..., Node], engine: Engine, tmp_path: Path
+) -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        here = host("receiver", f"http://{LOOPBACK}:{silent.getsockname()[1]}/spine")
+        take_in(here, write_series(tmp_path / "study", PLAN))
+        assert here.spool.objects is not None
+        (tmp_path / "old").write_bytes(b"old")
+        old = here.spool.objects.keep("results/a/r1/1/old", tmp_path / "old")
+        os.utime(old, (1, 1))
+        thread = uploading(here)
+        thread.start()
+        asked, _ = silent.accept()
+        asked.close()
+        assert not (here.spool.root / "cache" / "results").exists()
+        assert {one for one in threading.enumerate() if not one.daemon} == {threading.main_thread()}
+        began = time.monotonic()
+        thread.stop(1.0)
+        assert time.monotonic() - began < 3
+
+
+def test_copies_go_before_the_disk_has_no_room_for_instances(host: Callable[[str], Node], engine: Engine) -> None:
+    here = host("one")
+    here.spool.write_result("results/a/a", b"1")
+    here.spool.write_result("results/b/b", b"1")
+    here.spool.path("results/a/a")
+    old = time.time() - IN_USE_S - 1
+    os.utime(here.spool.path("results/a/a"), (old, old))
+    Uploader(engine, here.spool, cache_bytes=10**6, reserve_bytes=lambda space: space.free_bytes).tidy(time.time())
+    assert not (here.spool.root / "cache/results/a").exists()
+    assert (here.spool.root / "cache/results/b/b").exists()
+
+
+def test_no_folder_of_a_study_is_left_of_what_was_put(
+    host: Callable[[str], Node], engine: Engine, tmp_path: Path
+) -> None:
+    here = host("receiver")
+    take_in(here, write_series(tmp_path / "study", PLAN))
+    uploading(here).upload_all()
+    received = here.spool.root / "received"
+    uploading(here).tidy(time.time())
+    assert received.exists()  # an instance may be arriving
+    for _ in range(3):
+        for folder, _, _ in os.walk(received):
+            os.utime(folder, (1, 1))
+        uploading(here).tidy(time.time())
+    assert not received.exists()
+    for relative in paths_of(engine):
+        here.spool.remove(relative)
+    assert list((here.spool.root / "cache").iterdir()) == []
+    take_in(here, write_series(tmp_path / "again", SeriesPlan(voxels=small_voxels(3), study="again")))
+
+
+def test_a_damaged_object_holds_up_no_other(
+    host: Callable[[str], Node], engine: Engine, server: Seaweed, address: str, tmp_path: Path
+) -> None:
+    here = host("receiver")
+    sent = write_series(tmp_path / "study", PLAN)
+    take_in(here, sent)
+    uploading(here).upload_all()
+    damaged = paths_of(engine)[0]
+    server.client.put_object(address.rpartition("/")[2], damaged, io.BytesIO(b"abc"), 3)
+    index = SearchIndex(engine, Holdings(reading=partial(reading, engine), spool=host("web").spool))
+    assert index.refresh()
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(web_headers)).scalar_one() == len(sent) - 1
+
+
+def test_what_came_again_while_two_remove_what_expired_is_put_again(
+    host: Callable[[str], Node], engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = host("receiver"), host("worker")
+    sent = write_series(tmp_path / "study", PLAN)
+    take_in(here, sent)
+    uploading(here).upload_all()
+    with engine.begin() as connection:
+        connection.execute(update(studies).values(state=StudyState.DONE))
+        assert expire(connection, here.spool, STUDY, Cause.AGE, time.time()) is not None
+    remove_file = Spool.remove_file
+
+    def overtaken(spool: Spool, relative: str, inode: int) -> bool:
+        """The other removes it, it comes again and is put, and only then do we remove it; no transaction is open."""
+        monkeypatch.undo()
+        remove_files(engine, here.spool)
+        take_in(here, sent)
+        assert uploading(here).upload_all() == len(sent)
+        return remove_file(spool, relative, inode)
+
+    monkeypatch.setattr(Spool, "remove_file", overtaken)
+    remove_files(engine, there.spool)
+    assert waiting(engine) == len(sent)
+    assert uploading(here).upload_all() == len(sent)
+    assert all(host("third").spool.path(relative).is_file() for relative in paths_of(engine))
+
+
+def test_an_object_that_cannot_be_removed_keeps_no_other(
+    host: Callable[..., Node], engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = host("receiver")
+    take_in(here, write_series(tmp_path / "study", PLAN))
+    uploading(here).upload_all()
+    first = min(paths_of(engine))
+    with engine.begin() as connection:
+        connection.execute(update(studies).values(state=StudyState.DONE))
+        assert expire(connection, here.spool, STUDY, Cause.AGE, time.time()) is not None
+    remove_file = Spool.remove_file
+
+    def locked(spool: Spool, relative: str, inode: int) -> bool:
+        if relative == first:
+            raise ObjectStoreFailure("The object store refuses (AccessDenied).")
+        return remove_file(spool, relative, inode)
+
+    monkeypatch.setattr(Spool, "remove_file", locked)
+    assert remove_files(engine, here.spool) == 2
+    monkeypatch.undo()
+    assert remove_files(engine, host("cut off", NOWHERE).spool) == 0
+    assert remove_files(engine, here.spool) == 1
+
+
 def test_what_cannot_be_fetched_now_is_missing_and_not_written_off(
     host: Callable[..., Node], engine: Engine, tmp_path: Path
 ) -> None:
@@ -270,6 +407,7 @@ def test_a_backup_holds_the_objects_and_a_restore_puts_them_into_an_empty_bucket
     copies = here.spool.root / "cache"
     copies.rename(tmp_path / "gone")
     take_backup(here, tmp_path / "backup")
+    assert list(copies.rglob("*.dcm")) == []  # it would fill the disk
 
     empty = server.new_bucket()
     elsewhere = settings(data_dir=tmp_path / "restored", object_store=empty, object_store_key_file=keys)
