@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from dicom_node.object_store import CACHE
-from dicom_node.spool import LOG, TMP, Spool
+from dicom_node.spool import LOG, OF_ONE_HOST, RECEIVED, TMP, Spool
 from inference.errors import StorageFailure, UsageRefusal
 from server import __version__
 from server.auth.audit import trail
@@ -27,7 +27,7 @@ from server.backup.manifest import (
     digest_of,
     write_sums,
 )
-from server.backup.rows import FOLDERS, chain_faults, count_rows, is_named, named_files
+from server.backup.rows import FOLDERS, MODELS, chain_faults, count_rows, is_named, named_files
 from server.compose import Node
 from server.database import HEAD, is_current, reading
 
@@ -58,6 +58,7 @@ def take_backup(node: Node, target: Path, *, hard_links: bool = False) -> Manife
             rows, newest = count_rows(snapshot), trail.verify(snapshot).newest_sha256
             copier = _Copier(source=node.spool.root, target=target / DATA, is_linking=hard_links)
             copier.copy_all()
+            copier.fetch_all(node.spool)
             with reading(node.engine) as live, closing(node.spool):
                 _complete(copier, node.spool, snapshot, live)
         count = write_sums(target, sorted([*copier.sums(), (database, digest_of(target / database))]))
@@ -136,6 +137,20 @@ class _Copier:
                 self.digests[relative] = digest_of(goal)
                 return True
         return self.copy(relative, spool.path(relative))  # of the receive log, it becomes a file
+
+    def fetch_all(self, spool: Spool) -> None:
+        """Everything that hosts share in an object store, but for received instances: all of those have rows.
+
+        Raises:
+            ObjectStoreFailure: it does not answer.
+        """
+        if spool.objects is None:
+            return
+        for top in FOLDERS:
+            if top not in {*OF_ONE_HOST, RECEIVED, MODELS}:
+                for name in spool.objects.store.names(f"{top}/"):
+                    if name not in self.digests:
+                        self.fetch(name, spool)  # gone meanwhile is fine: rows are looked at afterwards
 
     def sums(self) -> Iterator[tuple[str, str]]:
         """(path in the backup, digest) of every file."""

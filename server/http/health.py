@@ -19,7 +19,7 @@ _NOT_READY = produces("application/json", status=HTTPStatus.SERVICE_UNAVAILABLE,
 
 
 @router.get("/healthz", summary="Whether this process answers.")
-def healthz() -> dict[str, str]:
+async def healthz() -> dict[str, str]:
     """Always ok; a process that hangs does not answer."""
     return {"status": "ok"}
 

@@ -404,6 +404,8 @@ def test_a_backup_holds_the_objects_and_a_restore_puts_them_into_an_empty_bucket
     sent = write_series(tmp_path / "study", PLAN)
     take_in(here, sent)
     uploading(here).upload_all()
+    packet = "claims/7/packet-1/manifest.json"  # no row names it
+    here.spool.write_result(packet, b"{}")
     copies = here.spool.root / "cache"
     copies.rename(tmp_path / "gone")
     take_backup(here, tmp_path / "backup")
@@ -412,6 +414,6 @@ def test_a_backup_holds_the_objects_and_a_restore_puts_them_into_an_empty_bucket
     empty = server.new_bucket()
     elsewhere = settings(data_dir=tmp_path / "restored", object_store=empty, object_store_key_file=keys)
     restored = restore_backup(tmp_path / "backup", elsewhere)
-    assert restored.files == len(sent)
-    assert server.names(empty) == set(paths_of(node.engine))
+    assert restored.files == len(sent) + 1
+    assert server.names(empty) == {packet, *paths_of(node.engine)}
     here.spool.close()
