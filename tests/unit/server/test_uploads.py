@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,7 +16,7 @@ from sqlalchemy import Engine, func, select, text, update
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.dicomweb import take_in
 from builders.findings import reference, spine_findings
-from builders.peers import LOOPBACK, wait_until
+from builders.peers import wait_until
 from builders.read_study import headers_of, keep_read_study
 from builders.received_reports import oru
 from builders.seaweed import Seaweed
@@ -230,27 +228,6 @@ def test_one_that_cannot_be_put_holds_up_no_other(host: Callable[[str], Node], e
     broken.rmdir()
     (tmp_path / "instance").rename(broken)
     assert uploading(here).upload_all() == 1
-
-
-def test_a_store_that_hangs_holds_up_neither_the_end_of_a_process_nor_the_room_of_copies(
-    host: Callable[..., Node], engine: Engine, tmp_path: Path
-) -> None:
-    with socket.create_server((LOOPBACK, 0)) as silent:
-        here = host("receiver", f"http://{LOOPBACK}:{silent.getsockname()[1]}/spine")
-        take_in(here, write_series(tmp_path / "study", PLAN))
-        assert here.spool.objects is not None
-        (tmp_path / "old").write_bytes(b"old")
-        old = here.spool.objects.keep("results/a/r1/1/old", tmp_path / "old")
-        os.utime(old, (1, 1))
-        thread = uploading(here)
-        thread.start()
-        asked, _ = silent.accept()
-        asked.close()
-        assert not (here.spool.root / "cache" / "results").exists()
-        assert {one for one in threading.enumerate() if not one.daemon} == {threading.main_thread()}
-        began = time.monotonic()
-        thread.stop(1.0)
-        assert time.monotonic() - began < 3
 
 
 def test_copies_go_before_the_disk_has_no_room_for_instances(host: Callable[[str], Node], engine: Engine) -> None:
