@@ -170,7 +170,7 @@ class _Desk:
             is_expired = has_expired_since(connection, found.study_instance_uid, made_at)
             verdict = Verdict.STORED if is_expired else record_instance(connection, found)
         if is_expired:
-            self.spool.remove_here(relative)
+            (self.spool.root / relative).unlink(missing_ok=True)  # of this host alone: the object went with the rows
             return None
         if RESPONSES[verdict].keeps_bytes:
             self._set_aside(relative, verdict, REASONS[verdict])

@@ -269,26 +269,6 @@ class Spool:
             self.objects.remove(relative)
         self._place(relative).unlink(missing_ok=True)
 
-    def remove_here(self, relative: str) -> None:
-        """Remove what this host alone has of a received instance that no row names; missing is fine.
-
-        Raises:
-            OSError: it could not be removed.
-        """
-        self._place(relative).unlink(missing_ok=True)
-
-    def remove_empty(self, top: str, before: float) -> None:
-        """Remove empty folders that nothing came to since: the names of those of studies are UIDs.
-
-        Args:
-            top: of the folders, like `files`.
-            before: seconds since the epoch.
-        """
-        for folder, _, _ in os.walk(self._place(top), topdown=False):
-            with suppress(OSError):  # not empty, or somebody has removed it
-                if Path(folder).stat().st_mtime < before:
-                    Path(folder).rmdir()
-
     def remove_folder(self, relative: str) -> None:
         """Remove a folder that no row names, with everything in it; missing is fine.
 

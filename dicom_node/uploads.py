@@ -11,11 +11,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from multiprocessing.pool import ThreadPool
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, tuple_, update
@@ -181,17 +181,21 @@ class Uploader:
         space = self._spool.free_space()
         lacking_bytes = max(0, int(2 * self._reserve_bytes(space)) - space.free_bytes)
         objects.trim(self._cache_bytes, now, lacking_bytes=lacking_bytes)
-        self._spool.remove_empty(RECEIVED, now - IN_USE_S)
+        _remove_empty(self._spool.root / RECEIVED, now - IN_USE_S)
         files = self._spool.files(RECEIVED)
         while chunk := list(islice(files, ROWS_AT_ONCE)):
-            of_studies = instances.c.study_instance_uid.in_({PurePosixPath(path).parent.name for path in chunk})
-            is_again = (of_studies, instances.c.path.in_(chunk), ~instances.c.waits_for_upload)
-            query = select(instances.c.path).where(*is_again)  # by study: paths have no index
-            with self._engine.connect() as connection:
-                again = connection.execute(query).scalars().all()
+            again = self._put_before(chunk)
             for path in again:
-                with suppress(FileNotFoundError):
-                    objects.keep(path, self._spool.root / path)
+                self._spool.upload(path)
+            for path in again - self._put_before(again):
+                objects.remove(path)  # it has expired meanwhile
+
+    def _put_before(self, paths: Collection[str]) -> set[str]:
+        """Those of which a row says that they are in the store."""
+        of_studies = instances.c.study_instance_uid.in_({PurePosixPath(path).parent.name for path in paths})
+        is_named = (of_studies, instances.c.path.in_(paths), ~instances.c.waits_for_upload)
+        with self._engine.connect() as connection:  # by study: paths have no index
+            return set(connection.execute(select(instances.c.path).where(*is_named)).scalars())
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_S):
@@ -224,3 +228,11 @@ class Uploader:
             return False
         self._lock = descriptor
         return True
+
+
+def _remove_empty(top: Path, before: float) -> None:
+    """Remove empty folders that nothing came to since: the names of those of studies are UIDs."""
+    for folder, _, _ in os.walk(top, topdown=False):
+        with suppress(OSError):  # not empty, or somebody has removed it
+            if Path(folder).stat().st_mtime < before:
+                Path(folder).rmdir()

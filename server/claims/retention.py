@@ -29,6 +29,7 @@ def delete_old(node: Node, days: int) -> int:
     with reading(node.engine) as connection:
         old = connection.execute(select(claims.c.id).where(*which).limit(AT_ONCE)).scalars().all()
     for claim_id in old:
+        node.spool.holds(str(FOLDER / claim_id))  # raises while the object store is away: files would stay for good
         with node.engine.begin() as connection:
             if claim_row(connection, claim_id, lock=True).state != ClaimState.CLOSED:
                 continue  # opened again in between
@@ -48,6 +49,7 @@ def delete_old_reports(node: Node, days: int) -> int:
         query = select(received_reports.c.identity, received_reports.c.path)
         old = connection.execute(query.where(received_reports.c.received_at < before).limit(AT_ONCE)).all()
     for row in old:
+        node.spool.holds(row.path)  # as above
         with node.engine.begin() as connection:
             connection.execute(delete(received_reports).where(received_reports.c.identity == row.identity))
         node.spool.remove(row.path)

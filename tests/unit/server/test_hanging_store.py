@@ -13,14 +13,17 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, insert, select, update
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.dicomweb import take_in
 from builders.peers import LOOPBACK
 from builders.web import serving
+from dicom_node.object_store import ObjectStoreFailure
 from dicom_node.tables import instances
+from server.claims.retention import delete_old_reports
 from server.compose import Node, open_spool, uploader
+from server.tables import received_reports
 
 PLAN = SeriesPlan(voxels=small_voxels(3))
 THREADS = 40
@@ -65,7 +68,7 @@ def test_the_process_is_alive_while_every_thread_waits(here: Node, silent: socke
     with here.engine.begin() as connection:
         connection.execute(update(instances).values(waits_for_upload=False))
     for relative in list(here.spool.files("received")):
-        here.spool.remove_here(relative)
+        (here.spool.root / relative).unlink()
     with serving(here) as url, ThreadPoolExecutor(THREADS + 1) as pool:
         study = f"{url}/dicom-web/studies/{PLAN.study_instance_uid}"
         accept = {"Accept": 'multipart/related; type="application/dicom"'}
@@ -75,3 +78,21 @@ def test_the_process_is_alive_while_every_thread_waits(here: Node, silent: socke
         assert httpx.get(f"{url}/healthz", timeout=5).status_code == httpx.codes.OK
         silent.close()
         assert {one.result().status_code for one in asking} == {httpx.codes.SERVICE_UNAVAILABLE}
+
+
+def test_no_row_goes_whose_file_would_stay(here: Node, silent: socket.socket) -> None:
+    row = {
+        "identity": "one",
+        "sha256": "",
+        "path": "reports/one",
+        "medical_record_number": "1",
+        "report": "{}",
+        "withdraws": "",
+    }
+    with here.engine.begin() as connection:
+        connection.execute(insert(received_reports).values(**row, received_at=1.0))
+    silent.close()
+    with pytest.raises(ObjectStoreFailure):
+        delete_old_reports(here, 1)
+    with here.engine.connect() as connection:
+        assert connection.execute(select(received_reports.c.path)).scalars().all() == ["reports/one"]
