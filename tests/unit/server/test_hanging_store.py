@@ -90,7 +90,7 @@ def test_no_row_goes_whose_file_would_stay(here: Node, silent: socket.socket) ->
         "withdraws": "",
     }
     with here.engine.begin() as connection:
-        connection.execute(insert(received_reports).values(**row, received_at=1.0))
+        connection.execute(insert(received_reports).values(**row, withdraws=False, received_at=1.0))
     silent.close()
     with pytest.raises(ObjectStoreFailure):
         delete_old_reports(here, 1)
