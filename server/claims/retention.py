@@ -9,6 +9,7 @@ import time
 
 from sqlalchemy import delete, select
 
+from dicom_node.spool import Spool
 from server.auth.audit.record import AuditKind, record_of
 from server.auth.audit.trail import append
 from server.auth.roles import NODE
@@ -29,7 +30,7 @@ def delete_old(node: Node, days: int) -> int:
     with reading(node.engine) as connection:
         old = connection.execute(select(claims.c.id).where(*which).limit(AT_ONCE)).scalars().all()
     for claim_id in old:
-        node.spool.holds(str(FOLDER / claim_id))  # raises while the object store is away: files would stay for good
+        _ask_store(node.spool, str(FOLDER / claim_id))
         with node.engine.begin() as connection:
             if claim_row(connection, claim_id, lock=True).state != ClaimState.CLOSED:
                 continue  # opened again in between
@@ -49,8 +50,18 @@ def delete_old_reports(node: Node, days: int) -> int:
         query = select(received_reports.c.identity, received_reports.c.path)
         old = connection.execute(query.where(received_reports.c.received_at < before).limit(AT_ONCE)).all()
     for row in old:
-        node.spool.holds(row.path)  # as above
+        _ask_store(node.spool, row.path)
         with node.engine.begin() as connection:
             connection.execute(delete(received_reports).where(received_reports.c.identity == row.identity))
         node.spool.remove(row.path)
     return len(old)
+
+
+def _ask_store(spool: Spool, path: str) -> None:
+    """Nothing, but for an object store that is away: rows would go, and their files stay for good.
+
+    Raises:
+        ObjectStoreFailure: it does not answer.
+    """
+    if spool.objects is not None:
+        spool.objects.store.has(path)

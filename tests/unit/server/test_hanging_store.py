@@ -80,18 +80,20 @@ def test_the_process_is_alive_while_every_thread_waits(here: Node, silent: socke
         assert {one.result().status_code for one in asking} == {httpx.codes.SERVICE_UNAVAILABLE}
 
 
-def test_no_row_goes_whose_file_would_stay(here: Node, silent: socket.socket) -> None:
+def test_no_row_goes_whose_file_would_stay(here: Node, silent: socket.socket, tmp_path: Path) -> None:
     row = {
         "identity": "one",
         "sha256": "",
         "path": "reports/one",
         "medical_record_number": "1",
         "report": "{}",
-        "withdraws": "",
     }
     with here.engine.begin() as connection:
         connection.execute(insert(received_reports).values(**row, withdraws=False, received_at=1.0))
     silent.close()
+    assert here.spool.objects is not None
+    (tmp_path / "report").write_bytes(b"{}")
+    here.spool.objects.keep("reports/one", tmp_path / "report")
     with pytest.raises(ObjectStoreFailure):
         delete_old_reports(here, 1)
     with here.engine.connect() as connection:
