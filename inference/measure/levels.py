@@ -193,9 +193,7 @@ def _without_sacrum(
     ]
 
 
-def _lowest_disc(
-    bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, last: int
-) -> tuple[float, float]:
+def _lowest_disc(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, last: int) -> tuple[float, float]:
     """Depth and area of the lowest disc over those of the one above; infinite where either was not found."""
     pair = bodies.separators[max(last - 2, 0) : last]
     if len(pair) < 2 or any(s.disc is None for s in pair):  # noqa: PLR2004 - two discs

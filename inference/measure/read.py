@@ -61,9 +61,7 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any], lowest: Vertebra 
     voxel_mm3 = float(np.prod(grid.spacing_mm))
     smallest = SMALLEST_ISLAND_MM3 / voxel_mm3
     vertebra = without_islands(labels == VERTEBRA, smallest_voxels=smallest)
-    canal = one_canal(
-        labels == CANAL, vertebra | (labels == DISC), grid.spacing_mm, smallest_voxels=smallest
-    )
+    canal = one_canal(labels == CANAL, vertebra | (labels == DISC), grid.spacing_mm, smallest_voxels=smallest)
     line = canal_line(without_islands(canal, smallest_share=CANAL_SHARE), grid.spacing_mm)
     vertebra = near_canal(vertebra, line, grid.spacing_mm[2])
     disc_labels, planes = label_discs(near_canal(labels == DISC, line, grid.spacing_mm[2]), line, grid.spacing_mm)
