@@ -41,16 +41,15 @@ SMALLEST_BODY_MM3 = 150.0
 """A body cut by the upper edge of the field of view is kept down to this (about 4 x 30 mm on one 1.3 mm slice)."""
 EMPTY_SHARE = 0.1
 """A level between two discs with less bone than this share of the median body has no body that could be outlined."""
-REMNANT_DEPTH = 2 / 3
-"""Depth of the rest of the disc between S1 and S2 over that of L5-S1, at most; whoever lies below is said to be
-ambiguous. Chosen by hand on the SPIDER mid-sagittal slices, like the four below."""
+REMNANT_DEPTH = (0.42, 2 / 3)
+"""Depth of the rest of the disc between S1 and S2 over that of L5-S1; whoever lies within is said to be ambiguous.
+Chosen by hand on the SPIDER mid-sagittal slices, like the four below."""
 PARTIAL_BODY = 0.6
 PARTIAL_DEPTH = 0.85
 """Or: the body above it has less than this share of the usual volume, and the disc less than this of the depth."""
-PIECE_BODY = 0.75
-PIECE_AREA = 0.4
-"""Or: the body has less than this share, and the disc less than this share of the area: a worn disc has little too, but
-a whole body above it."""
+PIECE_BODY, PIECE_AREA = 0.75, 0.4
+"""So it is with a body that lacks less, if the disc has less than this share of the area: a worn one has little too,
+but a whole body above it."""
 TALLEST_S1 = 1.15
 """Distance between the two lowest discs over that between the two above, from which what lies between them is no S1: it
 is lower than L5 with its disc (0.9, the pairs of rests on SPIDER mid-sagittal slices from 0.8 to 1.02). What is left of
@@ -108,7 +107,8 @@ def number_levels(
             f"at least {MINIMUM_BODIES} are needed",
             code=ReasonCode.BODY_PART,
         )
-    kept, remnant = _without_sacrum(kept, bodies, disc_labels, grid)
+    sideways = _sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid)
+    kept, remnant = (kept, []) if sideways else _without_sacrum(kept, bodies, disc_labels, grid)
     last = kept[-1]
     names = _names(last, kept[0], lowest or Vertebra.L5)
     vertebrae = {number: names[number] for number in kept}
@@ -126,8 +126,7 @@ def number_levels(
     ]
     doubts = _chain_doubts(bodies, kept)
     if lowest is None:
-        doubts = [*transitional, *_lower_end_doubts(bodies, disc_labels, grid, kept[-1]), *doubts]
-        doubts.extend(_sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid))
+        doubts = [*transitional, *_lower_end_doubts(bodies, disc_labels, grid, last), *doubts, *sideways]
     method, caveat = (METHOD, CAVEAT) if lowest is None else (NAMED_METHOD, NAMED_CAVEAT)
     note = " ".join([caveat, *doubts])
     return Levels(
@@ -167,8 +166,8 @@ def _without_sacrum(
 ) -> tuple[tuple[int, ...], list[str]]:
     """The segments without S1, where the lowest disc is the rest of the one between S1 and S2; and what is in doubt.
 
-    That rest is about half as deep as the disc above it, or S1, which is background to the segmentation, comes out in
-    pieces, which tells it from L5 too.
+    That rest is about half as deep as the disc above it; a much shallower one is a piece of a disc. S1 is background to
+    the segmentation, so that it often comes out in pieces, which tells it from L5 too.
     """
     last = kept[-1]
     if len(kept) <= MINIMUM_BODIES:
@@ -181,11 +180,8 @@ def _without_sacrum(
             f"The lowest body has no disc under it and {body:.0%} of the usual volume, and was taken for a piece of S1."
         ]
     share, area = _lowest_disc(bodies, disc_labels, grid, last)
-    is_rest = (
-        share < REMNANT_DEPTH
-        or (body < PARTIAL_BODY and share < PARTIAL_DEPTH)
-        or (body < PIECE_BODY and area < PIECE_AREA)
-    )
+    is_piece = body < PARTIAL_BODY or (body < PIECE_BODY and area < PIECE_AREA)
+    is_rest = REMNANT_DEPTH[0] <= share < REMNANT_DEPTH[1] or (is_piece and share < PARTIAL_DEPTH)
     if not is_rest or _distance_share(bodies, last) > TALLEST_S1:
         return kept, []
     return kept[:-1], [
@@ -208,7 +204,7 @@ def _lowest_disc(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalG
 def _distance_share(bodies: Bodies, last: int) -> float:
     """Distance of the lowest disc from the one above over that of this one from the next."""
     low, middle, high = (separator.centre_mm for separator in bodies.separators[last - 3 : last][::-1])
-    return float(np.linalg.norm(low - middle) / np.linalg.norm(middle - high))
+    return float(np.linalg.norm(low - middle) / max(float(np.linalg.norm(middle - high)), 1.0))
 
 
 def _further_discs(bodies: Bodies, last: int) -> list[str]:
