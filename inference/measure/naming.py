@@ -15,7 +15,7 @@ from dataclasses import replace
 from inference.anatomy import REGULAR_VERTEBRAE, Disc, Numbering, Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, Volume
-from inference.measure.matching import LevelMatch, body_centres, match_centres, match_readings
+from inference.measure.matching import LevelMatch, body_centres, match_centres
 from inference.measure.reading import BodySize, SpineReading, Unmeasured
 
 LOWEST_VERTEBRA = REGULAR_VERTEBRAE.index(Vertebra.L5)
@@ -65,7 +65,9 @@ def named_as(
         other_volume: its series.
         series: its name in a sentence, which is None unless both counts were in no doubt and differ.
     """
-    match = match_readings(reading, volume, other, other_volume)
+    frame = volume.frame_of_reference_uid
+    in_one_frame = frame is not None and frame == other_volume.frame_of_reference_uid
+    match = match_centres(_whole(reading, volume), _whole(other, other_volume), same_frame=in_one_frame)
     if isinstance(match, Unmeasured) or not _of_one_size(reading.size, other.size):
         return other, None
     theirs, ours = next(iter(match.levels.items()))

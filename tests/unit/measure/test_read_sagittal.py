@@ -201,6 +201,45 @@ def test_a_body_in_pieces_above_a_shallow_disc_is_sacrum(block_spine):
     assert read_sagittal(volume, probabilities).vertebrae[0].level.name == "T12"
 
 
+def test_half_a_disc_a_whole_body_below_the_others_is_no_rest_of_s1_s2(block_spine):
+    """What is left of the disc under an L5 that has slipped far was taken for that of S1-S2."""
+    volume, probabilities = block_spine().build()
+    whole = read_sagittal(volume, probabilities)
+    lowest = whole.discs[-1].mask
+    shallower(probabilities, lowest, 2, 0.55)
+    assert read_sagittal(volume, probabilities).vertebrae[0].level.name == "T12"
+    first = int(np.flatnonzero(lowest.any(axis=(0, 2)))[0])
+    taller = np.concatenate([probabilities[:, :, : first - 8], *[probabilities[:, :, first - 8 : first - 7]] * 10,
+                             probabilities[:, :, first - 8 :]], axis=2)  # fmt: skip
+    taller = taller[:, :, : volume.shape[1]]
+    reading = read_sagittal(volume, taller)
+    assert reading.vertebrae[0].level.name == "T11"
+    assert reading.discs[-1].level.name == "L5-S1"
+
+
+def test_a_piece_of_bone_without_a_disc_under_it_is_sacrum(block_spine):
+    volume, probabilities = block_spine().build()
+    whole = read_sagittal(volume, probabilities)
+    lowest = whole.discs[-1].mask
+    probabilities[2][lowest], probabilities[0][lowest] = 0.0, 1.0
+    shallower(probabilities, whole.vertebrae[-1].body, 1, 0.6)
+    reading = read_sagittal(volume, probabilities)
+    assert reading.vertebrae[0].level.name == "T12"
+    assert "taken for a piece of S1" in reading.numbering.note
+
+
+def test_a_strip_of_belly_outlined_as_canal_changes_nothing(block_spine):
+    """Used to hide the bodies behind it, and to name every level as many too low."""
+    volume, probabilities = block_spine().build()
+    whole = read_sagittal(volume, probabilities)
+    front = np.flatnonzero((probabilities[0] < 0.5).any(axis=(0, 1)))[0]
+    probabilities[:, :, 60:200, front - 34 : front - 28] = np.array([0.0, 0.0, 0.0, 1.0])[:, None, None, None]
+    reading = read_sagittal(volume, probabilities)
+    assert [v.level for v in reading.vertebrae] == [v.level for v in whole.vertebrae]
+    assert (reading.canal == whole.canal).all()
+    assert not reading.numbering.ambiguous
+
+
 def test_numbering_is_ambiguous_where_the_last_disc_does_not_dip_to_the_front(block_spine):
     reading = read_sagittal(*block_spine(tilt_deg=10.0).build())
     assert reading.numbering.ambiguous
