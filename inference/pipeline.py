@@ -126,8 +126,8 @@ def read_study(
     findings = _one_of_each(list(said))
     findings += _unanswered(study, plan, findings)
     findings.sort(key=lambda f: (list(Question).index(f.question), f.site.order, f.id))
-    said = [r.numbering for _, _, r in results if r.numbering is not None]
-    numbering = next((n for n in said if n.ambiguous), said[0] if said else NOT_NUMBERED)
+    counts = [r.numbering for _, _, r in results if r.numbering is not None]
+    numbering = next((n for n in counts if n.ambiguous), counts[0] if counts else NOT_NUMBERED)
     document = StudyFindings(
         study_instance_uid=study.study_instance_uid,
         series=tuple(_series_use(facts, plan, results) for facts in study.series),
