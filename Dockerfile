@@ -14,7 +14,7 @@ COPY dicom_node ./dicom_node
 COPY claims ./claims
 COPY server ./server
 COPY training ./training
-RUN /opt/spine-node/bin/pip install --no-cache-dir --constraint constraints.txt ".[postgresql]"
+RUN /opt/spine-node/bin/pip install --no-cache-dir --constraint constraints.txt ".[postgresql,s3]"
 # OHIF, by pinned version and digest; npm stays in this stage.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends npm \

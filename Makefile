@@ -29,7 +29,7 @@ viewer: install
 
 test: develop
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest tests/acceptance -m alone
 
 check: develop
 	$(BIN)/ruff check .
@@ -62,7 +62,7 @@ audit: $(TOOLS)/.installed
 
 sbom: $(TOOLS)/.installed
 	$(PYTHON) -m venv --clear $(TOOLS)/served
-	$(TOOLS)/served/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt ".[postgresql]"
+	$(TOOLS)/served/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt ".[postgresql,s3]"
 	$(TOOLS)/served/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes pip
 	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
 		--output-file sbom.json $(TOOLS)/served/bin/python
@@ -84,7 +84,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # torch goes in first and by its exact version: where a CPU build is offered, pip then takes that one.
 $(VENV)/.developed: $(VENV)/.installed
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,train,postgresql,openvino]"
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,train,postgresql,openvino,s3]"
 	touch $@
 
 clean:

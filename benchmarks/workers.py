@@ -1,13 +1,15 @@
 """``python -m benchmarks.workers``: studies a minute with one worker on one core, and with two on one core each.
 
 The studies are received first and queued all at once, when every worker has its models loaded, so that what is measured
-is reading them, delivered to nobody. One and two take turns, round by round; the ratio is of medians.
+is reading them, delivered to nobody. Beside it stands what the machine gives: the same reading in bare processes, one
+and two, on the same cores. All take turns, round by round; ratios are of medians.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +39,7 @@ from training.phantom import PhantomParameters, generate_spine
 
 OPTIONS = {"threads": 1, "model": "mr_sagittal_segmentation", "quiet-period": 3600}
 START_S, READ_S = 300.0, 1800.0
+BARE_S = 20.0
 
 
 def main(
@@ -50,20 +53,29 @@ def main(
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         raise SystemExit("Two cores are needed, and this process may use one.")
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    rates: dict[tuple[str, int], list[float]] = {(what, n): [] for n in (1, 2) for what in ("bare", "worker")}
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(dir=folder, prefix="spine-workers-") as name:
         source = _source(Path(name) / "source", count, slices)
         for number in range(rounds):
-            for workers, found in rates.items():
-                found.append(_measure(Path(name) / f"{number}-{workers}", source, cores[:workers], count))
-    table = Table("workers", "studies a minute (median)", "each round", title=f"{count} studies of {slices} slices")
-    for workers, found in rates.items():
-        table.add_row(str(workers), f"{statistics.median(found):.2f}", ", ".join(f"{rate:.2f}" for rate in found))
+            for (what, processes), found in rates.items():
+                if what == "bare":
+                    found.append(_bare(source / "0", cores[:processes]))
+                else:
+                    found.append(_measure(Path(name) / f"{number}-{processes}", source, cores[:processes], count))
+    table = Table("", "studies a minute (median)", "each round", title=f"{count} studies of {slices} slices")
+    for (what, processes), found in rates.items():
+        name = f"{processes} x {what}"
+        table.add_row(name, f"{statistics.median(found):.2f}", ", ".join(f"{rate:.2f}" for rate in found))
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table)
-    ratio = statistics.median(rates[2]) / statistics.median(rates[1])
-    console.print(f"two workers against one: {ratio:.2f} x; load average at the start {load:.1f}")
+    workers, bare = (
+        statistics.median(rates[what, 2]) / statistics.median(rates[what, 1]) for what in ("worker", "bare")
+    )
+    console.print(
+        f"two workers against one: {workers:.2f} x; two bare processes against one: {bare:.2f} x, which is what these "
+        f"cores give; load average at the start {load:.1f}"
+    )
 
 
 def _source(folder: Path, count: int, slices: int) -> Path:
@@ -72,6 +84,15 @@ def _source(folder: Path, count: int, slices: int) -> Path:
     for number in range(count):
         write_series(folder / str(number), phantom_plan(scene, study=f"workers {number}"))
     return folder
+
+
+def _bare(study: Path, cores: list[int]) -> float:
+    """Studies a minute of bare processes, one on each core, together."""
+    words = [sys.executable, "-m", "benchmarks.bare_reading", str(study), str(BARE_S)]
+    processes = [
+        subprocess.Popen(["taskset", "-c", str(core), *words], stdout=subprocess.PIPE, text=True) for core in cores
+    ]
+    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def _measure(folder: Path, source: Path, cores: list[int], count: int) -> float:

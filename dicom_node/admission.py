@@ -69,6 +69,15 @@ class PeerRule:
         return None
 
 
+PeerRules: TypeAlias = Callable[[], Sequence[PeerRule]]
+"""Of which one has to fit, as they are now; empty: no rule."""
+
+
+def no_rules() -> Sequence[PeerRule]:
+    """Anybody may associate."""
+    return ()
+
+
 _FAULTS = ("calling_ae_title", "address", "certificate")
 
 

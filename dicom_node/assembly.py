@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dicom_node import store
 from dicom_node.spool import Spool
 from dicom_node.store import Study, StudyState
+from dicom_node.uploads import studies_with_uploads
 from inference.errors import Failure, SettingRefusal, UsageRefusal
 
 NOTHING_TO_READ = "The study holds no image: only reports, segmentations or documents were received."
@@ -115,9 +116,10 @@ class Assembler:
         """
         with self._engine.connect() as connection:
             receiving = store.list_studies(connection, state=StudyState.RECEIVING)
+            uploading = studies_with_uploads(connection)
         self._forget_all_but(receiving)
         arriving = self._arriving()
-        waiting = [study for study in receiving if study.study_instance_uid not in arriving]
+        waiting = [study for study in receiving if study.study_instance_uid not in arriving | uploading]
         return sum(self._consider(study, now) for study in waiting)
 
     def complete_now(self, study_instance_uid: str) -> int:
@@ -125,13 +127,15 @@ class Assembler:
 
         Raises:
             UsageRefusal: nothing of the study was received, or no image.
-            Failure: instances arrive faster than they can be handed over.
+            Failure: instances arrive faster than they can be handed over, or are not in the object store yet.
         """
         for _ in range(HAND_OVER_TRIES):
             with self._engine.begin() as connection:
                 study = store.study(connection, study_instance_uid)
                 if study is None:
                     raise UsageRefusal(f"no instance of study {study_instance_uid} was received")
+                if study_instance_uid in studies_with_uploads(connection):
+                    raise Failure(f"study {study_instance_uid} is still on its way to the object store")
                 if study.pending_images == 0:
                     if study.revision == 0:
                         raise UsageRefusal(f"study {study_instance_uid} cannot be read: {NOTHING_TO_READ}")

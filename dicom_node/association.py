@@ -180,7 +180,8 @@ class Association:
         while True:
             self._report_when_silent()
             pdu_type, body = self.stream.read()
-            self.guest.received(len(body))
+            if (wait := self.guest.received(len(body))) > 0:
+                time.sleep(wait)
             match pdu_type:
                 case PduType.DATA:
                     for value in data_values(body):

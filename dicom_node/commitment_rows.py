@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, false, func, insert, select, update
 
 from dicom_node.commitment import (
     Commitment,
@@ -135,25 +135,32 @@ def evaluate(connection: Connection, spool: Spool, row: Row[Any]) -> CommitmentR
     )
 
 
-def _held(connection: Connection, uids: Sequence[str]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """SOP Instance UID, and SOP Class UID and path: of what was received, and of what this node made."""
-    for table in (results, instances):
-        columns = (table.c.sop_instance_uid, table.c.sop_class_uid, table.c.path)
+class _Kept(NamedTuple):
+    sop_class_uid: str
+    path: str
+    waits_for_upload: bool
+    """It is durable on the host that received it."""
+
+
+def _held(connection: Connection, uids: Sequence[str]) -> Iterator[tuple[str, _Kept]]:
+    """What was received, and what this node made, by SOP Instance UID."""
+    for table, waits in ((results, false()), (instances, instances.c.waits_for_upload)):
+        columns = (table.c.sop_instance_uid, table.c.sop_class_uid, table.c.path, waits)
         for start in range(0, len(uids), UIDS_PER_QUERY):
             some = uids[start : start + UIDS_PER_QUERY]
-            for uid, sop_class, path in connection.execute(select(*columns).where(columns[0].in_(some))):
-                yield uid, (sop_class, path)
+            for uid, *values in connection.execute(select(*columns).where(columns[0].in_(some))):
+                yield uid, _Kept(*values)
 
 
-def _failure(item: Item, held: Mapping[str, tuple[str, str]], spool: Spool) -> FailureReason | None:
+def _failure(item: Item, held: Mapping[str, _Kept], spool: Spool) -> FailureReason | None:
     if item.sop_instance_uid not in held:
         is_taken = item.sop_class_uid in STORAGE_CLASSES
         unsupported = FailureReason.REFERENCED_SOP_CLASS_NOT_SUPPORTED
         return FailureReason.NO_SUCH_OBJECT_INSTANCE if is_taken else unsupported
-    sop_class, path = held[item.sop_instance_uid]
-    if sop_class != item.sop_class_uid:
+    kept = held[item.sop_instance_uid]
+    if kept.sop_class_uid != item.sop_class_uid:
         return FailureReason.CLASS_INSTANCE_CONFLICT
-    return None if spool.path(path).is_file() else FailureReason.PROCESSING_FAILURE
+    return None if kept.waits_for_upload or spool.holds(kept.path) else FailureReason.PROCESSING_FAILURE
 
 
 def to_ask_for(

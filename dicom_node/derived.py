@@ -26,6 +26,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.uids import Origin
+from inference.provenance import ModelIdentity
 
 SERIES_TEXT = "AI findings: unverified, research use only"
 COPIED_KEYWORDS: tuple[str, ...] = (
@@ -67,6 +69,10 @@ LONG_TEXT = 64
 """VR LO."""
 _ESCAPE = 0x1B
 _LAST_ASCII = 0x7E
+
+
+REVISION_STEP = 10
+"""Between the series numbers of one kind of object in two revisions, so that no two objects share a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +122,21 @@ class ReportContext:
         if self.revision == 1:
             return SERIES_TEXT
         return f"AI findings, revision {self.revision}: unverified, research use only"
+
+    def series_number(self, first: int) -> int:
+        """Of this revision's series of a kind of object whose first revision has the number `first`."""
+        return first + REVISION_STEP * (self.revision - 1)
+
+    def origin(self, inputs: Iterable[str], models: Iterable[ModelIdentity]) -> Origin:
+        """What objects of this context are made from: SOP Instance UIDs that were read, and models."""
+        return Origin(
+            study_instance_uid=self.study_instance_uid,
+            revision=self.revision,
+            inputs=tuple(inputs),
+            software_version=self.software_version,
+            models=tuple(models),
+            config_digest=self.config_digest,
+        )
 
 
 def stand_in(source: Dataset, keywords: Iterable[str] = ()) -> Dataset:

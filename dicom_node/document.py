@@ -13,9 +13,9 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from dicom_node import code_table as table
 from dicom_node.derived import ReportContext, finish, plain, stand_in
-from dicom_node.equipment import contributing_equipment, fix_times
+from dicom_node.equipment import contributing_equipment, fix_times, general_equipment
 from dicom_node.uids import ObjectRole
-from inference.provenance import MANUFACTURER, RESEARCH_USE, SOFTWARE_NAME, ModelIdentity, deterministic_uid
+from inference.provenance import RESEARCH_USE, ModelIdentity, deterministic_uid
 
 DOCUMENT_SERIES_NUMBER = 9851
 """Of the document of the first packet of a study; later ones follow."""
@@ -57,10 +57,7 @@ def encode_pdf(
         sop_class_uid=EncapsulatedPDFStorage,
         instance_number=1,
         modality="DOC",
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
+        **general_equipment(context),
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     made.ContributingEquipmentSequence = contributing_equipment(document.models, context, document.notice)

@@ -7,6 +7,7 @@ length between two points (TID 4019).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypedDict
 from unicodedata import normalize
 
 import highdicom as hd
@@ -28,6 +29,25 @@ from inference.provenance import MANUFACTURER, RESEARCH_USE, SOFTWARE_NAME, Mode
 
 ARITHMETIC_NAME = "spine-node geometry"
 """Lengths between points and what follows from them by formula; no learned part."""
+
+
+class GeneralEquipment(TypedDict):
+    """General Equipment (PS3.3 C.7.5.1) and its Enhanced form (C.7.5.2), as highdicom's constructors take them."""
+
+    manufacturer: str
+    manufacturer_model_name: str
+    software_versions: str
+    device_serial_number: str
+
+
+def general_equipment(context: ReportContext) -> GeneralEquipment:
+    """What made an object: this software, in this installation."""
+    return GeneralEquipment(
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=SOFTWARE_NAME,
+        software_versions=plain(context.software_version),
+        device_serial_number=plain(context.device_name),
+    )
 
 
 def model_algorithm(model: ModelIdentity, parameters: Sequence[str] = ()) -> AlgorithmIdentification:

@@ -9,13 +9,14 @@ this node made of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
+from dicom_node.object_store import ObjectStoreFailure
 from dicom_node.spool import Spool
 from dicom_node.store import IMAGE_CLASS_UIDS, StudyState
 from dicom_node.tables import (
@@ -144,6 +145,15 @@ def remove_files(engine: Engine, spool: Spool) -> int:
     A file that cannot be unlinked stays listed, and is tried again at the next call.
     """
     removed = 0
+    try:
+        for count in _removed(engine, spool):
+            removed += count
+    except ObjectStoreFailure as failure:
+        log.warning("expired_objects_not_removed", extra={"reason": str(failure)})
+    return removed
+
+
+def _removed(engine: Engine, spool: Spool) -> Iterator[int]:
     last = ""
     while rows := _some_removals(engine, after=last):
         last = rows[-1][0]
@@ -151,8 +161,7 @@ def remove_files(engine: Engine, spool: Spool) -> int:
             answers = {path: _remove(spool, path, inode) for path, inode in rows}
             settled = [path for path, is_removed in answers.items() if is_removed is not None]
             connection.execute(delete(removals).where(removals.c.path.in_(settled)))
-        removed += sum(is_removed is True for is_removed in answers.values())
-    return removed
+        yield sum(is_removed is True for is_removed in answers.values())
 
 
 def _remove(spool: Spool, path: str, inode: int) -> bool | None:

@@ -20,9 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_node.file_meta import FileMeta
 from dicom_node.header import HeaderFault, InstanceHeader, is_uid
+from dicom_node.incoming_file import IncomingFile
 from dicom_node.logged_file import SegmentFullError
 from dicom_node.recorder import Recorder
-from dicom_node.spool import FreeSpace, Incoming, IncomingFile, Spool, key_of, quarantine_path, received_path
+from dicom_node.spool import FreeSpace, Incoming, Spool, key_of, quarantine_path, received_path
 from dicom_node.storage_classes import StorageKind, kind_of
 from dicom_node.store import Instance, QuarantineEntry, result_sop_class
 from dicom_node.verdicts import RESPONSES, Verdict, verdict_of_os_error
@@ -180,6 +181,7 @@ class Inbox:
             received_at=self._clock(),
             source_ae_title=request.calling_ae_title,
             ours=is_marked_ours(header),
+            waits_for_upload=self._spool.objects is not None,
         )
         file.keep(instance)
         verdict = self._recorder.record(instance)

@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 from dicom_node import code_table as table
 from dicom_node.concept import Concept
 from dicom_node.derived import ReportContext, finish, plain, stand_in
-from dicom_node.equipment import contributing_equipment, device_observer, fix_times
+from dicom_node.equipment import contributing_equipment, device_observer, fix_times, general_equipment
 from dicom_node.uids import ObjectRole
-from inference.provenance import MANUFACTURER, RESEARCH_USE, SOFTWARE_NAME, deterministic_uid
+from inference.provenance import RESEARCH_USE, deterministic_uid
 
 ATTACHMENT_SERIES_NUMBER = 9801
 """Of the selection for the first packet of a study; later ones follow."""
@@ -69,10 +69,7 @@ def encode_selection(
         series_number=selection.series_number,
         sop_instance_uid=deterministic_uid(selection.role, *selection.key),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
+        **general_equipment(context),
         contributing_equipment=contributing_equipment((), context, selection.notice),
     )
     finish(note, source, replace(context, description=selection.series_description))

@@ -2,7 +2,8 @@
 
 A *peer* is a network address for associations and speed, which it cannot choose freely, and an AE title for the quota
 of a day, which the rows of instances are kept by. Speed is limited by reading later, so that TCP slows the sender down
-and nothing is lost. What is refused is named and counted.
+and nothing is lost. What is refused is named and counted. For STOW-RS a request stands for an association, and who is
+signed in for the AE title (dicom_node.dicomweb.visit).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -76,7 +77,7 @@ class Limits:
     def __init__(
         self,
         limits: PeerLimits,
-        engine: Engine,
+        engine: Engine | None,
         *,
         count: Callable[[str, int], None],
         clock: Callable[[], float] = time.time,
@@ -85,7 +86,7 @@ class Limits:
 
         Args:
             limits: what each may take.
-            engine: of the rows by which the bytes of a day are counted after a restart.
+            engine: of the rows by which the bytes of a day are counted after a restart; None: they begin anew.
             count: of the receiver's metrics.
             clock: seconds since the epoch.
         """
@@ -164,8 +165,14 @@ class Limits:
         with self._lock:
             return self._of_day.setdefault(ae_title, kept)
 
+    def seconds_until_midnight(self) -> float:
+        """UTC: when the quotas begin anew."""
+        return DAY_S - self._clock() % DAY_S
+
     def _kept_since(self, ae_title: str, since: float) -> int:
         """What the rows say; 0 where the database does not answer: a quota is no reason to lose an instance."""
+        if self._engine is None:
+            return 0
         columns = (instances.c.source_ae_title == ae_title, instances.c.received_at >= since)
         query = select(func.coalesce(func.sum(instances.c.size_bytes), 0)).where(*columns)
         try:
@@ -188,7 +195,6 @@ class Guest:
     """When the message that is arriving began."""
     _bytes: int = 0
     """Of it."""
-    _sleep: Callable[[float], None] = field(default=time.sleep)
 
     def rejection(self, ae_title: str) -> Rejection | None:
         """Why the association of that AE title is not accepted; None where it is, and counts from now on."""
@@ -199,8 +205,8 @@ class Guest:
         self._ae_title = ae_title
         return None
 
-    def received(self, count: int) -> None:
-        """A unit was read: wait where the peer is too fast.
+    def received(self, count: int) -> float:
+        """A unit was read; how many seconds to wait before the next, where the peer is too fast.
 
         Raises:
             TooSlow: its message comes too slowly to be meant.
@@ -214,8 +220,8 @@ class Guest:
         wait = self.limits.wait_s(self.address, count)
         if wait > 0:
             self.limits.count("throttled_milliseconds", int(wait * 1000))
-            self._sleep(wait)
             self._began += wait  # ours, not the peer's
+        return wait
 
     def ended_message(self) -> None:
         """A whole message was served."""

@@ -21,7 +21,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
 
-from dicom_node.admission import Admitted, CheckUser, Origin, PeerRule, UserIdentity, admit
+from dicom_node.admission import Admitted, CheckUser, Origin, PeerRules, UserIdentity, admit, no_rules
 from dicom_node.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.pdu import HEADER_BYTES, AbortReason, PduType, ProtocolFault
 from dicom_node.storage_classes import COMMITMENT_SOP_CLASS_UID, STORAGE_CLASSES, VERIFICATION_SOP_CLASS_UID
@@ -79,8 +79,7 @@ class AssociationPolicy:
     """Who may call; empty: anybody."""
     max_pdu_bytes: int
     """Maximum Length Received that we announce."""
-    peers: tuple[PeerRule, ...] = ()
-    """Of which one has to fit; empty: no rule."""
+    peers: PeerRules = no_rules
     check_user: CheckUser | None = None
     """None: what a request says about its user is ignored (PS3.7 D.3.3.7)."""
 
@@ -200,7 +199,7 @@ def _rejection(version: int, request: A_ASSOCIATE, policy: AssociationPolicy) ->
 def _admission(
     calling_ae_title: str, request: A_ASSOCIATE, policy: AssociationPolicy, origin: Origin
 ) -> Admitted | Rejection:
-    found = admit(calling_ae_title, origin, _identity(request), rules=policy.peers, check_user=policy.check_user)
+    found = admit(calling_ae_title, origin, _identity(request), rules=policy.peers(), check_user=policy.check_user)
     if isinstance(found, Admitted):
         return found
     told = CALLING_AE_TITLE_NOT_RECOGNIZED if found == CALLING_AE_TITLE_NOT_RECOGNIZED.word else NO_REASON_GIVEN

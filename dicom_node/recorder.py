@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, cast
@@ -28,6 +30,10 @@ from dicom_node.store import Instance, QuarantineEntry, record_quarantine
 from dicom_node.verdicts import Verdict
 from inference.errors import StorageFailure
 
+LOOK_MS = 5
+"""How often a write lock of SQLite that others hold is looked at: within this time its own handler looks thrice."""
+LOCK_PATIENCE_S = 30.0
+"""Then the lock counts as one that never ends."""
 MAX_BATCH = 64
 """Most rows in one transaction: our choice, well above the number of associations."""
 RACE_TRIES = 3
@@ -178,6 +184,7 @@ class RowConnection:
             self._cursor = self._connection.cursor()
             if self._dialect.name == "sqlite":
                 self._cursor.execute("PRAGMA synchronous=NORMAL")  # in WAL mode: consistent, not synced one by one
+                self._cursor.execute(f"PRAGMA busy_timeout={LOOK_MS}")
             else:
                 cast("Any", self._connection.dbapi_connection).autocommit = True  # transactions are begun here
         except self._dialect.loaded_dbapi.Error as error:
@@ -192,7 +199,7 @@ class RowConnection:
             SQLAlchemyError: the database refused; nothing was committed.
         """
         try:
-            self._cursor.execute(self._begin)
+            self._take_turn()
             try:
                 verdicts = record_by_driver(self._cursor, self._dialect, arrived)
             except RacedError:
@@ -202,6 +209,24 @@ class RowConnection:
         except self._dialect.loaded_dbapi.Error as error:
             raise driver_failure(error, self._dialect) from error
         return verdicts
+
+    def _take_turn(self) -> None:
+        """Begin a transaction, which on SQLite waits for the write lock.
+
+        SQLite's own looks become rare, one in 100 ms: a process that commits again and again leaves the lock free for
+        microseconds, and would let an instance wait past its deadline.
+        """
+        given_up = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                self._cursor.execute(self._begin)
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the low byte is the primary code
+                if not is_busy or time.monotonic() > given_up:
+                    raise
+                time.sleep(0.001)  # SQLite may answer without having waited
+            else:
+                return
 
     def close(self) -> None:
         """Close it; what was begun and not committed is undone. One that is broken already is no error."""

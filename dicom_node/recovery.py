@@ -11,6 +11,7 @@ What a kill at any moment can leave behind, and what becomes of it:
 - a file below received/ or quarantine/ without a row (killed, or the database refused, between rename and commit):
   never acknowledged either, but whole, as its name's content key proves; adopted as if it had just arrived;
 - a file of a study that expired, whose unlinking the kill came before: listed in removals, and unlinked now;
+- a file without a row that is older than its study's expiry (sent twice, where hosts share an object store): removed;
 - such a file whose key does not match (a disk that lied about a sync): moved to quarantine;
 - a row without a file or a record: cannot come from a crash, since the bytes are durable before the row is written.
 """
@@ -70,7 +71,7 @@ def recover(
             is_adopted = desk.adopt(relative)
         except FileNotFoundError:
             continue  # a live receiver moved it meanwhile, and wrote its row
-        adopted, set_aside = adopted + is_adopted, set_aside + (not is_adopted)
+        adopted, set_aside = adopted + (is_adopted is True), set_aside + (is_adopted is False)
     for relative in _without_row(engine, spool, QUARANTINE, should_stop):
         reason = "Found in quarantine without a row after a restart; the sender was told nothing, or that it failed."
         desk.list(relative, Verdict.UNREADABLE, reason)
@@ -150,9 +151,10 @@ class _Desk:
     spool: Spool
     clock: Callable[[], float]
 
-    def adopt(self, relative: str) -> bool:
-        """Record a whole file as received; False: it was set aside instead."""
+    def adopt(self, relative: str) -> bool | None:
+        """Record a whole file as received; False: it was set aside instead; None: its study has expired since."""
         try:
+            made_at = self.spool.path(relative).stat().st_mtime
             found = self._read(relative)
         except FileNotFoundError:
             raise
@@ -165,7 +167,11 @@ class _Desk:
             self._set_aside(relative, Verdict.UNREADABLE, reason)
             return False
         with self.engine.begin() as connection:
-            verdict = record_instance(connection, found)
+            is_expired = has_expired_since(connection, found.study_instance_uid, made_at)
+            verdict = Verdict.STORED if is_expired else record_instance(connection, found)
+        if is_expired:
+            self.spool.remove(relative)
+            return None
         if RESPONSES[verdict].keeps_bytes:
             self._set_aside(relative, verdict, REASONS[verdict])
         return not RESPONSES[verdict].keeps_bytes
@@ -224,6 +230,7 @@ class _Desk:
             received_at=self.clock(),
             source_ae_title=meta.source_ae_title,
             ours=is_marked_ours(header),
+            waits_for_upload=self.spool.objects is not None,
         )
 
     def _set_aside(self, relative: str, verdict: Verdict, reason: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from dicom_node.admission import CheckUser, Origin, PeerRule
+from dicom_node.admission import CheckUser, Origin, PeerRules, no_rules
 from dicom_node.association import Association, AssociationSetting
 from dicom_node.commitment_scp import CommitmentService
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
@@ -60,8 +60,8 @@ class ReceiverSettings:
     """TCP port (IANA: 11112 dicom); 0 lets the system choose."""
     calling_ae_titles: frozenset[str] = field(default_factory=frozenset)
     """AE titles that may send; empty: any. An AE title is a name, not a proof of identity (standards.md 3.4)."""
-    peers: tuple[PeerRule, ...] = ()
-    """Who may associate, by more than an AE title; empty: no rule."""
+    peers: PeerRules = no_rules
+    """Who may associate, by more than an AE title."""
     check_user: CheckUser | None = None
     """How the user that a request names is checked; None: ignored."""
     tls_port: int | None = None
@@ -169,7 +169,7 @@ class Receiver:
         for listener in self._listeners:
             port = listener.getsockname()[1]
             log.info("receiver_listening", extra={"port": port, "ae_title": self._settings.ae_title})
-        if not self._settings.calling_ae_titles and not self._settings.peers:
+        if not self._settings.calling_ae_titles and not self._settings.peers():
             log.warning("any_sender_is_accepted", extra={"port": self.port})
 
     def _listen(self) -> None:

@@ -11,14 +11,15 @@ a file that is found without a row (the process died between rename and commit) 
 
 A row names the file that its instance is to have. Until the receive log has made it, `Spool.path` does: whoever asks
 for the path of a received instance finds a file there.
+
+Hosts share this tree, or an object store (dicom_node.object_store) instead. With one, the tree is of one host:
+received/ holds what waits to be put there, results/ nothing, and `Spool.path` fetches what others have put.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
-import mmap
 import os
 import shutil
 import threading
@@ -28,16 +29,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dicom_node.durable import DurableTree
-from dicom_node.file_meta import FileMeta, encode_file_meta
-from dicom_node.header import InstanceHeader, read_header
+from dicom_node.file_meta import FileMeta
+from dicom_node.incoming_file import IncomingFile
 from dicom_node.log_record import Record
 from dicom_node.log_segment import copy_content, find
 from dicom_node.logged_file import LoggedFile
+from dicom_node.object_store import CACHE, CachedStore, ObjectStore
 from dicom_node.receive_log import LogRules, ReceiveLog
-from dicom_node.store import Instance
 from dicom_node.tmp_area import TmpArea, host_part, locked
 
 RECEIVED, QUARANTINE, RESULTS, TMP, LOG = "received", "quarantine", "results", "tmp", "log"
+OF_ONE_HOST = (QUARANTINE, TMP, LOG)
+"""Folders that no other host reads."""
+IN_STORE = 1
+"""In place of a file's number, for an object."""
 GOING = ".going"
 """Suffix of a file that is being removed (Spool.remove_file)."""
 CONTENT_KEY_CHARACTERS = 40
@@ -73,9 +78,15 @@ def quarantine_path(key: str) -> str:
 class Spool:
     """One directory tree on a local or shared file system. Nothing is written by making this object."""
 
-    def __init__(self, root: Path) -> None:
-        """Name the root; it is created when something is first written."""
+    def __init__(self, root: Path, objects: ObjectStore | None = None) -> None:
+        """Name the root; it is created when something is first written.
+
+        Args:
+            root: the tree's folder.
+            objects: what hosts share instead of the tree; None: they share the tree, or there is one host.
+        """
         self.root = root.absolute()
+        self.objects = None if objects is None else CachedStore(objects, self.root / CACHE, self.new_tmp)
         self._tree = DurableTree(self.root)
         self._tmp: TmpArea | None = None
         self._lock = threading.Lock()
@@ -83,18 +94,51 @@ class Spool:
         """Of a process that receives much; the others write every instance as a file."""
 
     def path(self, relative: str) -> Path:
-        """Absolute path of a relative one; an instance that is only in the receive log becomes a file first.
+        """Path of a file to read; one that is only in the receive log, or in the object store, is brought here first.
 
         Raises:
             ValueError: the path is absolute or leaves the root.
+            ObjectStoreFailure: the object store does not answer.
+            OSError: its object cannot be written here.
         """
-        parts = PurePosixPath(relative).parts
-        if not parts or parts[0] == "/" or ".." in parts:
-            raise ValueError(f"a spool path is relative and stays below the root, got {relative!r}")
-        path = self.root.joinpath(*parts)
-        if parts[0] == RECEIVED and not path.exists():
+        path = self._place(relative)
+        top = PurePosixPath(relative).parts[0]
+        if path.exists() or top in OF_ONE_HOST:
+            return path
+        copy = self.objects.copy(relative) if self.objects is not None else None
+        if copy is not None:
+            return copy
+        if top == RECEIVED:
             self._bring_out(relative, path)
-        return path
+        if self.objects is None or path.exists():
+            return path
+        return self.objects.find(relative) or path
+
+    def is_here(self, relative: str) -> bool:
+        """Whether this host has it as a file, received or copied."""
+        is_copied = self.objects is not None and self.objects.copy(relative) is not None
+        return is_copied or self._place(relative).exists()
+
+    def holds(self, relative: str) -> bool:
+        """Whether there is such a file, here or in the object store, which is not read.
+
+        Raises:
+            ObjectStoreFailure: it does not answer.
+        """
+        if self.objects is None:
+            return self.path(relative).is_file()
+        return self.is_here(relative) or self.objects.store.has(relative)
+
+    def upload(self, relative: str) -> None:
+        """Put a file of this host into the object store; where there is none, hosts share the file already.
+
+        Raises:
+            ObjectStoreFailure: the object store does not take it.
+            FileNotFoundError: the file is not here.
+        """
+        if self.objects is not None:
+            path = self._place(relative)
+            self.objects.put(relative, path if path.exists() else self.objects.copy(relative) or path)
 
     def open_log(
         self, rules: LogRules, *, has_room: Callable[[int], bool], on_damage: Callable[[Record, Path], None]
@@ -163,7 +207,7 @@ class Spool:
         if isinstance(incoming, IncomingFile):
             return self.move_to_quarantine(relative, key)
         target = quarantine_path(key)
-        incoming.move_aside(self.path(target))
+        incoming.move_aside(self._place(target))
         return target
 
     def write_result(self, relative: str, data: bytes) -> None:
@@ -171,15 +215,18 @@ class Spool:
 
         Raises:
             OSError: the bytes could not be made durable; nothing is at `relative` that was not there before.
+            ObjectStoreFailure: the same, where hosts share an object store.
         """
-        target = self.path(relative)
         tmp = self.new_tmp()
         try:
             with tmp.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            self._tree.rename(tmp, target)
+            if self.objects is not None:
+                self.objects.put(relative, tmp)
+            else:
+                self._tree.rename(tmp, self._place(relative))
         finally:
             tmp.unlink(missing_ok=True)
 
@@ -212,11 +259,33 @@ class Spool:
         return self._tmp_area().new_path()
 
     def remove(self, relative: str) -> None:
-        """Remove a file that no row names; missing is fine."""
-        self.path(relative).unlink(missing_ok=True)
+        """Remove a file that no row names; missing is fine.
+
+        Raises:
+            OSError: it could not be removed.
+            ObjectStoreFailure: the same, where hosts share an object store.
+        """
+        if self.objects is not None:
+            self.objects.remove(relative)
+        self._place(relative).unlink(missing_ok=True)
+
+    def remove_folder(self, relative: str) -> None:
+        """Remove a folder that no row names, with everything in it; missing is fine.
+
+        Raises:
+            OSError: it could not be removed.
+            ObjectStoreFailure: the same, where hosts share an object store.
+        """
+        if self.objects is not None:
+            for name in list(self.objects.store.names(f"{relative}/")):
+                self.objects.remove(name)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._place(relative))
 
     def inode(self, relative: str) -> int | None:
-        """The number of a file; None where there is none."""
+        """The number of a file, or IN_STORE; None where there is none."""
+        if self.objects is not None:
+            return IN_STORE
         try:
             return self.path(relative).stat().st_ino
         except FileNotFoundError:
@@ -227,11 +296,16 @@ class Spool:
 
         A file that came to the same path meanwhile is another one, with a row or soon to have one. To tell them apart
         without a gap, the file is first renamed, and renamed back where it is the newer one; a kill in between leaves
-        the new name, which the next call looks at first.
+        the new name, which the next call looks at first. An object is removed at once: what came under its name again
+        waits to be put as long as a removal is listed (dicom_node.uploads).
 
         Raises:
             OSError: it could not be removed.
+            ObjectStoreFailure: the same, where hosts share an object store.
         """
+        if self.objects is not None:
+            self.objects.remove(relative)
+            return True
         path = self.root / relative
         going = path.with_name(path.name + GOING)
         if not going.exists():
@@ -265,7 +339,7 @@ class Spool:
 
     def files(self, top: str) -> Iterator[str]:
         """Relative paths of all files below one of the four folders, folder by folder."""
-        for folder, _, names in os.walk(self.path(top)):
+        for folder, _, names in os.walk(self._place(top)):
             for name in sorted(name for name in names if not name.endswith(GOING)):
                 yield str((Path(folder) / name).relative_to(self.root))
 
@@ -278,6 +352,12 @@ class Spool:
             if self._tmp is not None:
                 self._tmp.close()
             self._tmp = None
+
+    def _place(self, relative: str) -> Path:
+        parts = PurePosixPath(relative).parts
+        if not parts or parts[0] == "/" or ".." in parts:
+            raise ValueError(f"a spool path is relative and stays below the root, got {relative!r}")
+        return self.root.joinpath(*parts)
 
     def _bring_out(self, relative: str, target: Path) -> None:
         """Make an instance that is in the log of this or another process the file that it is to be."""
@@ -303,86 +383,9 @@ class Spool:
     def _tmp_area(self) -> TmpArea:
         with self._lock:
             if self._tmp is None:
-                self._tree.ensure(self.path(TMP))
-                self._tmp = TmpArea.open(self.path(TMP))
+                self._tree.ensure(self._place(TMP))
+                self._tmp = TmpArea.open(self._place(TMP))
             return self._tmp
-
-
-class IncomingFile:
-    """The file meta group and the data set of one instance, while it arrives. Used by one thread."""
-
-    def __init__(self, tree: DurableTree, tmp: Path, meta: FileMeta) -> None:
-        """Create the file and write what goes in front of the data set."""
-        self.meta = meta
-        self.size_bytes = 0
-        """Length of the data set so far."""
-        self._tree = tree
-        self._tmp = tmp
-        self._digest = hashlib.sha256()
-        self._file = tmp.open("x+b", buffering=0)
-        prefix = encode_file_meta(meta)
-        self._data_set_offset = len(prefix)
-        try:
-            self._write_all(memoryview(prefix))
-        except OSError:
-            self.discard()
-            raise
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the data set bytes so far, without the file meta group."""
-        return self._digest.hexdigest()
-
-    def write(self, fragment: memoryview) -> None:
-        """Append data set bytes as they were received.
-
-        Raises:
-            OSError: the disk did not take them.
-        """
-        self._write_all(fragment)
-        self._digest.update(fragment)
-        self.size_bytes += len(fragment)
-
-    def header(self) -> InstanceHeader:
-        """The header of the data set; the file is mapped, not read.
-
-        Raises:
-            HeaderFault: it cannot be read in the transfer syntax of the file meta group.
-        """
-        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return read_header(mapped, self.meta.transfer_syntax_uid, offset=self._data_set_offset)
-
-    def keep(self, instance: Instance) -> None:
-        """Make the file durable where its row says.
-
-        Raises:
-            OSError: it is not durable; the unfinished file is gone.
-        """
-        self.publish(self._tree.root / instance.path)
-
-    def publish(self, target: Path) -> None:
-        """Make the file durable at its place below the spool's root.
-
-        Raises:
-            OSError: it is not durable; the unfinished file is gone.
-        """
-        try:
-            os.fdatasync(self._file.fileno())
-            self._tree.rename(self._tmp, target)
-        finally:
-            self.discard()
-
-    def discard(self) -> None:
-        """Close and forget the unfinished file; harmless after `publish`."""
-        self._file.close()
-        self._tmp.unlink(missing_ok=True)
-
-    def _write_all(self, data: memoryview) -> None:
-        while data:
-            written = self._file.write(data)
-            if not written:
-                raise OSError(errno.EIO, "the file took no bytes")
-            data = data[written:]
 
 
 Incoming = IncomingFile | LoggedFile

@@ -88,6 +88,8 @@ class Instance:
     received_at: float
     source_ae_title: str
     ours: bool = False
+    waits_for_upload: bool = False
+    """Hosts share an object store, and it is not there yet."""
 
     @property
     def is_image(self) -> bool:

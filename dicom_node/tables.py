@@ -20,6 +20,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
 )
 
 metadata = MetaData()
@@ -54,8 +56,16 @@ instances = Table(
     Column("source_ae_title", String(16), nullable=False),
     Column("revision", Integer),  # study revision that first used it; NULL while not handed over
     Column("ours", Boolean, nullable=False, default=False),  # an object that this node made, come back
+    Column("waits_for_upload", Boolean, nullable=False, default=False, server_default=false()),  # dicom_node.uploads
 )
 Index("ix_instances_study", instances.c.study_instance_uid, instances.c.series_instance_uid)
+Index(
+    "ix_instances_upload",
+    instances.c.received_at,
+    instances.c.sop_instance_uid,
+    postgresql_where=instances.c.waits_for_upload,
+    sqlite_where=text("waits_for_upload = 1"),  # as a query says it
+)
 
 quarantine = Table(
     "quarantine",

@@ -8,12 +8,12 @@ variant (PS3.15 B.9, B.10; retired); peers that keep to the latter agree with it
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from dicom_node.live import Live
 from dicom_node.tls_socket import CallingContext
 from inference.errors import SettingRefusal
 
@@ -83,21 +83,26 @@ def client_context(files: TlsFiles) -> CallingContext:
     return context
 
 
-def check_chain(certificate: Path, key: Path) -> None:
-    """Refuse a certificate and key that cannot be used together, or that nobody could use without a passphrase.
+def service_context(files: TlsFiles) -> ssl.SSLContext:
+    """How a service beside DICOM (HTTP, the report feed) answers a handshake: TLS 1.2 or newer, OpenSSL's own suites.
+
+    Where authorities are set, peers have to show a certificate of theirs.
 
     Raises:
-        SettingRefusal: they cannot be used.
+        SettingRefusal: certificate and key cannot be used together, or by nobody without a passphrase; or the
+            authorities cannot be used.
     """
-    _load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), TlsFiles(certificate=certificate, key=key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_chain(context, files)
+    if files.authorities is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        _load_trust(context, files)
+    return context
 
 
-class LiveContext:
-    """A context that follows its files: a changed file counts from the next handshake on.
-
-    What cannot be used keeps the context that could, and is named in `fault` until the files are in order again: a
-    certificate and its key are two files, which nobody replaces in the same moment.
-    """
+class LiveContext(Live[ssl.SSLContext]):
+    """A context that follows its files: a changed file counts from the next handshake on."""
 
     def __init__(self, files: TlsFiles, build: Callable[[TlsFiles], ssl.SSLContext]) -> None:
         """Build the first context.
@@ -105,46 +110,31 @@ class LiveContext:
         Raises:
             SettingRefusal: a file cannot be used.
         """
+        super().__init__(files.paths, lambda: build(files))
         self.files = files
-        self._build = build
-        self._lock = threading.Lock()
-        self._stamps = _stamps(files)
-        self._context = build(files)
-        self._fault: str | None = None
 
-    def current(self) -> ssl.SSLContext:
-        """The context of the files as they are, or of the last ones that could be used."""
-        with self._lock:
-            stamps = _stamps(self.files)
-            if stamps != self._stamps or self._fault is not None:
-                self._load(stamps)
-            return self._context
-
-    @property
-    def fault(self) -> str | None:
-        """One sentence where the files cannot be used as they are now."""
-        self.current()
-        return self._fault
-
-    def _load(self, stamps: tuple[object, ...]) -> None:
-        try:
-            self._context, self._fault = self._build(self.files), None
-        except SettingRefusal as refusal:
-            self._fault = f"{refusal.sentence.rstrip('.')}; what was read before is still used."
-        self._stamps = stamps
+    def front(self) -> ssl.SSLContext:
+        """For a server of asyncio, which takes one context for good: each connection is made by the current one."""
+        made = _Front(ssl.PROTOCOL_TLS_SERVER)
+        made.live = self
+        return made
 
 
-def _stamps(files: TlsFiles) -> tuple[object, ...]:
-    """What changes when a file is written or replaced."""
-    found: list[object] = []
-    for path in files.paths:
-        try:
-            status = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(found)
+class _Front(ssl.SSLContext):
+    """Stands for the current context, so that no session of an earlier one is taken up again (asyncio, uvloop)."""
+
+    live: LiveContext
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature is that of ssl
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As of ssl.SSLContext."""
+        return self.live.current().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
 def _profile(context: ssl.SSLContext) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from dicom_node.admission import PeerRules
 from dicom_node.assembly import AssemblyRules
 from dicom_node.delivery import BackOff
 from dicom_node.inbox import InboxRules
@@ -14,8 +15,10 @@ from dicom_node.limits import PeerLimits
 from dicom_node.receive_log import LogRules
 from dicom_node.scp import ReceiverSettings
 from dicom_node.spool import Spool
+from dicom_node.uploads import Uploader
 from server import database
-from server.dicom_trust import peer_rules, user_check
+from server.dicom_trust import live_peers, user_check
+from server.object_store import object_store
 from server.settings import Settings
 
 
@@ -36,11 +39,27 @@ def open_node(settings: Settings) -> Node:
     """
     engine = database.make_engine(settings.resolved_database_url())
     database.prepare(engine)
-    return Node(settings=settings, engine=engine, spool=Spool(settings.data_dir))
+    return Node(settings=settings, engine=engine, spool=open_spool(settings))
 
 
-def receiver_settings(settings: Settings) -> ReceiverSettings:
-    """How the receiver listens, and to whom.
+def open_spool(settings: Settings) -> Spool:
+    """Where files are: in the data folder, and in the object store where hosts share one.
+
+    Raises:
+        SettingRefusal: the object store's client is not installed, or a file of its settings cannot be used.
+    """
+    return Spool(settings.data_dir, object_store(settings))
+
+
+def uploader(node: Node) -> Uploader | None:
+    """What puts received instances into the object store; None where hosts share none."""
+    if node.spool.objects is None:
+        return None
+    return Uploader(node.engine, node.spool, cache_bytes=int(node.settings.object_cache_gib * 1024**3))
+
+
+def receiver_settings(settings: Settings, peers: PeerRules | None = None) -> ReceiverSettings:
+    """How the receiver listens, and to whom: where nothing is given, to those of the file of peers.
 
     Raises:
         SettingRefusal: the file of peers or of users cannot be used.
@@ -55,7 +74,7 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         rules=inbox_rules(settings),
         log_rules=LogRules(budget_bytes=settings.receive_log_mib << 20),
         shares_port=settings.receivers > 1,
-        peers=peer_rules(settings),
+        peers=peers or live_peers(settings).current,
         check_user=user_check(settings),
         tls_port=settings.dicom_tls_port,
         is_plain_local=settings.dicom_tls_required,

@@ -20,13 +20,14 @@ from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, in
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
+from dicom_node.object_store import ObjectStoreFailure
 from inference.errors import SettingRefusal, StorageFailure
 from server.events import fault
 from server.tables import schema_epoch
 
 T = TypeVar("T")
 
-HEAD = "0016"
+HEAD = "0017"
 """The newest migration; the start of a process compares one string with it instead of importing Alembic."""
 EPOCH = 1
 """Grows with a migration that takes something away, and only then. Versions of one epoch share a database: migrations
@@ -190,6 +191,8 @@ def prepare(engine: Engine) -> None:
 def patiently(work: Callable[[], T]) -> T:
     """Do what consists of whole transactions, and again for as long as the database is away: DBOS waits as long.
 
+    Also while the object store is away that hosts share.
+
     What was committed while its answer was lost is done twice, so it has to be repeatable, as every step is.
     """
     wait_s = FIRST_WAIT_S
@@ -200,6 +203,8 @@ def patiently(work: Callable[[], T]) -> T:
             if not is_away(error):
                 raise
             fault("database_away", error, seconds=wait_s)
+        except ObjectStoreFailure as failure:
+            fault("object_store_away", failure, reason=str(failure), seconds=wait_s)
         time.sleep(wait_s)
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 

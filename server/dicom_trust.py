@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from dicom_node.admission import CheckUser, PeerRule
+from dicom_node.live import Live
 from dicom_node.tls import LiveContext, TlsFiles, server_context
 from inference.errors import SettingRefusal
 from server.auth.brakes import LoginBrake
@@ -176,6 +177,16 @@ def peer_rules(settings: Settings) -> tuple[PeerRule, ...]:
     if not tables:
         raise SettingRefusal(f"The DICOM peers' file {path} names no peer, so that nobody could associate.")
     return tuple(_rule(name, table) for name, table in tables.items())
+
+
+def live_peers(settings: Settings) -> Live[tuple[PeerRule, ...]]:
+    """Who may associate: the table as it is now, or as it last could be used.
+
+    Raises:
+        SettingRefusal: it cannot be used.
+    """
+    path = settings.dicom_peers_file
+    return Live(() if path is None else (path,), partial(peer_rules, settings))
 
 
 def _rule(name: str, table: object) -> PeerRule:

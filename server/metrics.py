@@ -178,6 +178,9 @@ def _of_processes(connection: Connection) -> Iterator[Metric]:
         Role.RECEIVE: CounterMetricFamily(
             "spine_receiver_events", "What the receivers counted since they started.", labels=["kind"]
         ),
+        Role.WEB: CounterMetricFamily(
+            "spine_web_events", "What the web processes counted of STOW-RS since they started.", labels=["kind"]
+        ),
         Role.WORK: CounterMetricFamily(
             "spine_worker_events", "What the workers counted since they started.", labels=["kind"]
         ),

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select, text
 from dicom_node.results import DeliveryState
 from dicom_node.store import StudyState
 from dicom_node.tables import deliveries, studies
+from dicom_node.uploads import waiting_uploads
 from server.compose import Node, inbox_rules
 from server.database import CLOCKS
 from server.readiness import node_checks
@@ -51,6 +52,7 @@ def of_rows(connection: Connection, node: Node) -> Iterator[Metric]:
         LATENCY_BUCKETS_S,
     )
     yield _unfinished(connection)
+    yield from _uploads(connection)
     yield from _of_destinations(connection, node)
     yield _clock(connection)
 
@@ -79,6 +81,15 @@ def _unfinished(connection: Connection) -> Metric:
     for state in _OPEN_STUDIES:
         family.add_metric([state.value], max(0.0, now - oldest.get(state.value, now)))
     return family
+
+
+def _uploads(connection: Connection) -> Iterator[Metric]:
+    waiting, oldest = waiting_uploads(connection)
+    age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
+    yield GaugeMetricFamily(
+        "spine_uploads_waiting", "Instances that are not in the object store yet which hosts share.", value=waiting
+    )
+    yield GaugeMetricFamily("spine_uploads_oldest_seconds", "Age of the first of them; 0: none waits.", value=age)
 
 
 def _of_destinations(connection: Connection, node: Node) -> Iterator[Metric]:

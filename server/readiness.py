@@ -87,7 +87,7 @@ def _check_role(processes: list[Process], role: Role, name: str) -> Check:
 def _warnings(processes: list[Process]) -> list[Check]:
     now = time.time()
     return [
-        Check(name=f"certificates of {process.role}", is_ok=True, is_warning=True, sentence=process.warning)
+        Check(name=f"trusted files of {process.role}", is_ok=True, is_warning=True, sentence=process.warning)
         for process in processes
         if process.warning and process.is_alive(now)
     ]

@@ -8,15 +8,15 @@ from dicom_node.scp import Receiver
 from inference.errors import SettingRefusal
 from server.activity import record_activity
 from server.auth.audit.record import AuditKind
-from server.certificate_watch import CertificateWatch
-from server.compose import Node, assembly_rules, back_off, open_node, receiver_settings
+from server.compose import Node, assembly_rules, back_off, open_node, receiver_settings, uploader
 from server.dicom_audit import DicomAudit
-from server.dicom_trust import live_context, tls_files
+from server.dicom_trust import live_context, live_peers, tls_files
 from server.events import configure, event
 from server.lease import first_free_slot
 from server.processes import Presence, Role
 from server.settings import Settings
 from server.signals import StopSignal
+from server.trust_watch import TrustWatch
 
 
 def run(settings: Settings) -> None:
@@ -30,11 +30,10 @@ def run(settings: Settings) -> None:
     stop = StopSignal()
     node = open_node(settings)
     slot = first_free_slot(settings.data_dir / "run", "receiver")
-    tls, audit = live_context(settings), DicomAudit(node.engine)
+    tls, peers, audit = live_context(settings), live_peers(settings), DicomAudit(node.engine)
     commitment = LateCommitments(lambda: _commitments(node))
-    receiver = Receiver(
-        receiver_settings(settings), node.engine, node.spool, tls=tls, witness=audit, commitment=commitment
-    )
+    rules = receiver_settings(settings, peers.current)
+    receiver = Receiver(rules, node.engine, node.spool, tls=tls, witness=audit, commitment=commitment)
     try:
         receiver.start()
     except OSError as error:
@@ -47,7 +46,14 @@ def run(settings: Settings) -> None:
     while not (receiver.is_replayed.wait(0.1) or stop.is_set()):
         continue
     assembler.start()
-    watch = CertificateWatch(files={"dicom": tls_files(settings)}, warning_days=settings.tls_warning_days, live=tls)
+    uploads = uploader(node)
+    if uploads is not None:
+        uploads.start()
+    watch = TrustWatch(
+        files={"dicom": tls_files(settings)},
+        warning_days=settings.tls_warning_days,
+        live={"dicom_peers_unusable": peers} | ({} if tls is None else {"tls_files_unusable": tls}),
+    )
     presence = Presence(
         node.engine,
         Role.RECEIVE,
@@ -61,6 +67,8 @@ def run(settings: Settings) -> None:
     event("receiver_started", port=receiver.port)
     stop.wait()
     receiver.stop()
+    if uploads is not None:
+        uploads.stop()
     assembler.stop()
     audit.stop()
     record_activity(node.engine, AuditKind.NODE_STOPPED, Role.RECEIVE)

@@ -68,6 +68,7 @@ def _of_claim() -> ColumnElement[bool]:
 
 NEEDS: tuple[Need, ...] = (
     Need("It is under legal hold.", lambda: _of_study(study_holds)),
+    Need("An instance is on its way to the object store.", lambda: _of_study(instances, instances.c.waits_for_upload)),
     Need("It is being received, read, or its reading failed.", lambda: _S.state.not_in(EXPIRABLE)),
     Need("A revision waits for a worker or is with one.", lambda: _of_study(runs, runs.c.state.in_(UNFINISHED))),
     Need(

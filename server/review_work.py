@@ -14,6 +14,7 @@ from typing import Any
 from dbos import DBOSClient
 from sqlalchemy import Connection, Row
 
+from dicom_node.object_store import ObjectStoreFailure
 from dicom_node.results import ResultRecord, record_results, results_of
 from dicom_node.store import instances_of
 from dicom_node.uids import ObjectRole
@@ -146,6 +147,8 @@ def _guarded(request: ReviewInput, write: Callable[[ReviewInput], Value]) -> Val
     """What goes wrong with one report, as a value; it can be retried."""
     try:
         return write(request)
+    except ObjectStoreFailure:
+        raise  # the step waits
     except (Refusal, Failure) as error:
         return {"state": RunState.FAILED.value, "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - the boundary of one report: its text may quote a dataset

@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from inference.errors import SettingRefusal
 from server.dicom_trust import check_dicom_trust
 from server.exposure import check_exposure
 from server.inference_server import check_inference_server
+from server.object_store import check_object_store
 from server.peers import (
     DestinationPeer,
     DicomPeer,
@@ -46,21 +47,18 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "key_images": (OFF, KEEP, SEND),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
-Listed = Annotated[tuple[str, ...], NoDecode]
-_LISTS = (
-    "destinations",
-    "query_peers",
-    "commitment_destinations",
-    "commitment_peers",
-    "allowed_calling_ae_titles",
-    "models",
-    "http_names",
-    "http_authentication",
-    "http_trusted_proxies",
-    "oidc_roles",
-    "inference_server_models",
-    "hl7_senders",
-)
+
+
+def _split(value: object) -> object:
+    """Lists come as lists (TOML, command line), as JSON, or separated by commas (environment)."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -72,6 +70,19 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("spine-data"), description="Folder for the spool, the results and the SQLite file.")
     database_url: str = Field("", description="SQLAlchemy URL; empty: a SQLite file in the data folder.")
+    object_store: str = Field(
+        "",
+        description="Bucket (S3) that hosts share instead of the data folder: https://HOST/BUCKET; plain http on "
+        "loopback only.",
+    )
+    object_store_key_file: Path | None = Field(
+        None, description="File with its access key and secret key, a line each."
+    )
+    object_store_region: str = Field("us-east-1", description="Its region, where it has some.")
+    object_store_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that its certificate is from."
+    )
+    object_cache_gib: float = Field(50.0, gt=0, description="Most that this host keeps of it for reading, in GiB.")
     ae_title: str = Field("SPINEAI", description="Our AE title.")
     dicom_host: str = Field("0.0.0.0", description="Address on which DICOM listens.")  # noqa: S104 - a PACS is another machine
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port on which DICOM listens; 0: any free one.")
@@ -163,9 +174,11 @@ class Settings(BaseSettings):
     )
     dicom_max_associations: int = Field(20, ge=1, description="Associations that are served at the same time.")
     dicom_max_per_address: int = Field(0, ge=0, description="Of them, most from one network address; 0: any number.")
-    dicom_max_per_ae_title: int = Field(0, ge=0, description="Of them, most of one calling AE title; 0: any number.")
+    dicom_max_per_ae_title: int = Field(0, ge=0, description="Of them, most of one AE title, user or key; 0: any.")
     dicom_mib_per_second: float = Field(0.0, ge=0, description="Fastest that one address is read, in MiB/s; 0: any.")
-    dicom_gib_per_day: float = Field(0.0, ge=0, description="Most GiB of one AE title in a day (UTC); 0: any.")
+    dicom_gib_per_day: float = Field(
+        0.0, ge=0, description="Most GiB a day (UTC) of one AE title, user or key; 0: any."
+    )
     dicom_least_bytes_per_second: float = Field(
         256.0, ge=0, description="Abort an association whose message comes slower than this for a minute; 0: never."
     )
@@ -312,16 +325,6 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         return (init_settings, env_settings)
 
-    @field_validator(*_LISTS, mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        """Lists come as lists (TOML, command line), as JSON, or separated by commas (environment)."""
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            return json.loads(value)
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-
     @field_validator("ae_title")
     @classmethod
     def _ae_title(cls, value: str) -> str:
@@ -359,6 +362,7 @@ class Settings(BaseSettings):
         check_exposure(self)
         check_dicom_trust(self)
         check_inference_server(self)
+        check_object_store(self)
         if self.lease_ttl < 3 * self.lease_beat:
             raise SettingRefusal(
                 f"lease_ttl is at least three times lease_beat, got {self.lease_ttl:g} s and {self.lease_beat:g} s."
@@ -382,11 +386,6 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'spine.sqlite'}"
-
-    @property
-    def results_dir(self) -> Path:
-        """Where findings.json, SR and SEG are kept."""
-        return self.data_dir / "results"
 
     @property
     def viewer_folder(self) -> Path:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dicom_node.spool import RESULTS, Spool
+from dicom_node.spool import RESULTS
 from inference.errors import Failure, PeerFailure, Refusal, SettingRefusal
 from inference.marrow_findings import MarrowPolicy
 from inference.pipeline import Detector
@@ -25,7 +25,7 @@ from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
 from models.engine_choice import EngineChoice, why_no_openvino
 from models.registry import DetectorSettings, load_detectors
-from server.compose import threads_per_worker
+from server.compose import open_spool, threads_per_worker
 from server.events import configure, fault, frames_of
 from server.inference_server import inference_server
 from server.kernel import Value, Work
@@ -121,7 +121,7 @@ class StudyReader:
         """Keep the loaded detectors; None: they are loaded with the next study."""
         self._settings = settings
         self._detectors = detectors
-        self._spool = Spool(settings.data_dir)
+        self._spool = open_spool(settings)
 
     def __call__(self, request: Value) -> Value:
         """``state``: done with what was made; refused, failed or away (the inference server) with the reason."""
@@ -170,8 +170,13 @@ class StudyReader:
             lambda _doing, _fraction: None,
         )
         if self._settings.overlays:
-            write_overlays(run, self._spool.path(folder))
+            self._write_overlays(run, folder)
         return _answer(run, folder)
+
+    def _write_overlays(self, run: StudyRun, folder: str) -> None:
+        root = self._spool.root
+        for picture in write_overlays(run, root / folder):
+            self._spool.upload(str(picture.relative_to(root)))
 
     def _path(self, relative: str | None) -> Path | None:
         return self._spool.path(relative) if relative else None

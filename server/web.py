@@ -10,16 +10,15 @@ import pydicom.config
 import uvicorn
 from fastapi import FastAPI
 
-from dicom_node.tls import TlsFiles, check_chain
+from dicom_node.tls import LiveContext, TlsFiles, service_context
 from inference.errors import SettingRefusal
 from server.activity import record_activity
 from server.audit_shipping import AuditShipping
 from server.auth.audit.record import AuditKind
-from server.certificate_watch import CertificateWatch
 from server.claims.evaluation import tables_of
 from server.claims.notices import webhook_of
 from server.claims.watch import ClaimWatch
-from server.compose import open_node
+from server.compose import open_node, uploader
 from server.events import configure, event
 from server.hl7.listener import Listener
 from server.http.app import create
@@ -28,6 +27,7 @@ from server.indexing import Indexer
 from server.processes import Presence, Role
 from server.settings import Settings
 from server.signals import StopSignal
+from server.trust_watch import TrustWatch
 
 
 def run(settings: Settings) -> None:
@@ -38,7 +38,7 @@ def run(settings: Settings) -> None:
         CriteriaRefusal: a criteria table of the site is at fault.
     """
     configure(settings.log_level)
-    _check_certificate(settings)
+    tls = http_tls(settings)
     warnings.simplefilter("ignore")  # pydicom's warnings quote values, which may identify a patient
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # what was received is served as it is
     stop = StopSignal()
@@ -49,11 +49,14 @@ def run(settings: Settings) -> None:
     listener = _listen(settings)
     port = int(listener.getsockname()[1])
     application = create(node)
-    server = uvicorn.Server(server_config(application, settings))  # outside the main thread it leaves the signals alone
+    server = uvicorn.Server(
+        server_config(application, settings, tls)
+    )  # outside the main thread it leaves the signals alone
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
-    certificates = CertificateWatch(files={"http": http_tls_files(settings)}, warning_days=settings.tls_warning_days)
-    presence = Presence(node.engine, Role.WEB, port=port, health=certificates)
+    trust = _trust(settings, tls, None if feed is None else feed.tls)
+    counters = application.state.dicomweb.door.metrics.snapshot
+    presence = Presence(node.engine, Role.WEB, port=port, counters=counters, health=trust)
     presence.start()
     record_activity(node.engine, AuditKind.NODE_STARTED, Role.WEB)
     shipping = AuditShipping(node)
@@ -62,12 +65,15 @@ def run(settings: Settings) -> None:
     indexer.start()
     watch = ClaimWatch(node, application.state.dicomweb.index, webhook)
     watch.start()
-    if feed is not None:
-        feed.start()
+    uploads = uploader(node)
+    for one in (feed, uploads):
+        if one is not None:
+            one.start()
     event("web_started", port=port)
     stop.wait()
-    if feed is not None:
-        feed.stop()
+    for one in (feed, uploads):
+        if one is not None:
+            one.stop()
     watch.stop()
     indexer.stop()
     server.should_exit = True
@@ -80,7 +86,7 @@ def run(settings: Settings) -> None:
     event("web_stopped", port=port)
 
 
-def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
+def server_config(application: FastAPI, settings: Settings, tls: LiveContext | None) -> uvicorn.Config:
     """How uvicorn serves the application: quiet, over TLS where it is set, and believing the trusted proxies only."""
     proxies = list(settings.http_trusted_proxies)
     return uvicorn.Config(
@@ -94,20 +100,28 @@ def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
         ws="none",
         proxy_headers=bool(proxies),  # uvicorn's default believes whatever runs on this machine
         forwarded_allow_ips=proxies,
-        ssl_certfile=settings.http_tls_certificate,
-        ssl_keyfile=settings.http_tls_key,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls.front(),
     )
 
 
-def http_tls_files(settings: Settings) -> TlsFiles:
-    """The certificate that browsers see."""
-    return TlsFiles(certificate=settings.http_tls_certificate, key=settings.http_tls_key)
+def http_tls(settings: Settings) -> LiveContext | None:
+    """The certificate that browsers see; None where HTTP speaks no TLS.
+
+    Raises:
+        SettingRefusal: it cannot be used; uvicorn would end with a traceback, or stop and ask for a passphrase.
+    """
+    if settings.http_tls_certificate is None:
+        return None
+    return LiveContext(TlsFiles(certificate=settings.http_tls_certificate, key=settings.http_tls_key), service_context)
 
 
-def _check_certificate(settings: Settings) -> None:
-    """Refuse by name what uvicorn would end on with a traceback, or stop at and ask for a passphrase."""
-    if settings.http_tls_certificate is not None and settings.http_tls_key is not None:
-        check_chain(settings.http_tls_certificate, settings.http_tls_key)
+def _trust(settings: Settings, http: LiveContext | None, feed: LiveContext | None) -> TrustWatch:
+    found = {use: live for use, live in (("http", http), ("hl7", feed)) if live is not None}
+    return TrustWatch(
+        files={use: live.files for use, live in found.items()},
+        warning_days=settings.tls_warning_days,
+        live={f"{use}_tls_files_unusable": live for use, live in found.items()},
+    )
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -14,7 +14,7 @@ from server.auth.audit.record import AuditKind
 from server.claim_destinations import claim_destinations
 from server.commitment_work import CommitmentSteps
 from server.commitments import Commitments
-from server.compose import Node, back_off, open_node
+from server.compose import Node, back_off, open_node, uploader
 from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
@@ -109,6 +109,9 @@ def run(settings: Settings) -> None:
     lease.start()
     if slot.number == 0:
         RetentionWatch(node).start()
+    uploads = uploader(node)
+    if uploads is not None:
+        uploads.start()
     presence.start()
     record_activity(node.engine, AuditKind.NODE_STARTED, Role.WORK)
     event("worker_started", executor_id=slot.executor_id)

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
+from dicom_node.object_store import ObjectStoreFailure
 from dicom_node.spool import Spool
 from dicom_node.store import StudyState
 from inference.errors import SpineError
@@ -48,7 +49,17 @@ class WorklistIndex:
         self._seen: tuple[Any, ...] | None = None
 
     def refresh(self, *, budget_s: float) -> bool:
-        """Make missing rows for about so long, at least BATCH of them; returns whether none is missing any more."""
+        """Make missing rows for about so long, at least BATCH of them; returns whether none is missing any more.
+
+        Where findings cannot be fetched now, they are missing still.
+        """
+        try:
+            return self._refresh(budget_s)
+        except ObjectStoreFailure as failure:
+            fault("findings_not_fetched", failure)
+            return False
+
+    def _refresh(self, budget_s: float) -> bool:
         deadline = time.monotonic() + budget_s
         with reading(self._engine) as connection:
             marker = _marker(connection)
@@ -82,8 +93,9 @@ class WorklistIndex:
         }
 
     def _findings(self, path: str) -> StudyFindings | None:
+        file = self._spool.path(path)
         try:
-            return decode(self._spool.path(path).read_bytes())
+            return decode(file.read_bytes())
         except (OSError, SpineError) as error:
             fault("findings_unreadable", error)
             return None

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pydicom.config
 import pytest
 import structlog
@@ -22,6 +23,10 @@ KEPT_VARIABLES = {"SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS"}
 
 for _name in [name for name in os.environ if name.startswith("SPINE_") and name not in KEPT_VARIABLES]:
     del os.environ[_name]
+
+# Other tests run beside: how long one example takes says nothing.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 pydicom.config.INVALID_KEYWORD_BEHAVIOR = "RAISE"
 pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE

@@ -12,7 +12,9 @@ from dicom_node.dicomweb.held import Holdings, Reading
 from dicom_node.dicomweb.index import SearchIndex
 from dicom_node.dicomweb.intake import IntakeLimits
 from dicom_node.dicomweb.search import Search
+from dicom_node.dicomweb.visit import let_in
 from dicom_node.inbox import Inbox, InboxRules, ReceiverMetrics
+from dicom_node.limits import Guest, Limits, PeerLimits
 from dicom_node.recorder import Recorder
 from dicom_node.spool import Spool
 
@@ -38,10 +40,25 @@ class Door:
     spool: Spool
     rules: InboxRules
     limits: IntakeLimits
+    senders: PeerLimits = field(default_factory=PeerLimits)
+    """What each sender may take."""
     metrics: ReceiverMetrics = field(default_factory=ReceiverMetrics)
+    _counts: Limits = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _recorder: Recorder | None = None
     _inbox: Inbox | None = None
+
+    def __post_init__(self) -> None:
+        """Nobody has sent anything yet: who is signed in is in no row, so that a day begins with the process."""
+        self._counts = Limits(self.senders, None, count=self.metrics.count)
+
+    def let_in(self, *, address: str, source: str) -> Guest:
+        """Begin a request of this address, and of this user, key or (where nobody signs in) address; see `visit`.
+
+        Raises:
+            WebRefusal: 429, the sender has taken what it may; 503, the disk is beyond its watermark.
+        """
+        return let_in(self._counts, self.inbox, address=address, source=source)
 
     def inbox(self) -> Inbox:
         """The inbox, for all requests."""
@@ -64,7 +81,13 @@ class Door:
 
 
 def open_archive(
-    engine: Engine, spool: Spool, reading: Reading, *, rules: InboxRules, limits: IntakeLimits
+    engine: Engine,
+    spool: Spool,
+    reading: Reading,
+    *,
+    rules: InboxRules,
+    limits: IntakeLimits,
+    senders: PeerLimits,
 ) -> WebArchive:
     """The archive over these; nothing is read or written yet."""
     holdings = Holdings(reading=reading, spool=spool)
@@ -73,5 +96,5 @@ def open_archive(
         holdings=holdings,
         index=index,
         search=Search(index=index, holdings=holdings),
-        door=Door(engine=engine, spool=spool, rules=rules, limits=limits),
+        door=Door(engine=engine, spool=spool, rules=rules, limits=limits, senders=senders),
     )

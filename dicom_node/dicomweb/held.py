@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.sql.selectable import CompoundSelect
@@ -28,6 +29,7 @@ from sqlalchemy.sql.selectable import CompoundSelect
 from dicom_node.dicomweb.refusals import checked_uid, not_held
 from dicom_node.spool import Spool
 from dicom_node.tables import expirations, instances, results, web_headers, web_instances
+from dicom_node.uploads import waiting_uploads
 
 UIDS_AT_ONCE = 500
 """Values in one query: fewer than SQLite's default limit of 999."""
@@ -75,7 +77,7 @@ class Held:
     sop_class_uid: str
     transfer_syntax_uid: str | None
     """As it was received; None for an object of ours, whose file says it."""
-    path: Path
+    spool: Spool
     relative: str
     """Path below the spool's root."""
     sha256: str
@@ -84,6 +86,15 @@ class Held:
     """Or made at; seconds since the epoch."""
     layout: NativeLayout | None = None
     """As the index holds it; looked up where a single instance is asked for, and None where the file must be read."""
+
+    @property
+    def path(self) -> Path:
+        """Its file; brought here first where it is only in the receive log or in the object store.
+
+        Raises:
+            ObjectStoreFailure: the object store does not answer.
+        """
+        return self.spool.path(self.relative)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +143,12 @@ class Holdings:
         return found
 
     def counts(self) -> tuple[int, ...]:
-        """How many instances were received, how many were made, and how often some expired.
+        """How many instances were received, how many of them wait, how many were made, and how often some expired.
 
         The same numbers stand for the same instances: those only grow as long as none expires.
         """
         with self.reading() as connection:
-            return tuple(
+            return waiting_uploads(connection).instances, *(
                 int(connection.execute(select(func.count()).select_from(table)).scalar_one())
                 for table in (instances, results, expirations)
             )
@@ -155,7 +166,7 @@ def _rows(table: Table, time: str, rank: int) -> Select[tuple[object, ...]]:
     syntax: ColumnElement[Any] = table.c["transfer_syntax_uid"] if table is instances else null()
     return select(
         *columns, table.c[time].label("received_at"), syntax.label("transfer_syntax_uid"), literal(rank).label("rank")
-    )
+    ).where(~table.c.waits_for_upload if table is instances else true())
 
 
 def _everything(named: Sequence[str], *, without_row: bool = False) -> CompoundSelect[tuple[object, ...]]:
@@ -234,7 +245,7 @@ def _received_first(found: Sequence[Held]) -> list[Held]:
 def _held(row: RowMapping, spool: Spool, layout: NativeLayout | None = None) -> Held:
     values: Mapping[str, Any] = {name: row[name] for name in (*_UIDS, "sha256", "received_at", "transfer_syntax_uid")}
     relative = str(row["path"])
-    return Held(path=spool.path(relative), relative=relative, layout=layout, **values)
+    return Held(spool=spool, relative=relative, layout=layout, **values)
 
 
 def _layout(row: RowMapping) -> NativeLayout | None:

@@ -8,6 +8,7 @@ processes that read the same instance write the same rows. All rows may be delet
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ from dicom_node.dicomweb.encoding import JsonDataset, element_as_json, quietly
 from dicom_node.dicomweb.held import Held, Holdings
 from dicom_node.dicomweb.levels import INDEXED, INSTANCE_NUMBER, MODALITY, SERIES_NUMBER, Level, tag_of
 from dicom_node.dicomweb.metadata import Described, describe, packed, stated
+from dicom_node.object_store import ObjectStoreFailure
 from dicom_node.reader.values import PARSE_ERRORS
 from dicom_node.tables import web_headers, web_instances, web_series, web_studies
 
@@ -33,6 +35,9 @@ MODALITY_MAX_CHARACTERS = 16
 PATIENT_ID = tag_of("PatientID")
 LARGEST_NUMBER = 2**31 - 1
 """IS, PS3.5 6.2; where no number is stated, the entry comes last."""
+
+log = logging.getLogger(__name__)
+
 TABLES = (web_studies, web_series, web_instances, web_headers)
 
 
@@ -47,7 +52,14 @@ class SearchIndex:
     """Holdings.counts when nothing was missing."""
 
     def refresh(self, study_instance_uid: str | None = None, *, budget_s: float | None = None) -> bool:
-        """Read what is missing of a study, or of all; False when the time ran out before everything was read."""
+        """Read what is missing of a study, or of all; False when the time ran out, or files cannot be fetched now."""
+        try:
+            return self._refresh(study_instance_uid, budget_s)
+        except ObjectStoreFailure as failure:
+            log.warning("instances_not_fetched", extra={"reason": str(failure)})
+            return False
+
+    def _refresh(self, study_instance_uid: str | None, budget_s: float | None) -> bool:
         deadline = None if budget_s is None else time.monotonic() + budget_s
         counts = self.holdings.counts() if study_instance_uid is None else None
         if counts is not None and counts == self._complete_at:

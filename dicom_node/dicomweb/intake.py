@@ -18,8 +18,9 @@ from dicom_node.dicomweb.refusals import bad_request, checked_uid, too_large, un
 from dicom_node.file_meta import GROUP_LENGTH_ELEMENT_BYTES, PREAMBLE, FileMeta, parse_file_meta
 from dicom_node.header import is_uid
 from dicom_node.inbox import Arrival, Inbox, StoreRequest
+from dicom_node.limits import Guest
 from dicom_node.storage_classes import STORAGE_CLASSES
-from dicom_node.verdicts import RESPONSES
+from dicom_node.verdicts import RESPONSES, Verdict
 
 SENDER = "STOW-RS"
 """Stands where an AE title would: HTTP has none."""
@@ -75,8 +76,10 @@ def boundary_of(content_type: str) -> bytes:
 class Intake:
     """One request while it arrives. Used by one thread at a time."""
 
-    def __init__(self, inbox: Inbox, boundary: bytes, limits: IntakeLimits, study_instance_uid: str | None) -> None:
-        """Nothing is written before the first part.
+    def __init__(
+        self, inbox: Inbox, boundary: bytes, limits: IntakeLimits, study_instance_uid: str | None, guest: Guest
+    ) -> None:
+        """Nothing is written before the first part; the guest is who sends.
 
         Raises:
             WebRefusal: 400, the study is no UID.
@@ -85,6 +88,7 @@ class Intake:
         self._inbox = inbox
         self._limits = limits
         self._study = study_instance_uid and checked_uid(study_instance_uid, "study's name")
+        self._guest = guest
         self._part: _Part | None = None
         self._field = bytearray()
         self._value = bytearray()
@@ -138,7 +142,7 @@ class Intake:
     def _begin(self) -> None:
         if len(self.outcomes) >= self._limits.instances:
             raise too_large(f"A request has at most {self._limits.instances} instances.")
-        self._part = _Part(inbox=self._inbox, study=self._study)
+        self._part = _Part(inbox=self._inbox, study=self._study, guest=self._guest)
 
     def _header(self) -> None:
         name, value = self._field.decode("latin-1").strip().lower(), self._value.decode("latin-1")
@@ -166,6 +170,7 @@ class _Part:
 
     inbox: Inbox
     study: str | None
+    guest: Guest
     _prefix: bytearray = field(default_factory=bytearray)
     _meta: FileMeta | None = None
     _arrival: Arrival | None = None
@@ -173,7 +178,7 @@ class _Part:
 
     def write(self, data: memoryview) -> None:
         if self._arrival is not None:
-            self._arrival.write(data)
+            self._take(self._arrival, data)
         elif self._failed is None:
             self._prefix += data
             self._look()
@@ -228,7 +233,13 @@ class _Part:
                 study_instance_uid=self.study,
             )
         )
-        self._arrival.write(memoryview(rest))
+        if self.guest.is_over_quota():
+            self._arrival.refuse(Verdict.OVER_QUOTA)
+        self._take(self._arrival, memoryview(rest))
+
+    def _take(self, arrival: Arrival, data: memoryview) -> None:
+        arrival.write(data)
+        self.guest.sent(len(data))
 
     def _fail(self, status: int) -> None:
         self._failed = status

@@ -11,10 +11,10 @@ from inference.errors import Refusal
 class WebRefusal(Refusal):
     """A request that cannot be answered with what it asks for."""
 
-    def __init__(self, status: HTTPStatus, sentence: str) -> None:
-        """Keep the status beside the sentence, which names no value of a data set but UIDs."""
+    def __init__(self, status: HTTPStatus, sentence: str, retry_after_s: int | None = None) -> None:
+        """Keep the status beside the sentence, which names no value of a data set but UIDs; and when to try again."""
         super().__init__(sentence)
-        self.status = status
+        self.status, self.retry_after_s = status, retry_after_s
 
 
 def bad_request(sentence: str) -> WebRefusal:
@@ -40,6 +40,16 @@ def too_large(sentence: str) -> WebRefusal:
 def unsupported(sentence: str) -> WebRefusal:
     """415: the body is of a kind that is not taken."""
     return WebRefusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence)
+
+
+def too_many(sentence: str, retry_after_s: int) -> WebRefusal:
+    """429: more than this client may (RFC 6585 4)."""
+    return WebRefusal(HTTPStatus.TOO_MANY_REQUESTS, sentence, retry_after_s)
+
+
+def unavailable(sentence: str, retry_after_s: int) -> WebRefusal:
+    """503: not now, for a reason of ours (RFC 9110 15.6.4)."""
+    return WebRefusal(HTTPStatus.SERVICE_UNAVAILABLE, sentence, retry_after_s)
 
 
 def checked_uid(value: str, what: str) -> str:

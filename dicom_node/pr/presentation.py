@@ -14,19 +14,17 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import codes
-from dicom_node.derived import ReportContext, finish, plain, stand_in
-from dicom_node.equipment import contributing_equipment, fix_times
+from dicom_node.derived import ReportContext, finish, stand_in
+from dicom_node.equipment import contributing_equipment, fix_times, general_equipment
 from dicom_node.frames import frame_values, functional_group, pixel_spacing
 from dicom_node.pr.annotations import LAYERS, Drawing, annotations_of, drawings_of
 from dicom_node.sr.procedure import REGION_BODY_PART, region_of
-from dicom_node.uids import ObjectRole, Origin
+from dicom_node.uids import ObjectRole
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.findings import StudyFindings
-from inference.provenance import MANUFACTURER, SOFTWARE_NAME
 
 SERIES_NUMBER = 9003
-"""Of the first revision; later ones follow in steps of REVISION_STEP."""
-REVISION_STEP = 10
+"""Of the first revision; later ones follow in steps of derived.REVISION_STEP."""
 CONTENT_LABEL = "AI FINDINGS"
 _KEYWORDS = (
     "Modality",
@@ -104,27 +102,17 @@ def _encode(
     grey_range: tuple[float, float] | None,
 ) -> GrayscaleSoftcopyPresentationState:
     series = str(shown[0].SeriesInstanceUID)
-    origin = Origin(
-        study_instance_uid=context.study_instance_uid,
-        revision=context.revision,
-        inputs=tuple(str(header.SOPInstanceUID) for header in shown),
-        software_version=context.software_version,
-        models=findings.models,
-        config_digest=context.config_digest,
-    )
+    origin = context.origin((str(header.SOPInstanceUID) for header in shown), findings.models)
     role = (ObjectRole.PRESENTATION, series)
     images = {str(header.SOPInstanceUID): _stand_in(header) for header in shown}
     shape = "INVERSE" if shown[0].get("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY"
     return GrayscaleSoftcopyPresentationState(
         referenced_images=list(images.values()),
         series_instance_uid=origin.uid(*role, "series"),
-        series_number=SERIES_NUMBER + REVISION_STEP * (context.revision - 1),
+        series_number=context.series_number(SERIES_NUMBER),
         sop_instance_uid=origin.uid(*role),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
+        **general_equipment(context),
         content_label=CONTENT_LABEL,
         content_description="Findings, unverified, research use only",
         graphic_layers=list(LAYERS),

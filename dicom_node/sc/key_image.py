@@ -18,16 +18,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import code_table as table
 from dicom_node.derived import ReportContext, finish, plain
-from dicom_node.equipment import contributing_equipment, fix_times
+from dicom_node.equipment import contributing_equipment, fix_times, general_equipment
 from dicom_node.sr.procedure import REGION_BODY_PART, region_of
-from dicom_node.sr.report import REVISION_STEP
 from dicom_node.uids import ObjectRole, Origin
 from inference.findings import StudyFindings
 from inference.geometry import FloatArray, FrameReference
-from inference.provenance import MANUFACTURER, SOFTWARE_NAME
 
 SERIES_NUMBER = 9004
-"""Of the first revision; later ones follow in steps of REVISION_STEP."""
+"""Of the first revision; later ones follow in steps of derived.REVISION_STEP."""
 TEXT = "AI key images"
 SHORT_TEXT = 1024
 """VR ST."""
@@ -76,14 +74,7 @@ def encode_key_image(
     if image.source.sop_instance_uid not in headers:
         raise ValueError(f"{image.source.sop_instance_uid} must be one of the {len(headers)} source instances")
     header = headers[image.source.sop_instance_uid]
-    origin = Origin(
-        study_instance_uid=context.study_instance_uid,
-        revision=context.revision,
-        inputs=tuple(headers),
-        software_version=context.software_version,
-        models=findings.models,
-        config_digest=context.config_digest,
-    )
+    origin = context.origin(headers, findings.models)
     result = _encode(image, number, findings, origin, context)
     revision = "" if context.revision == 1 else f", revision {context.revision}"
     finish(result, header, replace(context, description=f"{TEXT}{revision}: unverified, research use only"))
@@ -106,13 +97,10 @@ def _encode(image: KeyImage, number: int, findings: StudyFindings, origin: Origi
         patient_orientation=orientation_of(image.directions),
         study_instance_uid=context.study_instance_uid,
         series_instance_uid=origin.uid(ObjectRole.KEY_IMAGE, "series"),
-        series_number=SERIES_NUMBER + REVISION_STEP * (context.revision - 1),
+        series_number=context.series_number(SERIES_NUMBER),
         sop_instance_uid=origin.uid(ObjectRole.KEY_IMAGE, *place),
         instance_number=number,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
+        **general_equipment(context),
         contributing_equipment=contributing_equipment(findings.models, context),
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )

@@ -15,21 +15,19 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import codes
-from dicom_node.derived import ReportContext, finish, plain
-from dicom_node.equipment import contributing_equipment, fix_times
+from dicom_node.derived import ReportContext, finish
+from dicom_node.equipment import contributing_equipment, fix_times, general_equipment
 from dicom_node.seg.pixels import overlap, pack_frames
 from dicom_node.seg.source import STAND_IN_SIZE, frame_keys, stand_ins
 from dicom_node.seg.style import describe
 from dicom_node.sr.procedure import REGION_BODY_PART, region_of
-from dicom_node.uids import ObjectRole, Origin
+from dicom_node.uids import ObjectRole
 from inference.errors import ReasonCode, SeriesRefusal
 from inference.geometry import FrameReference, MaskArray
-from inference.provenance import MANUFACTURER, SOFTWARE_NAME
 from inference.segmentation import Segment, Segmentation
 
 SERIES_NUMBER = 9002
-"""Of the first revision; later ones follow in steps of REVISION_STEP."""
-REVISION_STEP = 10
+"""Of the first revision; later ones follow in steps of derived.REVISION_STEP."""
 CONTENT_LABEL = "SPINE"
 
 
@@ -115,14 +113,7 @@ def _encode_frames(
     segmentation: Segmentation, grid: _Grid, headers: Sequence[Dataset], context: ReportContext
 ) -> hd.seg.Segmentation:
     """Metadata by highdicom from the stand-ins, then the real size and bits."""
-    origin = Origin(
-        study_instance_uid=context.study_instance_uid,
-        revision=context.revision,
-        inputs=tuple(str(h.SOPInstanceUID) for h in headers),
-        software_version=context.software_version,
-        models=(segmentation.model,),
-        config_digest=context.config_digest,
-    )
+    origin = context.origin((str(h.SOPInstanceUID) for h in headers), (segmentation.model,))
     role = (ObjectRole.SEGMENTATION, segmentation.series_instance_uid)
     result = hd.seg.Segmentation(
         source_images=stand_ins(headers, segmentation.series_instance_uid),
@@ -130,13 +121,10 @@ def _encode_frames(
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[describe(n, s, segmentation.model) for n, s in enumerate(grid.segments, start=1)],
         series_instance_uid=origin.uid(*role, "series"),
-        series_number=SERIES_NUMBER + REVISION_STEP * (context.revision - 1),
+        series_number=context.series_number(SERIES_NUMBER),
         sop_instance_uid=origin.uid(*role),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
+        **general_equipment(context),
         content_label=CONTENT_LABEL,
         content_description="Vertebrae, vertebral bodies, discs and spinal canal",
         contributing_equipment=contributing_equipment((segmentation.model,), context),

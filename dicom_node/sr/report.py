@@ -29,8 +29,7 @@ from inference.findings import FIVE_QUESTIONS, StudyFindings
 from inference.findings.encode import encode
 
 SERIES_NUMBER = 9001
-"""Of the first revision; later ones follow in steps of REVISION_STEP, so that no two objects share a number."""
-REVISION_STEP = 10
+"""Of the first revision; later ones follow in steps of derived.REVISION_STEP."""
 EXCERPT_SERIES_NUMBER = 9701
 """Of every excerpt: each is in a series of its own."""
 
@@ -78,7 +77,7 @@ def _series_number(findings: StudyFindings, context: ReportContext) -> int:
     if context.excerpt is not None:
         return EXCERPT_SERIES_NUMBER
     if findings.review is None:
-        return SERIES_NUMBER + REVISION_STEP * (context.revision - 1)
+        return context.series_number(SERIES_NUMBER)
     return VERIFIED_SERIES_NUMBER + findings.review.number - 1
 
 

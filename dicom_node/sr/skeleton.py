@@ -11,12 +11,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node import codes
-from dicom_node.derived import ReportContext, finish, plain, stand_in
-from dicom_node.equipment import contributing_equipment, fix_times
+from dicom_node.derived import ReportContext, finish, stand_in
+from dicom_node.equipment import contributing_equipment, fix_times, general_equipment
 from dicom_node.sr.verification import fix_verification_time, verification_flags
-from dicom_node.uids import Origin
 from inference.findings import StudyFindings
-from inference.provenance import MANUFACTURER, SOFTWARE_NAME
 
 Report = TypeVar("Report", Comprehensive3DSR, EnhancedSR)
 
@@ -36,14 +34,7 @@ def begin_report(
     kind: type[Report], content: Dataset, *, place: ReportPlace, findings: StudyFindings, context: ReportContext
 ) -> Report:
     """A report of one SOP Class around its content tree; equal arguments give equal bytes once it is completed."""
-    origin = Origin(
-        study_instance_uid=context.study_instance_uid,
-        revision=context.revision,
-        inputs=tuple(str(header.SOPInstanceUID) for header in place.headers),
-        software_version=context.software_version,
-        models=findings.models,
-        config_digest=context.config_digest,
-    )
+    origin = context.origin((str(header.SOPInstanceUID) for header in place.headers), findings.models)
     return kind(
         evidence=[stand_in(header) for header in place.headers],
         content=content,
@@ -51,10 +42,7 @@ def begin_report(
         series_number=place.series_number,
         sop_instance_uid=origin.uid(*place.role),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=SOFTWARE_NAME,
-        software_versions=plain(context.software_version),
-        device_serial_number=plain(context.device_name),
+        **general_equipment(context),
         is_complete=True,
         **verification_flags(findings.review),
         previous_versions=[p for p in (context.predecessor, context.earlier_verified) if p is not None] or None,

@@ -21,7 +21,6 @@ from dicom_node.concept import Concept
 from dicom_node.derived import ReportContext
 from dicom_node.equipment import observers
 from dicom_node.sr.items import CONTAINS, container, text_item
-from dicom_node.sr.report import REVISION_STEP
 from dicom_node.sr.skeleton import ReportPlace, begin_report, complete_report
 from dicom_node.sr.verification import verified_context
 from dicom_node.sr.words import label, place_words, review_words, short_words
@@ -33,7 +32,7 @@ from inference.findings.summary import CALIBRATIONS, describe_measurement, summa
 from inference.provenance import SOFTWARE_NAME, ModelIdentity
 
 SERIES_NUMBER = 9005
-"""Of the first revision; later ones follow in steps of REVISION_STEP. A list begins with the SR, which is drawn."""
+"""Of the first revision; later ones follow (derived.REVISION_STEP). A list begins with the SR, which is drawn."""
 VERIFIED_SERIES_NUMBER = 9601
 """Of the first review of a study; later ones follow."""
 LINE_BREAK = "\r\n"
@@ -76,7 +75,7 @@ def _role(findings: StudyFindings) -> tuple[str, ...]:
 
 def _series_number(findings: StudyFindings, context: ReportContext) -> int:
     if findings.review is None:
-        return SERIES_NUMBER + REVISION_STEP * (context.revision - 1)
+        return context.series_number(SERIES_NUMBER)
     return VERIFIED_SERIES_NUMBER + findings.review.number - 1
 
 

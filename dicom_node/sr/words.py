@@ -16,23 +16,11 @@ from inference.findings import (
     Question,
     ReviewStatus,
 )
+from inference.findings.summary import NAMES
 
-QUESTION_WORDS: dict[Question, str] = {
-    Question.COMPRESSION_FRACTURE: "vertebral compression fracture",
-    Question.MODIC: "Modic change",
-    Question.STENOSIS: "spinal stenosis",
-    Question.NEEDLE_PLACEMENT: "needle placement",
-    Question.HARDWARE_LOOSENING: "hardware loosening",
-    Question.DISC_DEGENERATION: "disc degeneration",
-    Question.SPONDYLOLISTHESIS: "spondylolisthesis",
-    Question.DISC_NARROWING: "disc narrowing",
-    Question.DISC_BULGING: "disc bulging",
-    Question.DISC_HERNIATION: "disc herniation",
-    Question.ENDPLATE_CHANGE: "endplate change",
-}
-
-SHORT_WORDS: dict[Question, str] = {**QUESTION_WORDS, Question.COMPRESSION_FRACTURE: "compression fracture"}
-"""For labels that are drawn on the image."""
+SHORT_WORDS: dict[Question, str] = {**NAMES, Question.STENOSIS: "spinal stenosis"}
+"""For labels that are drawn on the image; stenosis is of the canal, a foramen or a recess there."""
+QUESTION_WORDS: dict[Question, str] = {**SHORT_WORDS, Question.COMPRESSION_FRACTURE: "vertebral compression fracture"}
 
 FORAMINAL = "foraminal narrowing"
 """What stenosis is called at a foramen."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_node.spool import OF_ONE_HOST
 from inference.errors import StorageFailure, UsageRefusal
 from server.auth.audit import trail
 from server.backup.engines import put_postgres, require_empty
 from server.backup.manifest import DATA, SQLITE_FILE, Manifest, copy_with_digest, digest_of, read_manifest, read_sums
-from server.backup.rows import FORGOTTEN, chain_faults, count_rows, named_files
+from server.backup.rows import FORGOTTEN, MODELS, chain_faults, count_rows, named_files
+from server.compose import open_spool
 from server.database import make_engine, reading
 from server.settings import Settings
 
@@ -46,6 +49,7 @@ def restore_backup(backup: Path, settings: Settings) -> Restored:
     try:
         digests = _copy(backup, settings.data_dir)
         os.sync()
+        _put_objects(digests, settings)
         _put_database(backup, manifest, engine)
         with reading(engine) as connection:
             _require_whole(connection, manifest, digests)
@@ -83,6 +87,14 @@ def _copy(backup: Path, data_dir: Path) -> Mapping[str, str]:
         if is_data:
             digests[relative] = found
     return digests
+
+
+def _put_objects(files: Iterable[str], settings: Settings) -> None:
+    """Where hosts share an object store, what they read goes there."""
+    with closing(open_spool(settings)) as spool:
+        for relative in files:
+            if PurePosixPath(relative).parts[0] not in (*OF_ONE_HOST, MODELS):
+                spool.upload(relative)
 
 
 def _put_database(backup: Path, manifest: Manifest, engine: Engine) -> None:

@@ -14,7 +14,8 @@ from server.auth.audit import trail
 from server.claims.history import fault_of
 from server.tables import ALL_METADATA, claim_actions, claim_attachments, claim_reports, received_reports, reviews, runs
 
-FOLDERS = ("received", "quarantine", "results", "attachments", "claims", "reports", "models")
+MODELS = "models"
+FOLDERS = ("received", "quarantine", "results", "attachments", "claims", "reports", MODELS)
 """What is copied of the data folder. Left out: the receive log (whose instances become files), unfinished files, locks,
 the viewer, and whatever a site put there."""
 FORGOTTEN = ("sessions",)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from dicom_node.object_store import CACHE
 from dicom_node.spool import LOG, TMP, Spool
 from inference.errors import StorageFailure, UsageRefusal
 from server import __version__
@@ -78,7 +79,7 @@ def take_backup(node: Node, target: Path, *, hard_links: bool = False) -> Manife
 
 def left_out(data_dir: Path) -> list[str]:
     """What lies in the data folder and is in no backup, by name: for the person who makes it."""
-    usual = {*FOLDERS, LOG, TMP, "run", "viewer"}
+    usual = {*FOLDERS, CACHE, LOG, TMP, "run", "viewer"}
     return sorted(p.name for p in data_dir.iterdir() if p.name not in usual and not p.name.startswith(SQLITE_FILE))
 
 
@@ -105,16 +106,16 @@ class _Copier:
                 for name in sorted(names):
                     self.copy(str((Path(folder) / name).relative_to(self.source)))
 
-    def copy(self, relative: str) -> bool:
-        """Whether the file was there: it may have been moved or deleted meanwhile."""
-        goal = self.target / relative
+    def copy(self, relative: str, file: Path | None = None) -> bool:
+        """Whether the file (by default the one of that name) was there: it may have been moved or deleted meanwhile."""
+        goal, file = self.target / relative, file or self.source / relative
         try:
             if self.is_linking:
                 goal.parent.mkdir(parents=True, exist_ok=True)
-                os.link(self.source / relative, goal)
+                os.link(file, goal)
                 self.digests[relative] = digest_of(goal)
             else:
-                self.digests[relative] = copy_with_digest(self.source / relative, goal)
+                self.digests[relative] = copy_with_digest(file, goal)
         except FileNotFoundError:
             return False
         return True
@@ -127,9 +128,8 @@ class _Copier:
 def _complete(copier: _Copier, spool: Spool, snapshot: Connection, live: Connection) -> None:
     """Hold a file for every row of the snapshot that names one, but for rows that are gone by now."""
     for column, path, sha256 in named_files(snapshot):
-        if path not in copier.digests:
-            spool.path(path)  # an instance that is only in the receive log becomes a file
-        is_there = path in copier.digests or copier.copy(path)
+        # an instance that is only in the receive log becomes a file, and an object a copy of it
+        is_there = path in copier.digests or copier.copy(path, spool.path(path))
         if not is_there and is_named(live, column, path):
             raise StorageFailure(f"A row of {column.table.name} names {path}, which is not there.")
         if is_there and sha256 is not None and copier.digests[path] != sha256:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from dicom_node.tls import TlsFiles, service_context
+from inference.errors import SettingRefusal
 from server.checks.answer import Answer, fail, ok, warn
 from server.settings import Settings
 
@@ -23,20 +24,17 @@ def check_certificates(settings: Settings) -> Iterator[Answer]:
         return
     name = "certificate of HTTP"
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_passphrase)
+        service_context(TlsFiles(certificate=certificate, key=key))
         chain = x509.load_pem_x509_certificates(certificate.read_bytes())
-    except (OSError, ValueError) as error:
-        words = f"{certificate} cannot be used with {key}: {getattr(error, 'strerror', None) or error}."
-        yield fail(name, words, "PEM files, the certificate before those that issued it, the key without passphrase.")
+    except (SettingRefusal, OSError, ValueError) as error:
+        yield fail(
+            name, str(error), "PEM files, the certificate before those that issued it, the key without passphrase."
+        )
         return
     yield _check_time(name, chain, settings.tls_warning_days)
     yield _check_names(f"names of {name}", chain[0], settings.http_names)
     yield _check_chain(f"chain of {name}", chain)
     yield _check_key(f"key of {name}", key)
-
-
-def _no_passphrase() -> str:
-    raise ValueError("the key has a passphrase")
 
 
 def _check_time(name: str, chain: list[x509.Certificate], few_days: float) -> Answer:
@@ -47,8 +45,14 @@ def _check_time(name: str, chain: list[x509.Certificate], few_days: float) -> An
     days = (first_end - now).days
     words = f"It ends on {first_end:%Y-%m-%d} ({days} days)."
     if first_end <= now:
-        return fail(name, f"It ended on {first_end:%Y-%m-%d}.", "Get a new one, put it in place, restart web.")
-    return ok(name, words) if days >= few_days else warn(name, words, "Get a new one in time.")
+        return fail(
+            name, f"It ended on {first_end:%Y-%m-%d}.", "Put a new one in its place; it is read without a restart."
+        )
+    return (
+        ok(name, words)
+        if days >= few_days
+        else warn(name, words, "Get a new one in time; it is read without a restart.")
+    )
 
 
 def _check_names(name: str, leaf: x509.Certificate, wanted: tuple[str, ...]) -> Answer:

@@ -99,6 +99,7 @@ def _rows(connection: Connection, studies: Collection[str]) -> Iterator[Row[Any]
         instances.c.study_instance_uid.in_(studies),
         instances.c.sop_class_uid.in_(REPORT_CLASSES),
         instances.c.ours.is_(False),
+        ~instances.c.waits_for_upload,
     )
     yield from connection.execute(query.order_by(instances.c.received_at, instances.c.sop_instance_uid))
 

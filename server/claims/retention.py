@@ -36,7 +36,7 @@ def delete_old(node: Node, days: int) -> int:
                 connection.execute(delete(table).where(table.c.claim_id == claim_id))
             connection.execute(delete(claims).where(claims.c.id == claim_id))
             append(connection, record_of(AuditKind.CLAIM_DELETED, NODE, about=claim_id))
-        _delete_files(node, claim_id)
+        node.spool.remove_folder(str(FOLDER / claim_id))  # after the rows: rows without files would be missed
         event("claim_deleted", claim=claim_id)
     return len(old)
 
@@ -50,17 +50,5 @@ def delete_old_reports(node: Node, days: int) -> int:
     for row in old:
         with node.engine.begin() as connection:
             connection.execute(delete(received_reports).where(received_reports.c.identity == row.identity))
-        node.spool.path(row.path).unlink(missing_ok=True)
+        node.spool.remove(row.path)
     return len(old)
-
-
-def _delete_files(node: Node, claim_id: str) -> None:
-    """After the rows: files without rows are found by nobody and harm nothing, rows without files would."""
-    top = node.spool.path(str(FOLDER / claim_id))
-    for path in sorted(top.rglob("*"), reverse=True):
-        if path.is_dir():
-            path.rmdir()
-        else:
-            path.unlink(missing_ok=True)
-    if top.is_dir():
-        top.rmdir()

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dicom_node.spool import Spool
 from server.auth.administration import record_change
 from server.auth.audit.record import AuditKind
 from server.backup.take import left_out, take_backup
-from server.compose import Node
+from server.compose import Node, open_spool
 from server.database import make_engine
 from server.options import with_settings
 from server.settings import Settings
@@ -28,7 +27,7 @@ def command(
     Settings, certificates, keys and files with secrets are not in it. It holds patients' data: guard it as such.
     """
     engine = make_engine(settings.resolved_database_url())  # never migrated here: this may be done before an upgrade
-    node = Node(settings=settings, engine=engine, spool=Spool(settings.data_dir))
+    node = Node(settings=settings, engine=engine, spool=open_spool(settings))
     manifest = take_backup(node, folder, hard_links=hard_links)
     with engine.begin() as connection:
         record_change(connection, AuditKind.EXPORTED, f"backup of the whole node, {manifest.sums_sha256}")

@@ -20,6 +20,7 @@ from server.checks.clocks import check_clocks
 from server.checks.data_folder import check_data_folder
 from server.checks.database import check_database
 from server.checks.models import check_models
+from server.checks.objects import check_objects
 from server.checks.peers import check_peers
 from server.checks.site import check_claim_destinations, check_ports, check_settings
 from server.options import with_settings
@@ -36,7 +37,7 @@ def command(
     settings: Settings,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")] = False,  # noqa: FBT002
 ) -> None:
-    """Check settings, ports, data folder, database, clocks, certificates, models and peers; nothing needs to run.
+    """Check settings, ports, files, database, clocks, certificates, models and peers; nothing needs to run.
 
     Nothing is changed or sent. Exit code 1 when something is not in order; a warning is no failure.
     """
@@ -55,6 +56,7 @@ def _answers(settings: Settings) -> Iterator[Answer]:
     engine = database.make_engine(settings.resolved_database_url())
     yield from check_settings(settings)
     yield from check_data_folder(settings)
+    yield from check_objects(settings)
     yield from check_database(engine)
     yield from check_ports(settings, engine)
     yield from check_clocks(settings)

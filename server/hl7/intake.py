@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from claims.reading import load_report
 from claims.report import Report, ReportRefusal, SignedState
-from inference.errors import StorageFailure
+from inference.errors import Failure
 from server.claims.documents import digest, to_text
 from server.compose import Node
 from server.database import reading
@@ -35,7 +35,7 @@ def take(node: Node, data: bytes) -> bytes:
     except ReportRefusal as refusal:
         sentence = f"The report is not read: {refusal}."
         return _refused(message, MessageRefusal(Answer.FAILED, Code.OTHER, sentence))
-    except (OSError, SQLAlchemyError, StorageFailure) as error:
+    except (OSError, SQLAlchemyError, Failure) as error:
         fault("report_not_kept", error)
         return _refused(message, MessageRefusal(Answer.FAILED, Code.INTERNAL, _TO_RETRY))
     return acknowledge(message, Answer.ACCEPTED)

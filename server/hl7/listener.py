@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import ssl
 import threading
 from asyncio import IncompleteReadError
 
 from hl7.mllp import HL7StreamReader, HL7StreamWriter, InvalidBlockError, start_hl7_server
 
+from dicom_node.tls import LiveContext, TlsFiles, service_context
 from inference.errors import SettingRefusal
 from server.compose import Node
 from server.events import event, fault
@@ -42,7 +42,8 @@ class Listener:
         """
         self._node = node
         self._senders = [ipaddress.ip_network(text) for text in node.settings.hl7_senders]
-        self._tls = _tls(node.settings)
+        self.tls = _tls(node.settings)
+        """How it shakes hands; None: in the clear."""
         self._socket = _bind(node.settings)
         self.port = int(self._socket.getsockname()[1])
         self._tasks: set[asyncio.Task[None] | None] = set()
@@ -65,7 +66,8 @@ class Listener:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        made = await start_hl7_server(self._connected, sock=self._socket, limit=LARGEST_MESSAGE, ssl=self._tls)
+        context = None if self.tls is None else self.tls.front()
+        made = await start_hl7_server(self._connected, sock=self._socket, limit=LARGEST_MESSAGE, ssl=context)
         await self._stopping.wait()
         made.close()
 
@@ -117,23 +119,16 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """TLS 1.2 or newer; senders prove who they are where authorities are set."""
-    certificate, authorities = settings.hl7_tls_certificate, settings.hl7_tls_authorities
-    if certificate is None:
+def _tls(settings: Settings) -> LiveContext | None:
+    """Senders prove who they are where authorities are set."""
+    if settings.hl7_tls_certificate is None:
         return None
+    files = TlsFiles(
+        certificate=settings.hl7_tls_certificate,
+        key=settings.hl7_tls_key,
+        authorities=settings.hl7_tls_authorities,
+    )
     try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, settings.hl7_tls_key, password=_no_passphrase)
-        if authorities is not None:
-            context.load_verify_locations(authorities)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SettingRefusal(f"The report feed cannot use its certificate, key or authorities: {reason}.") from None
-    return context
-
-
-def _no_passphrase() -> str:
-    raise ValueError("the key has a passphrase, which nobody could type at a restart")
+        return LiveContext(files, service_context)
+    except SettingRefusal as refusal:
+        raise SettingRefusal(f"The report feed cannot use its certificate, key or authorities: {refusal}") from None

@@ -17,7 +17,7 @@ from server.auth.oidc import Provider
 from server.auth.pages import page_headers
 from server.auth.setup import guard_rules, oidc_rules
 from server.claims.packet_maker import Packets
-from server.compose import Node, inbox_rules
+from server.compose import Node, inbox_rules, peer_limits
 from server.database import reading
 from server.http import (
     audit,
@@ -86,6 +86,7 @@ def create(node: Node) -> FastAPI:
         partial(reading, node.engine),
         rules=inbox_rules(node.settings),
         limits=IntakeLimits(request_bytes=int(node.settings.stow_max_gib * 1024**3)),
+        senders=peer_limits(node.settings),
     )
     application.state.packets = Packets(node)
     application.state.guard = Guard(node.engine, guard_rules(node.settings))

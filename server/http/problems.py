@@ -63,6 +63,8 @@ def _not_there(_request: Request, error: Exception) -> JSONResponse:
 
 def _web_refused(request: Request, error: Exception) -> JSONResponse:
     answer = problem(error.status if isinstance(error, WebRefusal) else HTTPStatus.BAD_REQUEST, str(error))
+    if isinstance(error, WebRefusal) and error.retry_after_s is not None:
+        answer.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, WorkitemRefusal):
         answer.headers.update(warning_of(request, error.warning))
     return answer

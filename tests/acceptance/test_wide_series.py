@@ -18,7 +18,7 @@ from training.phantom import Contrast, PhantomParameters, generate_spine
 SLICES, STEP_MM, PIXEL_MM = 49, 2.2, 0.9375
 
 
-@pytest.mark.parametrize(("contrast", "order"), [(Contrast.T2, 1), (Contrast.T2, -1), (Contrast.T1, 1)])
+@pytest.mark.parametrize(("contrast", "order"), [(Contrast.T2, -1), (Contrast.T1, 1)])
 def test_what_lies_beside_the_spine_changes_nothing(contrast, order):
     phantom = generate_spine(
         PhantomParameters(

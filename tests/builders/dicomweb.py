@@ -27,7 +27,7 @@ from dicom_node.verdicts import Verdict
 from server.compose import Node, open_node
 from server.http.app import create
 from server.settings import Settings
-from server.web import server_config
+from server.web import http_tls, server_config
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
 OCTETS = {"Accept": 'multipart/related; type="application/octet-stream"'}
@@ -71,7 +71,7 @@ def running_web(folder: Path, **settings: Any) -> Iterator[Web]:
     node = open_node(Settings(**values))
     application = create(node)
     listener = socket.create_server((LOOPBACK, 0))
-    server = uvicorn.Server(server_config(application, node.settings))
+    server = uvicorn.Server(server_config(application, node.settings, http_tls(node.settings)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

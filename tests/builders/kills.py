@@ -123,6 +123,8 @@ def roles(folder: Path, archive_port: int, dicom_port: int) -> Iterator[tuple[Ro
         "delivery-backoff-max": 2,
         "destination": f"PACS=ARCHIVE@{LOOPBACK}:{archive_port}",
         "threads": 1,
+        "inference-engine": "onnxruntime",
+        "model": "mr_sagittal_segmentation",  # one is enough, and soon there again
     }
     receiver = Role("receive", options, folder / "receive.log")
     worker = Role("work", options, folder / "work.log")

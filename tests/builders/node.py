@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,13 @@ class Node:
     @classmethod
     @contextmanager
     def started(
-        cls, folder: Path, *, role: str = "serve", options: Mapping[str, Any] | None = None, ae_title: str = "SPINEAI"
+        cls,
+        folder: Path,
+        *,
+        role: str = "serve",
+        options: Mapping[str, Any] | None = None,
+        ae_title: str = "SPINEAI",
+        prefix: Sequence[str] = (),
     ) -> Iterator[Node]:
         """Run one role, or all of them, in `folder` (created where it is not there) until the block ends.
 
@@ -39,6 +45,7 @@ class Node:
             role: ``serve``, ``receive``, ``work`` or ``web``.
             options: further options by name, like ``{"quiet-period": 2, "destination": "PACS=..."}``.
             ae_title: its AE title.
+            prefix: what the program is started with.
         """
         folder.mkdir(parents=True, exist_ok=True)
         node = cls(
@@ -58,7 +65,7 @@ class Node:
             "disk-reserve-percent": 0,
         } | dict(options or {})
         words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-        with running([sys.executable, "-m", "server.cli", role, *words], log=node.log):
+        with running([*prefix, sys.executable, "-m", "server.cli", role, *words], log=node.log):
             if role in {"serve", "web"}:
                 is_up = node.is_ready if role == "serve" else node.answers
                 wait_until(is_up, timeout_s=NODE_START_TIMEOUT_S, what=f"the node ({node.log})")

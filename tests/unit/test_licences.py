@@ -22,6 +22,7 @@ PERMISSIVE = frozenset(
         "MIT-CMU",
         "MPL-2.0",  # of files, not of what uses them
         "PSF-2.0",
+        "Unlicense",
         "Zlib",
     }
 )

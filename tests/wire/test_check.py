@@ -27,7 +27,7 @@ from server.checks.models import check_models
 from server.checks.peers import check_peers
 from server.checks.site import check_ports, check_settings
 from server.cli import run
-from server.database import make_engine, prepare
+from server.database import HEAD, make_engine, prepare
 from server.settings import Settings
 
 BOTH = [Comprehensive3DSRStorage, SegmentationStorage]
@@ -208,7 +208,7 @@ def test_a_database_of_another_version_or_of_nobody_or_not_one(tmp_path: Path) -
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     assert found(check_database(engine))[0][1:3] == (
         "warning",
-        "The tables are of version 0001, this program's of 0016.",
+        f"The tables are of version 0001, this program's of {HEAD}.",
     )
     engine.dispose()
     file.write_bytes(b"no database at all" * 100)

@@ -42,7 +42,7 @@ def test_each_part_of_a_rule_is_asked_for(tmp_path: Path) -> None:
         made.load_cert_chain(shown.certificate, shown.key)
         return made
 
-    with running_node(tmp_path / "node", tls=tls, peers=rules, witness=heard.append) as node:
+    with running_node(tmp_path / "node", tls=tls, peers=lambda: rules, witness=heard.append) as node:
 
         def answer(calling: str, shown=None) -> tuple[int, bytes] | None:
             port = node.port if shown is None else node.tls_port

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -29,6 +31,7 @@ WITHIN_S = 240.0
 """For one study on a busy machine; the goal on an idle one is in the benchmarks."""
 ASKED = "2.25.4711"
 """UID of the workitem by which the study is asked for."""
+ASSOCIATIONS = 4
 QUIET = {"quiet-period": 2, "delivery-backoff": 1, "delivery-backoff-max": 2}
 
 
@@ -52,6 +55,12 @@ def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 def send(paths: list[Path], node: Node) -> None:
     outcome = store_with_storescu(paths, node.dicom_port, called=node.ae_title)
     assert outcome.returncode == 0, outcome.stderr
+
+
+def send_at_once(paths: list[Path], node: Node) -> None:
+    """Over several associations, which the system deals out to the receivers."""
+    with ThreadPoolExecutor(ASSOCIATIONS) as pool:
+        list(pool.map(lambda number: send(paths[number::ASSOCIATIONS], node), range(ASSOCIATIONS)))
 
 
 def command(node: Node, *words: str, options: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -87,7 +96,7 @@ def test_a_study_comes_back_once_and_a_late_instance_makes_a_successor(
 ) -> None:
     plan, paths = phantom
     archived = storescp()
-    options = {**QUIET, **database, "destination": f"PACS={archived.destination}"}
+    options = {**QUIET, **database, "receivers": 2, "destination": f"PACS={archived.destination}"}
     with (
         Node.started(tmp_path / "node", options=options) as node,
         httpx.Client(base_url=node.url, timeout=30) as client,
@@ -95,7 +104,7 @@ def test_a_study_comes_back_once_and_a_late_instance_makes_a_successor(
         items = worklist(client)
         assert items.create(ASKED, workitem(plan.study_instance_uid)).status_code == 201
         assert items.state(ASKED) == "SCHEDULED"
-        send(paths[:-1], node)
+        send_at_once(paths[:-1], node)
         wait_for_states(node, ["delivered", "delivered"])
         assert items.state(ASKED) == "COMPLETED"
         assert output_uids(items.read(ASKED)) == {str(dcmread(path).SOPInstanceUID) for path in archived.received()}
@@ -130,6 +139,7 @@ def test_a_study_comes_back_once_and_a_late_instance_makes_a_successor(
         metrics = httpx.get(f"{node.url}/metrics", timeout=30).text
         assert f'spine_deliveries{{destination="PACS",state="delivered"}} {made}.0' in metrics
         assert plan.study_instance_uid not in metrics
+        assert len(re.findall(r'spine_process_up\{.*role="receive".*\} 1\.0', metrics)) == options["receivers"]
     patient = dcmread(paths[0])
     assert str(patient.PatientID).encode() not in node.log.read_bytes()
     assert str(patient.PatientName).encode() not in node.log.read_bytes()

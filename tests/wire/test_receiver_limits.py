@@ -78,7 +78,7 @@ def test_a_flood_from_one_address_leaves_room_for_others(tmp_path: Path) -> None
         heard = [RawPeer(node.port) for _ in range(2 + HEARD_OVER_LIMIT)]
         closed = [RawPeer(node.port) for _ in range(40)]
         assert [peer.read_pdu() for peer in closed] == [None] * 40
-        assert counted(node, "connections_refused") == 40
+        wait_until(lambda: counted(node, "connections_refused") == 40, timeout_s=10, what="all forty to be counted")
         other = told(node.port, "RAW", source="127.0.0.2")
         assert other is not None
         assert other[0] == 2

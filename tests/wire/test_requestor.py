@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 from pynetdicom.sop_class import MRImageStorage
 
+from builders.fragments import connected
 from dicom_node import requestor
 from dicom_node.admission import Origin
 from dicom_node.dimse import decode_command, encode_response
@@ -33,7 +34,7 @@ def scripted() -> Iterator[Callable[[Callable[[PduStream], None]], StorageAssoci
     threads = []
 
     def start(script: Callable[[PduStream], None]) -> StorageAssociation:
-        ours, theirs = _tcp_pair()
+        ours, theirs = connected()
 
         def serve() -> None:
             stream = PduStream(theirs, max_pdu_bytes=1 << 14, timeout_s=10)
@@ -54,13 +55,6 @@ def scripted() -> Iterator[Callable[[Callable[[PduStream], None]], StorageAssoci
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()
-
-
-def _tcp_pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        ours = socket.create_connection(listener.getsockname())
-        theirs, _ = listener.accept()
-    return ours, theirs
 
 
 def _take_message(stream: PduStream) -> tuple[int, bytes, bytes]:
@@ -169,7 +163,7 @@ def test_a_rejection_says_why():
 
 
 def test_an_answer_that_is_no_acceptance_is_aborted():
-    ours, theirs = _tcp_pair()
+    ours, theirs = connected()
     theirs.sendall(struct.pack(">BxI", PduType.ASSOCIATE_AC, 4) + b"none")
     association = StorageAssociation(ours, timeout_s=2)
     with pytest.raises(ProtocolFault, match="an acceptance of 4 bytes"):
@@ -183,7 +177,7 @@ def test_an_answer_that_is_no_acceptance_is_aborted():
 
 
 def test_a_peer_that_hangs_up_at_once():
-    ours, theirs = _tcp_pair()
+    ours, theirs = connected()
     theirs.close()
     association = StorageAssociation(ours, timeout_s=2)
     with pytest.raises(PeerGone):
@@ -216,7 +210,7 @@ def test_what_is_left_after_a_partial_write(parts, cut):
 
 
 def test_a_unit_that_was_read_ahead_is_no_silence():
-    ours, theirs = _tcp_pair()
+    ours, theirs = connected()
     stream = PduStream(ours, max_pdu_bytes=1 << 14, timeout_s=5)
     assert stream.is_silent(0.01)
     theirs.sendall(2 * struct.pack(">BxI4x", PduType.RELEASE_RQ, 4))

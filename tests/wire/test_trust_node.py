@@ -28,6 +28,8 @@ from server.cli import run
 from server.settings import Settings
 from server.supervise import Supervisor
 
+ASSOCIATE_AC = 2
+"""PS3.8 9.3.3."""
 SECRET, PASSCODE = "planted-in-the-url", "planted passcode 7"
 SCHEMA_FILE = Path(__file__).parent.parent / "unit" / "server" / "data" / "audit-message.rng"
 
@@ -110,6 +112,7 @@ def test_what_a_trusting_node_says_and_what_it_never_says(site: Site, tmp_path: 
 
     _the_repository_has_it(site)
     _what_ends_and_what_is_broken_is_said(site)
+    _the_table_of_peers_is_followed(site, tmp_path / "peers.toml")
     _no_secret_is_said(site)
 
 
@@ -138,9 +141,9 @@ def _the_repository_has_it(site: Site) -> None:
 
 def _what_ends_and_what_is_broken_is_said(site: Site) -> None:
     def warning(of: Callable[[str], bool]) -> Callable[[], bool]:
-        return lambda: of(str(site.checks().get("certificates of receive", {}).get("sentence")))
+        return lambda: of(str(site.checks().get("trusted files of receive", {}).get("sentence")))
 
-    assert site.checks()["certificates of receive"]["is_warning"] is True
+    assert site.checks()["trusted files of receive"]["is_warning"] is True
     assert warning(lambda said: said.startswith(str(site.own.certificate)))()
     metrics = httpx.get(f"{site.web.url}/metrics", timeout=20).text
     (line,) = [text for text in metrics.splitlines() if 'certificate="dicom_certificate"' in text]
@@ -152,6 +155,26 @@ def _what_ends_and_what_is_broken_is_said(site: Site) -> None:
     assert echo(site, PASSCODE), "the certificate before it still serves"
     site.ours.issue("spine", days=90)
     wait_until(warning(lambda said: said == "None"), timeout_s=20, what="the end of the warning")
+
+
+def _the_table_of_peers_is_followed(site: Site, table: Path) -> None:
+    def is_let_in(calling: str) -> bool:
+        with RawPeer(site.receiver.dicom_port) as peer:
+            peer.send(association_request("1.2.840.10008.1.1", "1.2.840.10008.1.2", calling=calling))
+            return peer.read_pdu()[0] == ASSOCIATE_AC
+
+    def warning() -> str:
+        return str(site.checks().get("trusted files of receive", {}).get("sentence"))
+
+    assert (is_let_in("MR1"), is_let_in("MR2")) == (True, False)
+    table.write_text('[second]\nae_titles = ["MR2"]\nneeds_user = false\n')
+    assert (is_let_in("MR1"), is_let_in("MR2")) == (False, True)
+    table.write_text('[second]\nae_title = ["MR1"]\n')
+    assert (is_let_in("MR1"), is_let_in("MR2")) == (False, True), "the table before it still counts"
+    wait_until(lambda: "DICOM peer second: ae_title: Extra inputs" in warning(), timeout_s=20, what="the fault")
+    assert "dicom_peers_unusable" in site.receiver.log.read_text()
+    table.unlink()
+    assert (is_let_in("MR1"), is_let_in("MR2")) == (False, True)
 
 
 def _no_secret_is_said(site: Site) -> None:

@@ -121,3 +121,12 @@ def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engin
     yield engine
     metadata.drop_all(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """An engine on a SQLite file with the node's empty tables."""
+    made = sqlite_engine(tmp_path / "db.sqlite")
+    metadata.create_all(made)
+    yield made
+    made.dispose()

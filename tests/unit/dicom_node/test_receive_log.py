@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sqlalchemy import Engine, delete
 
 from builders.dicom import SeriesPlan, slice_dataset, small_voxels
 from builders.peers import wait_until
-from builders.receiving import NO_WATERMARK, data_set_bytes, sqlite_engine
+from builders.receiving import NO_WATERMARK, data_set_bytes
 from dicom_node import log_record, recovery, store
 from dicom_node.inbox import Inbox, ReceiverMetrics, StoreRequest
 from dicom_node.log_record import BLOCK_BYTES, Found, Record
@@ -23,7 +22,7 @@ from dicom_node.recorder import Recorder
 from dicom_node.recovery import Recovered, recover
 from dicom_node.spool import Spool
 from dicom_node.store import Instance, QuarantineEntry
-from dicom_node.tables import expirations, instances, metadata, studies
+from dicom_node.tables import expirations, instances, studies
 from dicom_node.verdicts import Verdict
 
 PLAN = SeriesPlan(voxels=small_voxels(6))
@@ -98,14 +97,6 @@ class Desk:
 
     def _set_aside(self, record: Record, copy: Path) -> None:
         recovery.set_aside_damaged(self.engine, self.spool, record, copy, self._now())
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = sqlite_engine(tmp_path / "db.sqlite")
-    metadata.create_all(made)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture
@@ -333,6 +324,8 @@ def test_what_an_earlier_use_left_is_never_replayed(tmp_path: Path, engine: Engi
     for path in list(desk.spool.files("received")):
         desk.spool.remove(path)
     lose_rows(engine)  # deleted, as by a retention policy
+    left = b"".join(segment.read_bytes() for segment in desk.log.folder.glob("*.log"))
+    assert data_set_bytes(sent[2]) in left, "not erased: docs/security-and-privacy.md says so"
     desk = Desk(tmp_path, engine)
     desk.store(sent[5])
     desk.die()

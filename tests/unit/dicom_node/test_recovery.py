@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from builders.dicom import SeriesPlan, slice_dataset, small_voxels
-from builders.receiving import data_set_bytes, sqlite_engine
+from builders.receiving import data_set_bytes
 from dicom_node import store
 from dicom_node.file_meta import FileMeta
 from dicom_node.recovery import Recovered, recover
 from dicom_node.spool import Spool, key_of, quarantine_path, received_path
-from dicom_node.tables import metadata
 from dicom_node.verdicts import Verdict
 
 PLAN = SeriesPlan(voxels=small_voxels())
 EXPLICIT = "1.2.840.10008.1.2.1"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = sqlite_engine(tmp_path / "db.sqlite")
-    metadata.create_all(made)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

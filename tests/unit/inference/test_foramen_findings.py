@@ -7,18 +7,16 @@ import math
 import numpy as np
 import pytest
 
+from builders.subject import COLUMN_MM, ROW_MM, empty_subject
 from inference.anatomy import Disc, Laterality, Numbering, Region, Site, Vertebra
 from inference.errors import ReasonCode
 from inference.findings import NotAssessed, Question
 from inference.foramen_findings import MEASURED_ONLY, foramen_findings
-from inference.geometry import FrameReference, Volume, affine_from_orientation
 from inference.measure.foramen_fat import FatShare
 from inference.measure.foramina import NO_PEDICLES
 from inference.measure.reading import Foramen, ForamenReading, Length, SpineReading, Unmeasured
-from inference.provenance import ModelIdentity
 from inference.subject import Subject
 
-ROW_MM, COLUMN_MM = 0.8, 0.5
 L4_L5 = Disc.under(Vertebra.L4)
 GONE = Unmeasured(reason=ReasonCode.TRUNCATION, sentence="no slice shows the pedicles")
 BOX = Foramen(
@@ -31,11 +29,7 @@ BOX = Foramen(
 
 @pytest.fixture
 def subject() -> Subject:
-    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"1.2.{i}") for i in range(3))
-    affine = affine_from_orientation((0, 0, 0), (0, 1, 0, 0, 0, -1), (ROW_MM, COLUMN_MM), (4, 0, 0))
-    volume = Volume(voxels=np.zeros((3, 60, 50), np.float32), affine=affine, sources=sources, series_instance_uid="1.3")
-    model = ModelIdentity(name="m", version="1", sha256="0" * 64, training_data="synthetic")
-    return Subject(study_instance_uid="1.2.3", volume=volume, model=model)
+    return empty_subject()
 
 
 def reading(*foramina: ForamenReading) -> SpineReading:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
+from builders.subject import COLUMN_MM, ROW_MM, empty_subject
 from inference.anatomy import Disc, Vertebra
 from inference.errors import ReasonCode
 from inference.findings import NotAssessed, Question
-from inference.geometry import FrameReference, Volume, affine_from_orientation
 from inference.measure.reading import (
     Angle,
     CanalCompromise,
@@ -20,21 +19,15 @@ from inference.measure.reading import (
     Unmeasured,
     WallReading,
 )
-from inference.provenance import ModelIdentity
 from inference.subject import Subject
 from inference.wall_findings import meyerding, slip_finding, wall_measurements
 
-ROW_MM, COLUMN_MM = 0.8, 0.5
 GONE = Unmeasured(reason=ReasonCode.TRUNCATION, sentence="Cut off.")
 
 
 @pytest.fixture
 def subject() -> Subject:
-    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"1.2.{i}") for i in range(3))
-    affine = affine_from_orientation((0, 0, 0), (0, 1, 0, 0, 0, -1), (ROW_MM, COLUMN_MM), (4, 0, 0))
-    volume = Volume(voxels=np.zeros((3, 60, 50), np.float32), affine=affine, sources=sources, series_instance_uid="1.3")
-    model = ModelIdentity(name="m", version="1", sha256="0" * 64, training_data="synthetic")
-    return Subject(study_instance_uid="1.2.3", volume=volume, model=model)
+    return empty_subject()
 
 
 def slip(mm: float, *, uncertainty_mm: float = 0.5, depth_mm: float = 34.0) -> Slip:

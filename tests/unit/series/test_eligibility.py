@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from builders.series_facts import facts
 from inference.errors import ReasonCode
 from inference.findings import FIVE_QUESTIONS, Question
 from inference.geometry import Plane
 from inference.series.eligibility import ELIGIBILITY, Reads, plan_study
-from inference.series.facts import SeriesFacts
 from inference.series.role import SeriesRole
 from inference.series.rules import Limits
 
@@ -32,25 +32,6 @@ SEGMENTER = Reads(
 )
 MODIC = Reads(name="modic", questions=frozenset({Q.MODIC}), roles=(R.MR_SAGITTAL_T1, R.MR_SAGITTAL_T2))
 EVERYTHING = Reads(name="all", questions=frozenset(FIVE_QUESTIONS), roles=tuple(R))
-
-
-def facts(uid: str = "1", **changes) -> SeriesFacts:
-    values = {
-        "study_instance_uid": "1.2",
-        "series_instance_uid": uid,
-        "modality": "MR",
-        "sop_class_uids": ("1.2.840.10008.5.1.4.1.1.4",),
-        "frame_count": 15,
-        "rows": 512,
-        "columns": 512,
-        "plane": Plane.SAGITTAL,
-        "spacing_mm": (4.0, 0.6, 0.6),
-        "image_type": ("ORIGINAL", "PRIMARY", "M"),
-        "scanning_sequence": ("SE",),
-        "repetition_time_ms": 3500.0,
-        "echo_time_ms": 110.0,
-    }
-    return SeriesFacts(**(values | changes))
 
 
 def entry(question, series, *readers):

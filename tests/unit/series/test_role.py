@@ -6,28 +6,10 @@ import csv
 
 import pytest
 
+from builders.series_facts import facts
 from inference.geometry import Plane
-from inference.series.facts import Contrast, SeriesFacts
+from inference.series.facts import Contrast
 from inference.series.role import SeriesRole, contrast_of, role_of
-
-
-def facts(**changes) -> SeriesFacts:
-    values = {
-        "study_instance_uid": "1.2",
-        "series_instance_uid": "1.2.3",
-        "modality": "MR",
-        "sop_class_uids": ("1.2.840.10008.5.1.4.1.1.4",),
-        "frame_count": 15,
-        "rows": 512,
-        "columns": 512,
-        "plane": Plane.SAGITTAL,
-        "spacing_mm": (4.0, 0.6, 0.6),
-        "image_type": ("ORIGINAL", "PRIMARY", "M"),
-        "scanning_sequence": ("SE",),
-        "repetition_time_ms": 3500.0,
-        "echo_time_ms": 110.0,
-    }
-    return SeriesFacts(**(values | changes))
 
 
 def times(repetition, echo, inversion=None):

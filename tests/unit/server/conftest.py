@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from dbos import DBOSClient
 from sqlalchemy import Engine
 
 from builders.desk import Answering, Desk, Peer
 from builders.peers import require_peers
 from builders.postgres import PostgresCluster
+from builders.web import web_client
+from builders.workitems import Worklist, worklist
 from dicom_node.delivery import Verdict
 from dicom_node.spool import Spool
 from server.compose import Node
@@ -104,3 +108,24 @@ def desk(node: Node) -> Iterator[Desk]:
     client = make_client(node.engine)
     yield Desk(node, client, Peer({"sr": Verdict.ACCEPTED, "seg": Verdict.ACCEPTED}), Answering([]))
     client.destroy()
+
+
+@pytest.fixture
+def client(node: Node) -> Iterator[httpx.Client]:
+    """A client of the node, which serves."""
+    with web_client(node) as made:
+        yield made
+
+
+@pytest.fixture
+def items(client: httpx.Client) -> Worklist:
+    """The workitems of the node, over HTTP."""
+    return worklist(client)
+
+
+@pytest.fixture
+def queue(node: Node) -> Iterator[DBOSClient]:
+    """The work queue of the node."""
+    made = make_client(node.engine)
+    yield made
+    made.destroy()

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-import httpx
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from pydicom.dataset import Dataset
@@ -16,7 +15,6 @@ from builders.dumps import dump_json
 from builders.findings import CREATED, reference, spine_findings
 from builders.read_study import headers_of, keep_read_study
 from builders.reviews import reviewed
-from builders.web import web_client
 from dicom_node import codes
 from inference.anatomy import EndplateSide, Laterality, Site
 from inference.errors import ReasonCode
@@ -32,7 +30,6 @@ from inference.findings import (
 )
 from inference.provenance import RESEARCH_USE
 from inference.review import Action, Addition, Correction, Decision, Review
-from server.compose import Node
 from server.fhir.bundle import FhirStudy, bundle_json, encode_bundle
 from server.fhir.observations import absent_reason
 from server.fhir.study import SeriesCount
@@ -70,12 +67,6 @@ def resources(values: dict, kind: str) -> list[dict]:
 def observations(values: dict) -> dict[str, dict]:
     """By the DICOM UID of their identifier."""
     return {one["identifier"][0]["value"].removeprefix("urn:oid:"): one for one in resources(values, "Observation")}
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
 
 
 def test_on_a_socket(client, node, golden):

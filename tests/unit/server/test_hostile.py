@@ -54,12 +54,6 @@ def node(database_node: Node) -> Node:
     return database_node
 
 
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
-
-
 def encoded(value: str) -> str:
     return quote(value.encode("utf-8", "surrogatepass"), safe="")
 

@@ -3,23 +3,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
 from sqlalchemy import insert
 
-from builders.web import web_client
 from dicom_node.tables import deliveries, quarantine, results, studies
 from server.compose import Node
 from server.processes import Presence, Role
 from server.tables import processes, runs
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
 
 
 def add_studies(node: Node, count: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
@@ -18,7 +17,6 @@ from builders.dumps import dump_json
 from builders.findings import reference, refused_findings, spine_findings, spine_segmentation
 from builders.read_study import ReadStudy, headers_of, keep_read_study
 from builders.reviews import reviewed
-from builders.web import web_client
 from inference.errors import ReasonCode
 from inference.findings import Question, ReviewReason, StudyFindings
 from inference.plane import ImagePlane
@@ -53,12 +51,6 @@ def keep(node: Node, *, headers=None, **options) -> ReadStudy:
     sources = [reference(header) for header in headers[OBLIQUE.series_instance_uid]]
     outlines = spine_segmentation(OBLIQUE.series_instance_uid, sources, (32, 24))
     return keep_read_study(node, headers, findings_of(headers), [outlines], **options)
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
 
 
 def overlay(client: httpx.Client, query: str = "") -> dict:

@@ -18,7 +18,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from builders import packets as b
-from builders.packet_study import centre, findings_of, middle, plan, write_study
+from builders.packet_study import PACKET_FILES, centre, findings_of, middle, plan, write_study
 from builders.peers import program
 from claims.claim import Patient
 from claims.evidence import Verdict
@@ -67,15 +67,7 @@ def read(data: bytes) -> Dataset:
 
 
 def test_a_packet_has_everything_and_its_manifest_says_so(packet: dict[str, bytes]):
-    assert set(packet) == {
-        "key-image-1-L1-overlay.png",
-        "key-image-1-L1-plain.png",
-        "kos-1.dcm",
-        "manifest.json",
-        "sr-1.dcm",
-        "summary.dcm",
-        "summary.pdf",
-    }
+    assert set(packet) == PACKET_FILES
     manifest = json.loads(packet["manifest.json"])
     Draft202012Validator(schema()).validate(manifest)
     assert manifest["bodies"] == ["L1"]

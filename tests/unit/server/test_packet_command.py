@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builders.packet_study import plan, write_study
+from builders.packet_study import PACKET_FILES, plan, write_study
 from claims.packet import chain_breaks
 from server.cli import run
 
@@ -65,15 +65,7 @@ def test_two_packets_of_a_claim_with_real_evidence_are_a_chain(folder: Path, cap
     first = folder / "one" / "manifest.json"
     assert packet(folder, "two", "--previous", str(first)) == 0
     assert chain_breaks([first.read_bytes(), (folder / "two" / "manifest.json").read_bytes()]) == ()
-    assert {path.name for path in (folder / "two").iterdir()} == {
-        "key-image-1-L1-overlay.png",
-        "key-image-1-L1-plain.png",
-        "kos-1.dcm",
-        "manifest.json",
-        "sr-1.dcm",
-        "summary.dcm",
-        "summary.pdf",
-    }
+    assert {path.name for path in (folder / "two").iterdir()} == PACKET_FILES
     assert packet(folder, "one") == 2
     assert "holds a packet already" in capsys.readouterr().err
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from builders.web import web_client
 from server.compose import Node
 from server.http.files import ASK, KEEP
 from server.http.pages import PAGES
 from server.viewer import UNUSED, VERSION_FILE
 
 HASHED = "0ddf166f7a343eda.wasm"
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
 
 
 @pytest.fixture

@@ -172,6 +172,15 @@ def test_over_tls_a_sender_proves_who_it_is(with_settings: WithSettings, tmp_pat
             assert _is_heard(feed.port, context) is is_heard
         assert _is_heard(feed.port, None) is False
 
+        files["authorities"].write_bytes(other.cert_pem.bytes())  # the senders' authority is another from now on
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        stranger.configure_cert(context)
+        assert _is_heard(feed.port, context) is True
+        files["key"].write_text("broken")
+        assert _is_heard(feed.port, context) is True
+        assert "what was read before is still used" in str(feed.tls.fault)
+
 
 def _is_heard(port: int, context: ssl.SSLContext | None) -> bool:
     try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-import httpx
 import pytest
 from dbos import DBOSClient
 from sqlalchemy import delete, insert, select
@@ -13,14 +11,12 @@ from sqlalchemy import delete, insert, select
 from builders.dicom import SeriesPlan, small_voxels
 from builders.findings import reference, spine_findings, spine_segmentation
 from builders.read_study import headers_of, keep_read_study
-from builders.web import web_client
-from builders.workitems import Worklist, output_uids, workitem, worklist
+from builders.workitems import Worklist, output_uids, workitem
 from dicom_node.tables import results, studies
 from dicom_node.ups.elements import code, dataset, element, text_of, values_of
 from server.compose import Node
 from server.operations import HandOver, retry
 from server.runs import RunState, finish_run, runs_of, start_run
-from server.work_queue import make_client
 from server.workitems.service import take_up_waiting
 
 PLAN = SeriesPlan(voxels=small_voxels(2))
@@ -31,24 +27,6 @@ UID = "2.25.1001"
 @pytest.fixture
 def node(database_node: Node) -> Node:
     return database_node
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
-
-
-@pytest.fixture
-def items(client: httpx.Client) -> Worklist:
-    return worklist(client)
-
-
-@pytest.fixture
-def queue(node: Node) -> Iterator[DBOSClient]:
-    made = make_client(node.engine)
-    yield made
-    made.destroy()
 
 
 def receive(node: Node, state: str = "receiving", revision: int = 0) -> None:

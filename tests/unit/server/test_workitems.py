@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -20,7 +20,6 @@ from server.auth.roles import Permission, Role
 from server.compose import Node
 from server.settings import Settings
 from server.tables import workitems
-from server.work_queue import make_client
 from server.workitems.service import Workitems
 
 UID = "2.25.1001"
@@ -59,24 +58,6 @@ NO_WORKITEMS = [
 @pytest.fixture
 def node(database_node: Node) -> Node:
     return database_node
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
-
-
-@pytest.fixture
-def items(client: httpx.Client) -> Worklist:
-    return worklist(client)
-
-
-@pytest.fixture
-def queue(node: Node) -> Iterator[DBOSClient]:
-    made = make_client(node.engine)
-    yield made
-    made.destroy()
 
 
 def service_of(client: httpx.Client) -> str:

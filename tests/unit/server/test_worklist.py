@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
@@ -13,7 +12,6 @@ from sqlalchemy import insert, select
 
 from builders.findings import refused_findings, spine_findings
 from builders.reviews import reviewed
-from builders.web import web_client
 from dicom_node.store import StudyState
 from dicom_node.tables import deliveries, results, studies, web_studies
 from inference.findings import Absent, Grade, Present, Question, ReviewReason, StudyFindings
@@ -68,12 +66,6 @@ def keep(node: Node, document: StudyFindings | None, uid: str, *, state: str = "
         run = {"study_instance_uid": uid, "revision": 1, "generation": 1, "state": "done", "queued_at": 0.0}
         found = {"findings_path": path, "findings_sha256": hashlib.sha256(data).hexdigest(), "inference_s": 7.0}
         connection.execute(insert(runs).values(**run, **found))
-
-
-@pytest.fixture
-def client(node: Node) -> Iterator[httpx.Client]:
-    with web_client(node) as made:
-        yield made
 
 
 @pytest.mark.parametrize("code", ORDER)

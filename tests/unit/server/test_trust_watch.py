@@ -11,9 +11,9 @@ import pytest
 
 from builders.authority import Authority
 from dicom_node.certificates import Expiry, expiries
-from dicom_node.tls import LiveContext, TlsFiles, check_chain, client_context, server_context
+from dicom_node.tls import LiveContext, TlsFiles, client_context, server_context, service_context
 from inference.errors import SettingRefusal
-from server.certificate_watch import CertificateWatch
+from server.trust_watch import TrustWatch
 
 DAY_S = 86_400.0
 
@@ -23,8 +23,8 @@ def ours(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "ours")
 
 
-def watch(files: TlsFiles, live: LiveContext | None = None) -> CertificateWatch:
-    return CertificateWatch(files={"dicom": files}, warning_days=30.0, live=live)
+def watch(files: TlsFiles, **live: LiveContext) -> TrustWatch:
+    return TrustWatch(files={"dicom": files}, warning_days=30.0, live=live)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_each_warning_is_logged_once(
 ) -> None:
     own = ours.issue("spine", days=10)
     files = TlsFiles(certificate=own.certificate, key=own.key, authorities=ours.certificate)
-    looked = watch(files, LiveContext(files, partial(server_context, demands_certificate=True)))
+    looked = watch(files, tls_files_unusable=LiveContext(files, partial(server_context, demands_certificate=True)))
     for _ in range(3):
         looked()
     own.key.write_text("broken")
@@ -141,7 +141,7 @@ def test_a_key_with_a_passphrase_is_refused(ours: Authority) -> None:
     encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGbMFcGCSqGSIb3DQEFDTBK\n-----END ENCRYPTED PRIVATE KEY-----\n"
     own.key.write_text(encrypted)
     with pytest.raises(SettingRefusal, match="cannot use"):
-        check_chain(own.certificate, own.key)
+        service_context(TlsFiles(certificate=own.certificate, key=own.key))
 
 
 def test_nothing_older_than_tls_1_2_and_only_the_suites_of_the_profile(ours: Authority) -> None:

@@ -1,26 +1,28 @@
-"""What a process says of the TLS files that it uses: when they end, and whether they can be used as they are."""
+"""What a process says of the files that it believes: when certificates end, and what cannot be used as it is now."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dicom_node.certificates import expiries
-from dicom_node.tls import LiveContext, TlsFiles
+from dicom_node.live import Live
+from dicom_node.tls import TlsFiles
 from server.events import fault
 from server.processes import Health
 
 
 @dataclass(slots=True, kw_only=True)
-class CertificateWatch:
+class TrustWatch:
     """Looked at with every sign of life; says in the log what is new."""
 
     files: Mapping[str, TlsFiles]
     """By what they are for: ``dicom``, ``http``."""
     warning_days: float
-    live: LiveContext | None = None
-    """The context of the port for DICOM over TLS."""
+    live: Mapping[str, Live[Any]] = field(default_factory=dict)
+    """What follows its files, by the event that says that they cannot be used."""
     _said: set[str] = field(default_factory=set)
 
     def __call__(self) -> Health:
@@ -29,15 +31,16 @@ class CertificateWatch:
         found = {f"{use}_{end.use}": end for use, files in self.files.items() for end in expiries(files)}
         ended = [end for end in found.values() if end.days_left(now) < 0]
         ending = [end for end in found.values() if end not in ended and end.is_near(now, self.warning_days)]
-        broken = self.live.fault if self.live is not None else None
-        self._say("tls_files_unusable", [broken] if broken else [])
+        broken = {name: live.fault for name, live in self.live.items() if live.fault is not None}
+        for name, sentence in broken.items():
+            self._say(name, [sentence])
         self._say("tls_file_ended", [end.sentence(now) for end in ended])
         self._say("tls_file_ends_soon", [end.sentence(now) for end in ending])
         unusable = [end for end in ended if end.use != "authorities"]  # a bundle may hold others that are still good
         noted = min((*ended, *ending), key=lambda end: end.ends_at, default=None)
         return Health(
             fault=unusable[0].sentence(now) if unusable else None,
-            warning=broken or (None if noted is None else noted.sentence(now)),
+            warning=next(iter(broken.values()), None if noted is None else noted.sentence(now)),
             expiries={use: end.ends_at for use, end in found.items()},
         )
 

@@ -1,0 +1,153 @@
+"""The object store against a real S3 server: what is put is what is read, and every failure has its sentence."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from builders.seaweed import ACCESS_KEY, Seaweed
+from dicom_node.object_store import ObjectStoreFailure
+from inference.errors import SettingRefusal
+from server.checks.objects import check_objects
+from server.object_store import object_store
+from server.s3 import PART_BYTES, Bucket, S3Store
+from server.settings import Settings
+
+pytestmark = pytest.mark.peer("seaweedfs")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Seaweed]:
+    with Seaweed.started() as made:
+        yield made
+
+
+@pytest.fixture
+def address(server: Seaweed) -> str:
+    return server.new_bucket()
+
+
+def store_of(address: str, folder: Path, server: Seaweed, **values: object) -> S3Store:
+    settings = Settings(
+        object_store=address, object_store_key_file=server.key_file(folder), data_dir=folder / "data", **values
+    )
+    made = object_store(settings)
+    assert isinstance(made, S3Store)
+    return made
+
+
+@pytest.fixture
+def store(address: str, tmp_path: Path, server: Seaweed) -> S3Store:
+    return store_of(address, tmp_path, server)
+
+
+@pytest.mark.parametrize("size", [0, 1, 200_000, PART_BYTES, 2 * PART_BYTES + 3])
+def test_what_is_put_is_what_is_read(store: S3Store, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content)
+    assert not store.has("received/aa/1.2.3/4-5.dcm")
+    assert not store.get("received/aa/1.2.3/4-5.dcm", tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+    for _ in range(2):  # again is harmless
+        store.put("received/aa/1.2.3/4-5.dcm", tmp_path / "file")
+    assert store.has("received/aa/1.2.3/4-5.dcm")
+    assert store.get("received/aa/1.2.3/4-5.dcm", tmp_path / "read")
+    assert (tmp_path / "read").read_bytes() == content
+    store.put("received/ab/other", tmp_path / "file")
+    assert list(store.names("received/aa/")) == ["received/aa/1.2.3/4-5.dcm"]
+    for _ in range(2):
+        store.remove("received/aa/1.2.3/4-5.dcm")
+    assert list(store.names("received/")) == ["received/ab/other"]
+
+
+def test_what_was_changed_in_the_bucket_is_not_read(
+    store: S3Store, address: str, server: Seaweed, tmp_path: Path
+) -> None:
+    bucket = address.rpartition("/")[2]
+    server.client.put_object(bucket, "without", io.BytesIO(b"abc"), 3)
+    server.client.put_object(bucket, "other", io.BytesIO(b"abc"), 3, metadata={"sha256": "00" * 32})
+    for name in ("without", "other"):
+        with pytest.raises(ObjectStoreFailure, match="not what was put there"):
+            store.get(name, tmp_path / "read")
+        assert not (tmp_path / "read").exists()
+
+
+def test_a_wrong_key_a_missing_bucket_and_a_dead_server_are_said(server: Seaweed, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    wrong = S3Store(
+        Bucket(
+            endpoint=f"127.0.0.1:{server.port}",
+            name="spine",
+            is_tls=False,
+            region="us-east-1",
+            access_key=ACCESS_KEY,
+            secret_key="wrong",  # noqa: S106 - on purpose
+        )
+    )
+    with pytest.raises(ObjectStoreFailure, match=r"refuses \(SignatureDoesNotMatch\)"):
+        wrong.put("name", tmp_path / "file")
+    with pytest.raises(ObjectStoreFailure, match=r"refuses \(NoSuchBucket\)"):
+        store_of(f"http://127.0.0.1:{server.port}/nowhere", tmp_path, server).put("name", tmp_path / "file")
+    dead = store_of("http://127.0.0.1:9/spine", tmp_path, server)
+    for ask in (lambda: dead.get("name", tmp_path / "read"), lambda: dead.has("n"), lambda: list(dead.names(""))):
+        with pytest.raises(ObjectStoreFailure, match=r"does not answer \(MaxRetryError\)"):
+            ask()
+
+
+def test_over_tls_only_an_authority_of_the_settings_is_believed(tmp_path: Path) -> None:
+    ours, theirs = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(tmp_path / "ours.pem")
+    theirs.cert_pem.write_to_path(tmp_path / "theirs.pem")
+    certificate = ours.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "chain.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "file").write_bytes(b"abc")
+    with Seaweed.started(tls=(f"-s3.cert.file={tmp_path / 'chain.pem'}", f"-s3.key.file={tmp_path / 'key.pem'}")) as it:
+        address = it.new_bucket()
+        believed = store_of(address, tmp_path, it, object_store_ca_file=tmp_path / "ours.pem")
+        believed.put("name", tmp_path / "file")
+        assert believed.has("name")
+        with pytest.raises(ObjectStoreFailure, match="does not answer"):
+            store_of(address, tmp_path, it, object_store_ca_file=tmp_path / "theirs.pem").has("name")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"object_store": "http://10.0.0.5/spine"}, "begins with https://"),
+        ({"object_store": "https://me:secret@host/spine"}, "holds no password"),
+        ({"object_store": "https://host"}, "name of one bucket"),
+        ({"object_store": "https://host/a/b"}, "name of one bucket"),
+        ({"object_store": "https://host/a", "object_store_key_file": None}, "needs object_store_key_file"),
+        ({"object_store": "https://host/a"}, "holds two lines"),
+        ({"object_store": "https://host/a", "object_store_key_file": Path("/nowhere")}, "cannot be read"),
+    ],
+)
+def test_settings_that_do_not_go_together(values: dict[str, object], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("one\n")
+    with pytest.raises(SettingRefusal, match=sentence):
+        object_store(Settings(**({"object_store_key_file": tmp_path / "keys"} | values)))
+
+
+def test_the_check_says_what_is_wrong(address: str, server: Seaweed, tmp_path: Path) -> None:
+    def found(**values: object) -> tuple[str, str]:
+        (answer,) = check_objects(Settings(**({"object_store_key_file": server.key_file(tmp_path)} | values)))
+        return answer.level.value, answer.sentence
+
+    place = f"127.0.0.1:{server.port}"
+    assert list(check_objects(Settings())) == []
+    assert found(object_store=address) == (
+        "ok",
+        f"{place} answers to our keys; whether they may write shows with the first instance.",
+    )
+    (tmp_path / "wrong").write_text(f"{ACCESS_KEY}\nwrong\n")
+    level, sentence = found(object_store=address, object_store_key_file=tmp_path / "wrong")
+    assert (level, sentence) == ("fail", f"{place}: The object store refuses (AccessDenied).")
+    level, sentence = found(object_store=address, object_store_key_file=tmp_path / "nowhere")
+    assert (level, "cannot be read" in sentence) == ("fail", True)
