@@ -126,7 +126,8 @@ def read_study(
     findings = _one_of_each(list(said))
     findings += _unanswered(study, plan, findings)
     findings.sort(key=lambda f: (list(Question).index(f.question), f.site.order, f.id))
-    numbering = next((r.numbering for _, _, r in results if r.numbering is not None), NOT_NUMBERED)
+    counts = [r.numbering for _, _, r in results if r.numbering is not None]
+    numbering = next((n for n in counts if n.ambiguous), counts[0] if counts else NOT_NUMBERED)
     document = StudyFindings(
         study_instance_uid=study.study_instance_uid,
         series=tuple(_series_use(facts, plan, results) for facts in study.series),

@@ -16,7 +16,7 @@ from inference.measure.reading import Slip, SlipReading, SpineReading, Unmeasure
 
 LARGEST_PERCENT = 25.0
 """A larger slip weighs no more: a slip beyond Meyerding's grade I is one anyway, or a mistake of the outlines."""
-USUAL_SACRAL_GAP_PERCENT = 18.4
+USUAL_SACRAL_GAP_PERCENT = 18.7
 """Median of the canal's gap at L5-S1 over the SPIDER mid-sagittal slices, whatever was graded there
 (``python -m training.measure_slip``)."""
 

@@ -12,6 +12,7 @@ from inference.anatomy import EndplateSide, Site, Vertebra
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
 from inference.findings import Absent, Calibration, Finding, Grade, NotAssessed, Present, Question
 from inference.geometry import FloatArray, Volume
+from inference.measure.naming import named_as, with_doubt
 from inference.measure.reading import DiscReading, SpineReading, Unmeasured
 from inference.modic_findings import TypeCall, with_type
 from inference.pipeline import DetectorResult, Progress
@@ -120,18 +121,26 @@ class MrDiscGrader:
         reading = self._segmenter.read_spine(volume, progress)
         views: dict[Contrast, _View] = {}
         unread: dict[SeriesRole, tuple[ReasonCode, str]] = {}
+        doubts: list[str] = []
         for role, beside in by_role.items():
             try:
-                views[CONTRASTS[role]] = self._view(beside, progress)
+                views[CONTRASTS[role]], doubt = self._view(CONTRASTS[role], beside, (reading, volume), progress)
             except SeriesRefusal as refusal:  # the findings then say of each disc that it was not found there
                 unread[role] = (refusal.code, refusal.sentence)
+            else:
+                doubts += [doubt] if doubt else []
         progress("grading discs", 0.9)
         subject = Subject(study_instance_uid=study_instance_uid, volume=volume, model=self.identity)
         graded = list(self._grade(reading, views))
         types = self._modic_types(graded, reading, views, volume)
         findings = [f for disc in graded for f in _findings(disc, subject, self._scales)]
         typed = (_with_type(f, types, views, subject) for f in findings)
-        return DetectorResult(findings=tuple(_said_once(list(typed), subject)), unread=unread)
+        return DetectorResult(
+            findings=tuple(_said_once(list(typed), subject)),
+            numbering=with_doubt(reading, " ".join(doubts)).numbering if doubts else None,
+            warnings=tuple((ReasonCode.NUMBERING, doubt) for doubt in doubts),
+            unread=unread,
+        )
 
     def _modic_types(
         self, graded: Sequence[_Graded], reading: SpineReading, views: Mapping[Contrast, _View], chosen: Volume
@@ -141,15 +150,22 @@ class MrDiscGrader:
         series = {contrast: view.outlined for contrast, view in views.items()}
         return tell_types(tuple(called), series, chosen, self._segmenter.fractured(reading))
 
-    def _view(self, volume: Volume, progress: Progress) -> _View:
-        """The crops and slips of a series by level; SeriesRefusal where it shows no spine."""
-        reading = self._segmenter.read_spine(volume, progress)
-        outlined = OutlinedSeries(volume=volume, reading=reading)
+    def _view(
+        self, contrast: Contrast, volume: Volume, chosen: tuple[SpineReading, Volume], progress: Progress
+    ) -> tuple[_View, str | None]:
+        """The crops and slips of a series by level as the chosen one names it; and a doubt where that differs.
+
+        SeriesRefusal where it shows no spine.
+        """
+        outlined = OutlinedSeries(volume=volume, reading=self._segmenter.read_spine(volume, progress))
+        reading, doubt = outlined.reading, None
+        if volume is not chosen[1]:
+            reading, doubt = named_as(*chosen, reading, volume, contrast)
         if not reading.discs:
-            return _View(outlined=outlined, crops={}, slips={}, loose={})
+            return _View(outlined=outlined, crops={}, slips={}, loose={}), doubt
         levels = [disc.level.name for disc in reading.discs]
         crops = dict(zip(levels, view_discs(reading, volume), strict=True))
-        return _View(outlined=outlined, crops=crops, slips=slips_of(reading), loose=loose_slips_of(reading))
+        return _View(outlined=outlined, crops=crops, slips=slips_of(reading), loose=loose_slips_of(reading)), doubt
 
     def _grade(self, reading: SpineReading, views: Mapping[Contrast, _View]) -> Iterator[_Graded]:
         empty = np.zeros((len(CHANNELS), SIDE, SIDE), np.float32)

@@ -88,9 +88,9 @@ weighed in eleven ways: they told L5-S1 better, but over all discs the gain was 
 (decision 14).
 
 The discs with a spondylolisthesis that are ranked lowest were looked at, on the slices at hand and not by a
-radiologist. Patient 209: a disc below the one that our software calls L5-S1, where L5 has slipped far, is not counted;
-all levels are named one too low, and both gradings stand at the wrong discs. Patients 55 and 196, T12-L1: the slice
-shows no slip, or not enough of the body above; what the rest of the study shows is not at hand.
+radiologist. Patients 55 and 196, T12-L1, and 63, L1-L2: the slice shows no slip, or not enough of the body above, or
+runs beside the middle of a curved spine; what the rest of the study shows is not at hand. Patient 29, L2-L3: a backward
+slip no larger than many that were graded 0.
 
 Pfirrmann grades, radiologist (rows I to V) against this model (columns):
 

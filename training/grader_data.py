@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.errors import SeriesRefusal
-from inference.measure.reading import Unmeasured
+from inference.geometry import Volume
+from inference.measure.naming import named_as
+from inference.measure.reading import SpineReading, Unmeasured
 from models.disc_crops import CHANNELS, SIDE, Contrast, view_discs
 from models.disc_grades import PFIRRMANN_STEPS, Sign
 from models.disc_slips import slips_of
@@ -69,12 +71,7 @@ def cut_samples(data: Path, detector: MrSagittalDetector) -> Samples:
 def _of_patient(patient: GradedPatient, fold: int, detector: MrSagittalDetector) -> Samples | None:
     views: dict[Contrast, dict[str, NDArray[np.float32]]] = {}
     slips: dict[Contrast, dict[str, float | Unmeasured]] = {}
-    for contrast, volume in patient.series.items():
-        try:
-            reading = detector.read_spine(volume, lambda _activity, _share: None)
-        except SeriesRefusal as refusal:
-            log.info("patient %s %s: %s", patient.name, contrast, refusal.sentence)
-            continue
+    for contrast, (reading, volume) in paired_readings(patient, detector).items():
         if reading.discs:
             names = [disc.level.name for disc in reading.discs]
             views[contrast] = dict(zip(names, view_discs(reading, volume), strict=True))
@@ -96,6 +93,22 @@ def _of_patient(patient: GradedPatient, fold: int, detector: MrSagittalDetector)
         folds=np.array([fold] * len(levels)),
         subgroups=np.array([subgroup] * len(levels)),
     )
+
+
+def paired_readings(
+    patient: GradedPatient, detector: MrSagittalDetector
+) -> dict[Contrast, tuple[SpineReading, Volume]]:
+    """The readings of a patient's slices, their discs named as the server names them: by T2 where it can be read."""
+    readings: dict[Contrast, tuple[SpineReading, Volume]] = {}
+    for contrast, volume in patient.series.items():
+        try:
+            readings[contrast] = detector.read_spine(volume, lambda _activity, _share: None), volume
+        except SeriesRefusal as refusal:
+            log.info("patient %s %s: %s", patient.name, contrast, refusal.sentence)
+    if len(readings) == len(Contrast):
+        first, (other, volume) = readings[Contrast.T2], readings[Contrast.T1]
+        readings[Contrast.T1] = named_as(*first, other, volume, Contrast.T1)[0], volume
+    return readings
 
 
 def _percent(slip: float | Unmeasured | None) -> float:

@@ -25,6 +25,11 @@ COURSE_SMOOTHING_MM = 15.0
 FARTHEST_FRONT_MM = 30.0
 """A part of a body or disc comes this close to the canal's front wall: nearly the depth of a body (34 mm, models.md
 2.3), so that a body of which the field of view holds only the front is kept."""
+CANAL_SHARE = 0.1
+"""Parts of the canal class smaller than this share of the largest do not steer its course."""
+FARTHEST_APART_MM = 25.0
+"""Two parts in the same rows of a slice whose middles lie farther apart are not both canal, which is 16 mm deep
+(standard deviation 2, models.md 2.3); two halves of one sac lie nearer."""
 _COARSE_MM = 2.0
 
 
@@ -103,6 +108,52 @@ def canal_line(canal: MaskArray, spacing_mm: tuple[float, float, float]) -> Cana
         course_mm=course,
         arc_mm=_arc_map(course, canal.shape[1:], (row_mm, column_mm)),
     )
+
+
+def one_canal(
+    canal: MaskArray, spine: MaskArray, spacing_mm: tuple[float, float, float], *, smallest_voxels: float
+) -> MaskArray:
+    """The canal class without islands, and without parts far before or behind others: there is one canal.
+
+    Of two parts in the same rows of a slice, the one with more vertebra and disc in front of it is the canal.
+
+    Args:
+        canal: the canal class on the canonical crop.
+        spine: the vertebra and the disc class.
+        spacing_mm: (slice, row, column).
+        smallest_voxels: smaller parts are islands.
+    """
+    part, count = parts_of(canal)
+    if count <= 1:
+        return canal
+    slices, rows, columns = np.nonzero(canal)
+    cells = slices * canal.shape[1] + rows
+    support = [_in_front(spine, canal, part == number, spacing_mm[2]) for number in range(count)]
+    sizes = np.bincount(part)
+    middle = np.full(len(canal) * canal.shape[1], np.nan)
+    is_kept = sizes >= smallest_voxels
+    for number in sorted(np.flatnonzero(is_kept), key=lambda number: (-support[number], -sizes[number])):
+        mine, place = np.unique(cells[part == number], return_inverse=True)
+        own = np.bincount(place, weights=columns[part == number]) / np.bincount(place)
+        apart_mm = np.abs(own - middle[mine]) * spacing_mm[2]
+        if np.isfinite(apart_mm).any() and np.nanmedian(apart_mm) > FARTHEST_APART_MM:
+            is_kept[number] = False
+        else:
+            middle[mine] = own
+    kept = np.zeros_like(canal)
+    kept[canal] = is_kept[part]
+    return kept
+
+
+def _in_front(spine: MaskArray, canal: MaskArray, is_part: MaskArray, column_mm: float) -> int:
+    """Voxels of the spine within FARTHEST_FRONT_MM before the front of one part of the canal class."""
+    mask = np.zeros_like(canal)
+    mask[canal] = is_part
+    slices, rows = np.nonzero(mask.any(axis=2))
+    front = mask[slices, rows].argmax(axis=1)
+    columns = np.arange(canal.shape[2])
+    near = (columns < front[:, None]) & (columns >= front[:, None] - FARTHEST_FRONT_MM / column_mm)
+    return int((spine[slices, rows] & near).sum())
 
 
 def near_canal(mask: MaskArray, line: CanalLine, column_mm: float) -> MaskArray:

@@ -43,10 +43,17 @@ EMPTY_SHARE = 0.1
 """A level between two discs with less bone than this share of the median body has no body that could be outlined."""
 REMNANT_DEPTH = (0.42, 2 / 3)
 """Depth of the rest of the disc between S1 and S2 over that of L5-S1; whoever lies within is said to be ambiguous.
-Chosen by hand on the SPIDER mid-sagittal slices."""
+Chosen by hand on the SPIDER mid-sagittal slices, like the four below."""
 PARTIAL_BODY = 0.6
 PARTIAL_DEPTH = 0.85
 """Or: the body above it has less than this share of the usual volume, and the disc less than this of the depth."""
+PIECE_BODY, PIECE_AREA = 0.75, 0.4
+"""So it is with a body that lacks less, if the disc has less than this share of the area: a worn one has little too,
+but a whole body above it."""
+TALLEST_S1 = 1.15
+"""Distance between the two lowest discs over that between the two above, from which what lies between them is no S1: it
+is lower than L5 with its disc (0.9, the pairs of rests on SPIDER mid-sagittal slices from 0.8 to 1.02). What is left of
+L5-S1 under a body that has slipped far is as short as the rest of S1-S2, and this tells it from that."""
 RUDIMENTARY_DEPTH, RUDIMENTARY_THICKNESS = 0.8, 0.7
 """A lowest disc that is both shallower and thinner than these shares of the one above it may be the rudimentary one of
 a transitional vertebra (O'Driscoll, Skeletal Radiol 1996;25:225); a worn disc is thin but as deep. Chosen by hand on
@@ -100,7 +107,8 @@ def number_levels(
             f"at least {MINIMUM_BODIES} are needed",
             code=ReasonCode.BODY_PART,
         )
-    kept, remnant = _without_sacrum(kept, bodies, disc_labels, grid)
+    sideways = _sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid)
+    kept, remnant = (kept, []) if sideways else _without_sacrum(kept, bodies, disc_labels, grid)
     last = kept[-1]
     names = _names(last, kept[0], lowest or Vertebra.L5)
     vertebrae = {number: names[number] for number in kept}
@@ -118,8 +126,7 @@ def number_levels(
     ]
     doubts = _chain_doubts(bodies, kept)
     if lowest is None:
-        doubts = [*transitional, *_lower_end_doubts(bodies, disc_labels, grid, kept[-1]), *doubts]
-        doubts.extend(_sideways_doubt(bodies.separators[min(kept[-1], len(bodies.separators)) - 1], line, grid))
+        doubts = [*transitional, *_lower_end_doubts(bodies, disc_labels, grid, last), *doubts, *sideways]
     method, caveat = (METHOD, CAVEAT) if lowest is None else (NAMED_METHOD, NAMED_CAVEAT)
     note = " ".join([caveat, *doubts])
     return Levels(
@@ -163,21 +170,41 @@ def _without_sacrum(
     the segmentation, so that it often comes out in pieces, which tells it from L5 too.
     """
     last = kept[-1]
-    if last > len(bodies.separators) or len(kept) <= MINIMUM_BODIES:
+    if len(kept) <= MINIMUM_BODIES:
         return kept, []
-    discs = [separator.disc for separator in bodies.separators[last - 2 : last]]
-    if None in discs:
-        return kept, []
-    above, lowest = (_depth_mm(disc_labels, separator, grid) for separator in bodies.separators[last - 2 : last])
-    if above <= 0.0:  # one voxel wide
-        return kept, []
-    share = lowest / above
-    is_partial = bodies.volumes_mm3[last - 1] < PARTIAL_BODY * _usual_volume(bodies.volumes_mm3)
-    if not (REMNANT_DEPTH[0] <= share < REMNANT_DEPTH[1] or (is_partial and share < PARTIAL_DEPTH)):
+    body = bodies.volumes_mm3[last - 1] / _usual_volume(bodies.volumes_mm3)
+    if last > len(bodies.separators):
+        if body >= PIECE_BODY or _ends_at_bottom(bodies, grid, last):
+            return kept, []
+        return kept[:-1], [
+            f"The lowest body has no disc under it and {body:.0%} of the usual volume, and was taken for a piece of S1."
+        ]
+    share, area = _lowest_disc(bodies, disc_labels, grid, last)
+    is_piece = body < PARTIAL_BODY or (body < PIECE_BODY and area < PIECE_AREA)
+    is_rest = REMNANT_DEPTH[0] <= share < REMNANT_DEPTH[1] or (is_piece and share < PARTIAL_DEPTH)
+    if not is_rest or _distance_share(bodies, last) > TALLEST_S1:
         return kept, []
     return kept[:-1], [
         f"The lowest disc is only {share:.0%} as deep as the one above it, and was taken for the rest of S1-S2."
     ]
+
+
+def _lowest_disc(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, last: int) -> tuple[float, float]:
+    """Depth and area of the lowest disc over those of the one above; infinite where either was not found."""
+    pair = bodies.separators[max(last - 2, 0) : last]
+    if len(pair) < 2 or any(s.disc is None for s in pair):  # noqa: PLR2004 - two discs
+        return np.inf, np.inf
+    depths = [_depth_mm(disc_labels, separator, grid) for separator in pair]
+    if min(depths) <= 0.0:  # one voxel wide
+        return np.inf, np.inf
+    areas = [int((disc_labels == separator.disc).sum()) for separator in pair]
+    return depths[1] / depths[0], areas[1] / areas[0]
+
+
+def _distance_share(bodies: Bodies, last: int) -> float:
+    """Distance of the lowest disc from the one above over that of this one from the next."""
+    low, middle, high = (separator.centre_mm for separator in bodies.separators[last - 3 : last][::-1])
+    return float(np.linalg.norm(low - middle) / max(float(np.linalg.norm(middle - high)), 1.0))
 
 
 def _further_discs(bodies: Bodies, last: int) -> list[str]:
@@ -189,16 +216,9 @@ def _further_discs(bodies: Bodies, last: int) -> list[str]:
 
 def _rudimentary_disc(bodies: Bodies, disc_labels: NDArray[np.int16], grid: SagittalGrid, last: int) -> list[str]:
     """A sentence where the lowest disc is short and thin beside the one above it."""
-    pair = bodies.separators[max(last - 2, 0) : last]
-    if len(pair) < 2 or last > len(bodies.separators) or any(s.disc is None for s in pair):  # noqa: PLR2004 - two discs
-        return []
-    depths = [_depth_mm(disc_labels, separator, grid) for separator in pair]
-    if min(depths) <= 0.0:  # one voxel wide
-        return []
-    areas = [int((disc_labels == separator.disc).sum()) for separator in pair]
-    depth = depths[1] / depths[0]
-    thickness = areas[1] / areas[0] / depth
-    if depth >= RUDIMENTARY_DEPTH or thickness >= RUDIMENTARY_THICKNESS:
+    depth, area = _lowest_disc(bodies, disc_labels, grid, last) if last <= len(bodies.separators) else (np.inf, np.inf)
+    thickness = area / depth
+    if not (depth < RUDIMENTARY_DEPTH and thickness < RUDIMENTARY_THICKNESS):
         return []
     sizes = f"{depth:.0%} as deep and {thickness:.0%} as thick"
     return [f"The lowest disc is only {sizes} as the one above it, as over a vertebra partly fused with the sacrum."]

@@ -3,19 +3,25 @@
 A series whose field of view misses the sacrum counts from wherever its lowest disc happens to lie. A localizer, or any
 sagittal series with a larger field of view in the same frame of reference, shows where the sacrum is: its bodies are
 matched with those of the series by where they lie, and their names are taken over where its own count is not in doubt.
+
+Two series that are read together are each counted on their own, and may be counted differently. Their discs are paired
+by where their bodies lie, never by their names alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from inference.anatomy import REGULAR_VERTEBRAE, Numbering, Vertebra
+from inference.anatomy import REGULAR_VERTEBRAE, Disc, Numbering, Vertebra
 from inference.errors import ReasonCode
 from inference.geometry import FloatArray, Volume
 from inference.measure.matching import LevelMatch, body_centres, match_centres
-from inference.measure.reading import SpineReading, Unmeasured
+from inference.measure.reading import BodySize, SpineReading, Unmeasured
 
 LOWEST_VERTEBRA = REGULAR_VERTEBRAE.index(Vertebra.L5)
+SAME_SIZE = 0.05
+"""Sizes of one person's bodies on two series agree to this share; where they do not, the pixel spacing of one is wrong
+and millimetres tell nothing. Our own choice: on SPIDER mid-sagittal T1 and T2 most agree within 0.03."""
 
 
 def lowest_level(
@@ -43,6 +49,46 @@ def _whole(reading: SpineReading, volume: Volume) -> dict[Vertebra, FloatArray]:
     """Centres of the bodies that the field of view does not cut: those of the others would lie beside their own."""
     whole = {v.level for v in reading.vertebrae if not v.touches_edge}
     return {level: centre for level, centre in body_centres(reading, volume).items() if level in whole}
+
+
+def named_as(
+    reading: SpineReading, volume: Volume, other: SpineReading, other_volume: Volume, series: str
+) -> tuple[SpineReading, str | None]:
+    """Another reading with its discs and slips named as the same ones of a reading, and a sentence of doubt.
+
+    Where the bodies cannot be matched by place, the names stay: both series were counted from the sacrum.
+
+    Args:
+        reading: whose names are given.
+        volume: the series it was read on.
+        other: what is to be named; discs beyond the sacrum or the neck are left out.
+        other_volume: its series.
+        series: its name in a sentence, which is None unless both counts were in no doubt and differ.
+    """
+    frame = volume.frame_of_reference_uid
+    in_one_frame = frame is not None and frame == other_volume.frame_of_reference_uid
+    match = match_centres(_whole(reading, volume), _whole(other, other_volume), same_frame=in_one_frame)
+    if isinstance(match, Unmeasured) or not _of_one_size(reading.size, other.size):
+        return other, None
+    theirs, ours = next(iter(match.levels.items()))
+    step = _place(ours) - _place(theirs)
+    names = {disc.level: _moved(disc.level, step) for disc in other.discs}
+    discs = tuple(replace(disc, level=name) for disc in other.discs if (name := names[disc.level]) is not None)
+    slips = tuple(replace(slip, level=name) for slip in other.slips if (name := names.get(slip.level)) is not None)
+    return replace(other, discs=discs, slips=slips), contradiction(match, reading.numbering, other.numbering, series)
+
+
+def _of_one_size(one: BodySize | None, two: BodySize | None) -> bool:
+    if one is None or two is None:
+        return False
+    return all(abs(a / b - 1) <= SAME_SIZE for a, b in ((one.height, two.height), (one.depth, two.depth)))
+
+
+def _moved(disc: Disc, step: int) -> Disc | None:
+    """The disc so many levels further down."""
+    place = _place(disc.above) + step
+    lies_in_spine = _place(Vertebra.C2) <= place <= LOWEST_VERTEBRA
+    return Disc.under(REGULAR_VERTEBRAE[place]) if lies_in_spine else None
 
 
 def contradiction(match: LevelMatch, one: Numbering, other: Numbering, series: str) -> str | None:

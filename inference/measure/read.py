@@ -13,7 +13,7 @@ from inference.geometry import FloatArray, MaskArray, Volume
 from inference.measure.alignment import Canal, lines_of_bodies, measure_slips, measure_walls
 from inference.measure.bodies import Bodies, split_bodies
 from inference.measure.canal import canal_diameter
-from inference.measure.canal_line import CanalLine, canal_line, near_canal
+from inference.measure.canal_line import CANAL_SHARE, CanalLine, canal_line, near_canal, one_canal
 from inference.measure.discs import disc_heights
 from inference.measure.foramina import Stack, measure_foramina
 from inference.measure.fracture import height_losses
@@ -39,8 +39,6 @@ from inference.measure.whole_outlines import whole_outlines
 
 FEW_SLICES = 5
 """With fewer slices than this the tilt of the bodies across slices is not known well, nor where the sac's middle is."""
-CANAL_SHARE = 0.1
-"""Parts of the canal class smaller than this share of the largest do not steer its course."""
 
 
 def read_sagittal(volume: Volume, probabilities: NDArray[Any], lowest: Vertebra | None = None) -> SpineReading:
@@ -63,7 +61,8 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any], lowest: Vertebra 
     voxel_mm3 = float(np.prod(grid.spacing_mm))
     smallest = SMALLEST_ISLAND_MM3 / voxel_mm3
     vertebra = without_islands(labels == VERTEBRA, smallest_voxels=smallest)
-    line = canal_line(without_islands(labels == CANAL, smallest_share=CANAL_SHARE), grid.spacing_mm)
+    canal = one_canal(labels == CANAL, vertebra | (labels == DISC), grid.spacing_mm, smallest_voxels=smallest)
+    line = canal_line(without_islands(canal, smallest_share=CANAL_SHARE), grid.spacing_mm)
     vertebra = near_canal(vertebra, line, grid.spacing_mm[2])
     disc_labels, planes = label_discs(near_canal(labels == DISC, line, grid.spacing_mm[2]), line, grid.spacing_mm)
     bodies = split_bodies(vertebra, line, planes, grid)
@@ -83,7 +82,6 @@ def read_sagittal(volume: Volume, probabilities: NDArray[Any], lowest: Vertebra 
     single = single_bodies(measured, levels.vertebrae)
     levels = with_doubts(levels, count_doubts(measured, single))
     walls = lines_of_bodies(single, grid)
-    canal = without_islands(labels == CANAL, smallest_voxels=smallest)
     return SpineReading(
         numbering=levels.numbering,
         vertebrae=_vertebrae(grid, bodies, owners, levels, single),

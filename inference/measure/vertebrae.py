@@ -25,7 +25,8 @@ LARGEST_TILT_DEG = 20.0
 LARGEST_VOXEL_MM = 3.0
 """Coarser voxels along the spine do not carry a height (models.md 3.6)."""
 LARGEST_TURN_DEG = 30.0
-"""The endplates of a body are this close to a right angle to the line between its discs; half a severe wedge is 15."""
+"""The endplates of a body are this close to a right angle to the line between its discs, or to the mean of their
+normals, which a body that has slipped far keeps; half a severe wedge is 15."""
 SHALLOWEST = 0.65
 """Least depth against the other bodies of the same spine: 3.9 standard deviations of 9 % (models.md 2.3)."""
 OFF_STACK_MM = 9.0
@@ -88,7 +89,7 @@ def measure_body(
         none = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="the body's probability stays below one half")
         return MeasuredBody(centre_mm=centre, touches_edge=cut, heights=none, depth_mm=float("nan"))
     tilt = coronal_tilt(edges, grid)
-    turned = float(np.degrees(np.arccos(np.clip(edges.frame.axis @ frame.axis, -1.0, 1.0))))
+    turned = min(_angle_deg(edges.frame.axis, axis) for axis in (frame.axis, *_mean_normal(bodies, number)))
     heights = (
         _turned(turned) or _tilted(float(np.degrees(tilt))) or _heights(heights_of(edges, grid, tilt, canal_slice))
     )
@@ -133,6 +134,19 @@ def _refusal(
             reason=ReasonCode.TRUNCATION, sentence="the middle of the body lies outside the stack of slices"
         )
     return None
+
+
+def _mean_normal(bodies: Bodies, number: int) -> tuple[FloatArray, ...]:
+    """The mean direction across the discs above and below a body; none where it lacks one of them."""
+    planes = bodies.separators[max(number - 2, 0) : number]
+    if number == 1 or number > len(bodies.separators):
+        return ()
+    normal = planes[0].normal[1:] + planes[1].normal[1:]
+    return (np.asarray(normal / np.linalg.norm(normal)),)
+
+
+def _angle_deg(one: FloatArray, other: FloatArray) -> float:
+    return float(np.degrees(np.arccos(np.clip(one @ other, -1.0, 1.0))))
 
 
 def _turned(angle_deg: float) -> Unmeasured | None:

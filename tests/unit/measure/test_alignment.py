@@ -163,6 +163,21 @@ def test_the_canal_tells_nothing_where_it_is_not_outlined_below_the_disc(block_s
     assert read_sagittal(volume, probabilities).slips[-1].canal_gap_percent is None
 
 
+def test_there_is_no_slip_where_a_corner_is_not_outlined(block_spine):
+    """Used to give a retrolisthesis of half the endplate where the rim had broken off L5."""
+    volume, probabilities = block_spine(spacing=(3.0, 0.7, 0.7), slices=9).build()
+    body = next(v.body for v in read_sagittal(volume, probabilities).vertebrae if v.level is Vertebra.L5)
+    rows, columns = (np.flatnonzero(body.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    row, column = np.arange(body.shape[1])[:, None], np.arange(body.shape[2])
+    is_corner = (column - columns[-1]) / (0.5 * len(columns)) - (row - rows[0]) / len(rows) > -1.0
+    corner = body & is_corner[None]
+    probabilities[1][corner], probabilities[0][corner] = 0.0, 1.0
+    cut = {s.level.name: s.slip for s in read_sagittal(volume, probabilities).slips}
+    assert isinstance(cut["L4-L5"], Unmeasured)
+    assert "a corner of the body is not outlined" in cut["L4-L5"].sentence
+    assert isinstance(cut["L3-L4"], Slip)
+
+
 def test_a_body_that_is_cut_off_gives_neither_slip_nor_angle(block_spine):
     reading = read_sagittal(*block_spine(above_mm=-8.0).build())
     first = next(v for v in reading.vertebrae if v.touches_edge)

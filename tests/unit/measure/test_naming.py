@@ -13,8 +13,8 @@ from inference.geometry import FrameReference, Volume
 from inference.measure import read_sagittal
 from inference.measure.levels import METHOD, NAMED_METHOD
 from inference.measure.matching import match_readings
-from inference.measure.naming import contradiction, lowest_level, with_doubt
-from inference.measure.reading import Unmeasured
+from inference.measure.naming import contradiction, lowest_level, named_as, with_doubt
+from inference.measure.reading import BodySize, Unmeasured
 from training.phantom import PhantomParameters, generate_labels
 
 COARSE = {"rows": 320, "columns": 256, "spacing_mm": 0.9375, "slices": 5, "seed": 2}
@@ -110,3 +110,43 @@ def test_two_series_that_are_both_sure_and_disagree_leave_a_doubt_with_its_sente
     assert doubtful.numbering.note.endswith(sentence)
     assert contradiction(match, SURE, replace(SURE, ambiguous=True), "STIR") is None
     assert contradiction(match_readings(reading, volume, reading, volume), SURE, SURE, "STIR") is None
+
+
+def centres(reading):
+    return {disc.level.name: disc.centre_index for disc in reading.discs}
+
+
+def test_discs_of_two_series_are_paired_by_their_place_and_not_by_their_names(whole):
+    """Crops of different discs were graded as one where T1 was counted one level otherwise than T2."""
+    volume, reading = whole
+    shifted = read_sagittal(*series(), Vertebra.L4)
+    assert centres(shifted) != centres(reading)
+    named, doubt = named_as(reading, volume, shifted, volume, "T1")
+    assert centres(named) == centres(reading)
+    assert [slip.level for slip in named.slips] == [slip.level for slip in reading.slips]
+    assert doubt.startswith("On the T1 series the vertebra that is called")
+    back, _ = named_as(shifted, volume, reading, volume, "T1")
+    assert centres(back) == centres(shifted)
+
+
+def test_a_disc_that_the_other_count_has_no_name_for_is_left_out(whole, cut):
+    first = read_sagittal(*cut)  # ends within L4, and calls it L5
+    named, doubt = named_as(first, cut[0], whole[1], whole[0], "T1")
+    ours, theirs = centres(first), centres(named)
+    assert all(np.allclose(ours[level], theirs[level], atol=1.0) for level in list(ours)[1:])
+    assert len(theirs) == len(centres(whole[1])) - 1
+    assert doubt is None  # the first says itself that it may be wrong
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_names_stand_where_the_bodies_sizes_tell_a_wrong_spacing(whole, factor):
+    volume, reading = whole
+    size = BodySize(height=reading.size.height * factor, depth=reading.size.depth)
+    shifted = replace(read_sagittal(*series(), Vertebra.L4), size=size)
+    assert named_as(reading, volume, shifted, volume, "T1") == (shifted, None)
+
+
+def test_names_stand_where_the_bodies_cannot_be_matched(whole, cut):
+    volume, reading = whole
+    few = replace(reading, vertebrae=reading.vertebrae[:2])
+    assert named_as(reading, volume, few, volume, "T1") == (few, None)

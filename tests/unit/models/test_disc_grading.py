@@ -11,6 +11,7 @@ from inference.anatomy import Disc, Numbering, Vertebra
 from inference.errors import BundleRefusal, ReasonCode, SeriesRefusal
 from inference.findings import Absent, Calibration, NotAssessed, Present, Question
 from inference.geometry import FrameReference, Volume
+from inference.measure import read_sagittal
 from inference.measure.reading import (
     BodySize,
     DiscReading,
@@ -29,6 +30,7 @@ from models.disc_grades import OUTPUTS, Scale, Sign, Vote, pfirrmann_of
 from models.disc_slips import USUAL_SACRAL_GAP_PERCENT, slip_size, slips_of
 from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
+from training.phantom import PhantomParameters, generate_labels
 
 SHAPE = (3, 160, 140)
 GONE = Unmeasured(reason=ReasonCode.UNCERTAIN, sentence="not measured here")
@@ -142,6 +144,34 @@ def grade(known, by_role, **logits):
     result = grader.read(chosen, "1.2.3", lambda _doing, _share: None, by_role)
     engine.unread = result.unread
     return {(f.question, f.site.level, f.site.endplate): f for f in result.findings}, engine
+
+
+def spine(lowest):
+    """A generated spine in the patient's frame, its lowest vertebra called as told, its count in no doubt."""
+    phantom = generate_labels(PhantomParameters(rows=320, columns=256, spacing_mm=0.9375, slices=3, seed=2))
+    sources = tuple(FrameReference(sop_class_uid="1.2", sop_instance_uid=f"1.2.{n}") for n in range(3))
+    shown = Volume(
+        voxels=phantom.labels.astype(np.float32), affine=phantom.affine, sources=sources,
+        series_instance_uid=f"1.{lowest.value}", frame_of_reference_uid="1.9",
+    )  # fmt: skip
+    found = read_sagittal(shown, np.stack([phantom.labels == label for label in range(4)]).astype(np.float32), lowest)
+    return shown, replace(found, numbering=Numbering(method="counted_from_sacrum", ambiguous=False, note="x"))
+
+
+def test_discs_that_two_series_count_differently_are_graded_in_pairs_and_the_numbering_is_ambiguous():
+    """Used to grade the T1 of one disc with the T2 of the next."""
+    known = [spine(Vertebra.L5), spine(Vertebra.L4)]
+    engine = Engine()
+    grader = MrDiscGrader(bundle(), engine, Segmenter(known))
+    (t2, first), (t1, _) = known
+    result = grader.read(t2, "1.2.3", lambda _doing, _share: None, {T2: t2, T1: t1})
+    assert len(engine.images) == len(first.discs)
+    for image in engine.images:
+        on_t1, on_t2 = image[0].reshape(len(Contrast), len(CHANNELS), SIDE, SIDE)
+        assert np.abs(on_t1[1:] - on_t2[1:]).mean() < 0.03  # as large as the level says, so nearly the same crop
+    assert result.numbering.ambiguous
+    assert "On the T1 series the vertebra that is called" in result.numbering.note
+    assert [code for code, _ in result.warnings] == [ReasonCode.NUMBERING]
 
 
 def test_both_contrasts_give_every_answer_with_its_probability():
