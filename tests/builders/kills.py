@@ -35,6 +35,8 @@ SLICES = 5
 LONGEST_LIFE_S = 2.5
 """A process is killed at a random moment up to here after it began to listen or to work."""
 SETTLE_S = 300.0
+STUDY_S = 3.0
+"""A worker that is killed again and again reads few: most are left to its last life."""
 SUCCESS = struct.pack("<HHIH", 0, 0x0900, 2, 0x0000)
 """The element Status (0000,0900) of a C-STORE-RSP that accepted."""
 
@@ -243,7 +245,8 @@ def kill_again_and_again(
         sender.join(SETTLE_S)
         assert not sender.is_alive()
         assert len(sender.acknowledged) == len(source)
-        wait_until(lambda: is_settled(engine, kills), timeout_s=SETTLE_S, what="every study to end", poll_s=0.5)
+        rest_s = SETTLE_S + STUDY_S * kills
+        wait_until(lambda: is_settled(engine, kills), timeout_s=rest_s, what="every study to end", poll_s=0.5)
         assert_every_instance_is_there(engine, Spool(folder / "data"), sender.acknowledged)
         reports = assert_one_report_per_revision(engine, archived)
         assert_every_run_is_a_workitem(engine)
