@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pytest
+from builders.peers import leave_out
 
 NETWORK = f"198.18.{os.getpid() % 254 + 1}"
 """Of the block for tests of networks (RFC 2544); by process, so that two test runs do not meet."""
@@ -53,7 +53,7 @@ class Network:
 def network(names: Sequence[str]) -> Iterator[Network]:
     """Make hosts of these names; skip the test where the kernel does not let this user."""
     if subprocess.run(["unshare", "--net", "--uts", "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs network namespaces, which the kernel does not let this user make")
+        leave_out("needs network namespaces, which the kernel does not let this user make")
     hosts = {
         name: Host(name=name, address=f"{NETWORK}.{number}", cable=f"port{number}")
         for number, name in enumerate(names, start=2)

@@ -99,6 +99,17 @@ def hand_over(node: Node) -> int:
     return assembler.tick(time.time() + 10)
 
 
+def expired(node: Node, folder: Path) -> list[Path]:
+    """A study that was received, put and has expired, its objects still to be removed; the files that were sent."""
+    sent = write_series(folder / "study", PLAN)
+    take_in(node, sent)
+    uploading(node).upload_all()
+    with node.engine.begin() as connection:
+        connection.execute(update(studies).values(state=StudyState.DONE))
+        assert expire(connection, node.spool, STUDY, Cause.AGE, time.time()) is not None
+    return sent
+
+
 def test_a_study_is_handed_over_when_another_host_can_read_it(
     host: Callable[[str], Node], engine: Engine, server: Seaweed, address: str, tmp_path: Path
 ) -> None:
@@ -181,12 +192,7 @@ def test_what_came_again_waits_until_what_expired_is_removed(
     host: Callable[[str], Node], engine: Engine, tmp_path: Path
 ) -> None:
     here = host("receiver")
-    sent = write_series(tmp_path / "study", PLAN)
-    take_in(here, sent)
-    uploading(here).upload_all()
-    with engine.begin() as connection:
-        connection.execute(update(studies).values(state=StudyState.DONE))
-        assert expire(connection, here.spool, STUDY, Cause.AGE, time.time()) is not None
+    sent = expired(here, tmp_path)
     take_in(here, sent)
     assert uploading(here).upload_all() == 0
     remove_files(engine, here.spool)
@@ -281,12 +287,7 @@ def test_what_came_again_while_two_remove_what_expired_is_put_again(
     host: Callable[[str], Node], engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = host("receiver"), host("worker")
-    sent = write_series(tmp_path / "study", PLAN)
-    take_in(here, sent)
-    uploading(here).upload_all()
-    with engine.begin() as connection:
-        connection.execute(update(studies).values(state=StudyState.DONE))
-        assert expire(connection, here.spool, STUDY, Cause.AGE, time.time()) is not None
+    sent = expired(here, tmp_path)
     remove_file = Spool.remove_file
 
     def overtaken(spool: Spool, relative: str, inode: int) -> bool:
