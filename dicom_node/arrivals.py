@@ -21,6 +21,10 @@ from dicom_node.tables import instances, studies
 from dicom_node.verdicts import Verdict
 
 
+ARRIVAL_STEP_S = 0.25
+"""A study's last arrival is told to this step: it is indexed twice, and each image of a burst would write them again."""
+
+
 class RacedError(Exception):
     """Another receiver inserted one of these instances at the same moment; roll back and record again."""
 
@@ -171,13 +175,15 @@ def _touch_statement(dialect: Dialect, touch: _Touch) -> _Prepared:
     now = insert.excluded.last_received_at
     later = case((studies.c.last_received_at > now, studies.c.last_received_at), else_=now)
     is_open = studies.c.state == StudyState.RECEIVING.value
+    is_news = studies.c.last_received_at < now - ARRIVAL_STEP_S
     if touch is _Touch.KEEP:
         return _Prepared(insert.on_conflict_do_nothing(index_elements=key), dialect)
-    changes: dict[str, Any] = {"last_received_at": case((is_open, later), else_=studies.c.last_received_at)}
+    changes: dict[str, Any] = {"last_received_at": later}
+    wanted = is_open & is_news
     if touch is _Touch.OPEN:
-        reason = case((is_open, studies.c.reason), else_=None)
-        changes = {"state": StudyState.RECEIVING.value, "last_received_at": later, "reason": reason}
-    return _Prepared(insert.on_conflict_do_update(index_elements=key, set_=changes), dialect)
+        changes |= {"state": StudyState.RECEIVING.value, "reason": case((is_open, studies.c.reason), else_=None)}
+        wanted = ~is_open | is_news
+    return _Prepared(insert.on_conflict_do_update(index_elements=key, set_=changes, where=wanted), dialect)
 
 
 @cache

@@ -76,21 +76,28 @@ def is_uid(value: str) -> bool:
     return 0 < len(value) <= MAX_UID_CHARACTERS and value.isascii() and all(part.isdigit() for part in components)
 
 
-def read_header(data: bytes | mmap, transfer_syntax_uid: str, *, offset: int = 0) -> InstanceHeader:
+def read_header(
+    data: bytes | mmap, transfer_syntax_uid: str, *, offset: int = 0, is_whole: bool = True
+) -> InstanceHeader:
     """Read the header of a data set.
 
     Args:
         data: holds the data set from `offset` to its end. No view of it is kept, whatever happens.
         transfer_syntax_uid: the one that was negotiated.
         offset: bytes in front of the data set (preamble and file meta group), not looked at.
+        is_whole: False: `data` is only how it begins.
 
     Raises:
         HeaderFault: the bytes cannot be walked in this transfer syntax.
+        HeaderEnds: the header is longer than `data`.
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        if not is_whole:
+            raise HeaderEnds("a deflated data set is looked at as a whole")
         return _as_header(_scan_deflated(data, offset))
     scanner = _Scanner(
         data=data,
+        is_whole=is_whole,
         big_endian=transfer_syntax_uid == ExplicitVRBigEndian,
         implicit=transfer_syntax_uid == ImplicitVRLittleEndian,
     )
@@ -151,6 +158,7 @@ class _Scanner:
     data: bytes | mmap
     big_endian: bool
     implicit: bool
+    is_whole: bool = True
     found: dict[int, bytes] = field(default_factory=dict)
 
     def scan(self, offset: int) -> dict[int, bytes]:
@@ -159,7 +167,7 @@ class _Scanner:
         while offset < len(self.data):
             tag, vr, length, offset = self._element(offset)
             if tag > LAST_WANTED:
-                break
+                return self.found
             if length == UNDEFINED_LENGTH:
                 # PS3.5 6.2.2 note 2: UN of undefined length holds an implicit VR sequence.
                 offset = self._skip_sequence(offset, implicit=self.implicit or vr == b"UN", depth=1)
@@ -168,6 +176,8 @@ class _Scanner:
             if tag in WANTED:
                 self.found[tag] = self.data[offset : min(end, offset + MAX_VALUE_BYTES)]
             offset = end
+        if not self.is_whole:
+            raise HeaderEnds("the data set may go on")
         return self.found
 
     def _element(self, offset: int, *, implicit: bool | None = None) -> tuple[int, bytes, int, int]:

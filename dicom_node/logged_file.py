@@ -6,18 +6,22 @@ import hashlib
 import mmap
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from dicom_node.durable import DurableTree
 from dicom_node.file_meta import FileMeta, encode_file_meta
-from dicom_node.header import InstanceHeader, read_header
+from dicom_node.header import HeaderEnds, InstanceHeader, read_header
 from dicom_node.log_record import BLOCK_BYTES, Found, Record
 from dicom_node.log_segment import COPY_BYTES, Segment, copy_content, write_all
 from dicom_node.store import Instance
 
 WRITE_BACK_BYTES = 1 << 18
 """Below this it costs more than it saves (python -m benchmarks.syncing)."""
+
+HEAD_BYTES = 1 << 14
+"""As much is read for the header at first. Those of images are shorter; mapping costs more than reading so much."""
 
 
 class SegmentFullError(Exception):
@@ -38,7 +42,7 @@ class LoggedFile:
     """The file meta group and the data set of one instance, while it arrives in a segment. Used by one thread."""
 
     def __init__(self, owner: Owner, segment: Segment, meta: FileMeta) -> None:
-        """Write what goes in front of the data set."""
+        """Take the place; what goes in front of the data set is written when it is kept."""
         self.meta = meta
         self.size_bytes = 0
         """Length of the data set so far."""
@@ -47,13 +51,12 @@ class LoggedFile:
         self._at = segment.tail
         self._content_at = segment.tail + BLOCK_BYTES
         self._digest = hashlib.sha256()
-        prefix = encode_file_meta(meta)
-        self._prefix_bytes = len(prefix)
-        self._written_back = 0
+        self._prefix = encode_file_meta(meta)
+        self._prefix_bytes = len(self._prefix)
+        self._written_back = BLOCK_BYTES  # the first block is written once more when it is kept
         self._kept: Found | None = None
         self._is_wanted = False
         self._is_released = False
-        write_all(segment.descriptor, memoryview(prefix), self._content_at)
 
     @property
     def sha256(self) -> str:
@@ -85,12 +88,16 @@ class LoggedFile:
             self._written_back = done
 
     def header(self) -> InstanceHeader:
-        """The header of the data set; the log is mapped, not read.
+        """The header of the data set; a long one is mapped, not read.
 
         Raises:
             HeaderFault: it cannot be read in the transfer syntax of the file meta group.
         """
         length = self._prefix_bytes + self.size_bytes
+        if length > HEAD_BYTES:
+            head = os.pread(self._segment.descriptor, HEAD_BYTES, self._content_at)
+            with suppress(HeaderEnds):
+                return read_header(head, self.meta.transfer_syntax_uid, offset=self._prefix_bytes, is_whole=False)
         with mmap.mmap(self._segment.descriptor, length, access=mmap.ACCESS_READ, offset=self._content_at) as mapped:
             return read_header(mapped, self.meta.transfer_syntax_uid, offset=self._prefix_bytes)
 
@@ -101,7 +108,7 @@ class LoggedFile:
             OSError: it may not be durable.
         """
         record = Record(instance=instance, prefix_bytes=self._prefix_bytes)
-        self._segment.write_record(self._at, record)
+        self._segment.write_record(self._at, record, self._prefix)
         self._segment.sync()
         self._kept = Found(at=self._at, record=record)
         self._is_wanted = True

@@ -1,9 +1,10 @@
-"""One thread that commits what the associations receive, several instances in one transaction, each within a deadline.
+"""Commits what the associations receive, each row within a deadline: at once, or several in one transaction.
 
-Why a thread: a foreign write lock on SQLite makes every writer wait, up to the engine's busy timeout (30 s), and a
-commit cannot be called off. The association waits here no longer than its own deadline, then tells its sender that it
-failed. The row may still be committed later: then the instance is held without having been acknowledged, and the
-sender's next try is a duplicate. Why several at once: a transaction has a price, whatever it holds.
+On SQLite an association commits its row itself while no other does: two hops between threads cost more than the rows.
+Otherwise one thread commits, several rows in one transaction, which has a price whatever it holds. On PostgreSQL it
+always does: a server that stops answering holds its caller, and the association waits no longer than its deadline, then
+tells its sender that it failed. The row may still be committed later: then the instance is held without having been
+acknowledged, and the sender's next try is a duplicate.
 
 On SQLite rows of received instances are committed without a sync: a kill of the process loses nothing, and after a
 power cut recovery makes them again from the instances, which are durable before their rows are written (decision 29).
@@ -32,8 +33,8 @@ from inference.errors import StorageFailure
 
 LOOK_MS = 5
 """How often a write lock of SQLite that others hold is looked at: within this time its own handler looks thrice."""
-LOCK_PATIENCE_S = 30.0
-"""Then the lock counts as one that never ends."""
+CHECKPOINT_PAGES = 4000
+"""So many pages (16 MiB) are in SQLite's write-ahead log before a commit copies them into the database, and syncs."""
 MAX_BATCH = 64
 """Most rows in one transaction: our choice, well above the number of associations."""
 RACE_TRIES = 3
@@ -68,7 +69,8 @@ class Recorder:
         """Prepare the thread; it runs between start and stop."""
         self._engine = engine
         self._deadline_s = deadline_s
-        self._rows: RowConnection | None = None  # of the thread
+        self._rows: RowConnection | None = None  # of whoever has the turn
+        self._turn = threading.Lock()
         self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="spool-recorder", daemon=True)
 
@@ -88,7 +90,8 @@ class Recorder:
             StorageFailure: not committed within the deadline, or the database refused; the sentence holds no SQL.
         """
         ticket = _Ticket(entry)
-        self._tickets.put(ticket)
+        if not self._record_here(ticket):
+            self._tickets.put(ticket)
         answer = ticket.wait(self._deadline_s)
         if answer is None:
             raise StorageFailure(f"the database did not commit within {self._deadline_s:g} s")
@@ -96,25 +99,37 @@ class Recorder:
             raise answer
         return answer
 
+    def _record_here(self, ticket: _Ticket) -> bool:
+        """Commit in the caller's thread when nobody else does; whether this was so.
+
+        Not on PostgreSQL: a server that stops answering would hold the caller beyond its deadline.
+        """
+        is_short = self._engine.dialect.name == "sqlite" and isinstance(ticket.entry, Instance)
+        if not is_short or not self._tickets.empty() or not self._turn.acquire(blocking=False):
+            return False
+        try:
+            self._answer([ticket])
+        finally:
+            self._turn.release()
+        return True
+
     def _run(self) -> None:
         try:
             self._serve()
         finally:
-            self._close()
+            with self._turn:
+                self._close()
 
     def _serve(self) -> None:
-        while (first := self._tickets.get()) is not None:
+        ends = False
+        while not ends and (first := self._tickets.get()) is not None:
             batch = [first]
-            ends = False
-            while len(batch) < MAX_BATCH and not self._tickets.empty():
-                following = self._tickets.get()
-                if following is None:
-                    ends = True
-                    break
-                batch.append(following)
-            self._answer(batch)
-            if ends:
-                return
+            with self._turn:
+                while len(batch) < MAX_BATCH and not ends and not self._tickets.empty():
+                    following = self._tickets.get()
+                    ends = following is None
+                    batch += [following] if following is not None else []
+                self._answer(batch)
 
     def _answer(self, batch: Sequence[_Ticket]) -> None:
         """Commit all together; when that fails, each by itself, so that one bad row does not fail the others."""
@@ -143,7 +158,7 @@ class Recorder:
     def _transact(self, batch: Sequence[_Ticket]) -> list[Verdict]:
         arrived = [ticket.entry for ticket in batch if isinstance(ticket.entry, Instance)]
         if len(arrived) == len(batch):
-            self._rows = self._rows or RowConnection(self._engine)
+            self._rows = self._rows or RowConnection(self._engine, patience_s=self._deadline_s)
             try:
                 return self._rows.record(arrived)
             except SQLAlchemyError:
@@ -163,16 +178,21 @@ class Recorder:
 
 
 class RowConnection:
-    """A connection that adds rows of received instances, and nothing else. Used by one thread."""
+    """A connection that adds rows of received instances, and nothing else. Used by one thread at a time."""
 
     _BEGIN: ClassVar = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, patience_s: float) -> None:
         """Connect.
+
+        Args:
+            engine: of the database.
+            patience_s: longest wait for the write lock of SQLite.
 
         Raises:
             SQLAlchemyError: the database cannot be reached.
         """
+        self._patience_s = patience_s
         self._dialect = engine.dialect
         self._begin = self._BEGIN[self._dialect.name]
         try:
@@ -185,6 +205,7 @@ class RowConnection:
             if self._dialect.name == "sqlite":
                 self._cursor.execute("PRAGMA synchronous=NORMAL")  # in WAL mode: consistent, not synced one by one
                 self._cursor.execute(f"PRAGMA busy_timeout={LOOK_MS}")
+                self._cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             else:
                 cast("Any", self._connection.dbapi_connection).autocommit = True  # transactions are begun here
         except self._dialect.loaded_dbapi.Error as error:
@@ -216,7 +237,7 @@ class RowConnection:
         SQLite's own looks become rare, one in 100 ms: a process that commits again and again leaves the lock free for
         microseconds, and would let an instance wait past its deadline.
         """
-        given_up = time.monotonic() + LOCK_PATIENCE_S
+        given_up = time.monotonic() + self._patience_s
         while True:
             try:
                 self._cursor.execute(self._begin)

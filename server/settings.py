@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         (), description="Who may ask this node for storage commitment, and where they are told: AET@HOST:PORT."
     )
     allowed_calling_ae_titles: Listed = Field((), description="Who may send; empty: anyone who reaches the port.")
-    quiet_period: float = Field(30.0, gt=0, description="A study is complete after so long without a new instance.")
+    quiet_period: float = Field(30.0, ge=1, description="A study is complete after so long without a new instance.")
     expected_wait: float = Field(
         300.0, gt=0, description="How long a study waits for instances that its source said it has."
     )
