@@ -20,9 +20,8 @@ from dicom_node.store import Instance, StudyState, insert_into
 from dicom_node.tables import instances, studies
 from dicom_node.verdicts import Verdict
 
-
 ARRIVAL_STEP_S = 0.25
-"""A study's last arrival is told to this step: it is indexed twice, and each image of a burst would write them again."""
+"""A study's last arrival is told to this step: two indexes hold it, which each image of a burst would write again."""
 
 
 class RacedError(Exception):

@@ -14,6 +14,7 @@ import hypothesis
 import pydicom.config
 import pytest
 import structlog
+from pynetdicom.transport import AssociationSocket
 
 from builders.orthanc import Orthanc
 from builders.peers import StoreScp, free_tcp_port, require_peers
@@ -30,6 +31,19 @@ hypothesis.settings.load_profile("untimed")
 
 pydicom.config.INVALID_KEYWORD_BEHAVIOR = "RAISE"
 pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
+
+_shut_down = AssociationSocket._shutdown_socket
+
+
+def _shut_down_and_close(self: AssociationSocket) -> None:
+    """pynetdicom, a peer of many tests, leaves a socket open that was reset: Python tells so in a later test."""
+    connection = self.socket
+    _shut_down(self)
+    if connection is not None:
+        connection.close()
+
+
+AssociationSocket._shutdown_socket = _shut_down_and_close
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from builders.receiving import NO_WATERMARK, data_set_bytes
 from dicom_node import log_record, recovery, store
 from dicom_node.inbox import Inbox, ReceiverMetrics, StoreRequest
 from dicom_node.log_record import BLOCK_BYTES, Found, Record
+from dicom_node.logged_file import HEAD_BYTES
 from dicom_node.receive_log import LoggedFile, LogRules
 from dicom_node.recorder import Recorder
 from dicom_node.recovery import Recovered, recover
@@ -146,6 +147,22 @@ def test_instance_is_a_file_like_any_other_once_there_was_time(
         meta = dcmread(desk.spool.path(row.path)).file_meta
         assert (meta.SourceApplicationEntityTitle, meta.TransferSyntaxUID) == ("MODALITY", ExplicitVRLittleEndian)
     assert [path for path in desk.spool.files("tmp") if not path.endswith(".lock")] == []
+
+
+@pytest.mark.parametrize("private_bytes", [HEAD_BYTES - 1000, HEAD_BYTES, 3 * HEAD_BYTES])
+def test_header_longer_than_what_is_read_at_first(
+    tmp_path: Path, engine: Engine, sent: list[Path], private_bytes: int
+) -> None:
+    dataset = dcmread(sent[0])
+    block = dataset.private_block(0x0019, "SPINE TEST", create=True)
+    block.add_new(0x01, "OB", bytes(private_bytes))
+    dataset.save_as(sent[0])
+    desk = Desk(tmp_path, engine)
+    assert desk.store(sent[0]) is Verdict.STORED
+    desk.close()
+    (row,) = desk.rows()
+    assert row.series_instance_uid == dataset.SeriesInstanceUID
+    assert data_set_bytes(desk.spool.path(row.path)) == data_set_bytes(sent[0])
 
 
 def test_keeper_makes_files_in_a_gap_and_uses_the_segment_again(

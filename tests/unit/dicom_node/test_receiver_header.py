@@ -22,7 +22,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
 )
 
-from dicom_node.header import HeaderFault, InstanceHeader, is_uid, read_header
+from dicom_node.header import HeaderEnds, HeaderFault, InstanceHeader, is_uid, read_header
 
 SYNTAXES = [
     ExplicitVRLittleEndian,
@@ -92,6 +92,19 @@ def test_header_is_read_in_every_encoding(syntax: str, lengths: str, offset: int
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 def test_huge_private_element_in_front_is_passed_over(syntax: str) -> None:
     assert read_header(encode(example(private_bytes=20_000_000), syntax), syntax) == EXPECTED
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_the_begin_of_a_data_set_tells_the_same_or_that_it_is_too_short(syntax: str) -> None:
+    data = encode(example(undefined_length=True), syntax)
+    told = 0
+    for length in range(1, len(data) + 1):
+        try:
+            assert read_header(data[:length], syntax, is_whole=False) == EXPECTED
+            told += 1
+        except HeaderEnds:
+            assert told == 0, "a longer begin tells no less"
+    assert bool(told) == (syntax != DeflatedExplicitVRLittleEndian)
 
 
 def test_unknown_vr_of_undefined_length_holds_an_implicit_sequence() -> None:

@@ -114,6 +114,20 @@ def test_hand_over_does_nothing_when_an_instance_came_in_between(any_engine: Eng
     assert hand_over(any_engine) is None
 
 
+def test_the_last_arrival_is_told_in_steps_and_what_came_within_one_is_handed_over_too(any_engine: Engine) -> None:
+    within = 101.0 + arrivals.ARRIVAL_STEP_S / 2
+    record(any_engine, instance(1))
+    record(any_engine, instance(2, received_at=within))
+    assert study(any_engine).last_received_at == 101.0
+    assert hand_over(any_engine) == 1
+    with any_engine.connect() as connection:
+        assert len(store.instances_of(connection, STUDY, 1)) == 2
+    record(any_engine, instance(3, received_at=within))
+    assert (study(any_engine).state, study(any_engine).last_received_at) == ("receiving", within)
+    record(any_engine, instance(4, received_at=101.0 + 2 * arrivals.ARRIVAL_STEP_S))
+    assert study(any_engine).last_received_at == 101.0 + 2 * arrivals.ARRIVAL_STEP_S
+
+
 @pytest.mark.parametrize("sop_class", [Comprehensive3DSRStorage, SegmentationStorage, EncapsulatedPDFStorage])
 def test_late_object_without_pixels_of_the_patient_does_not_open_the_study_again(
     any_engine: Engine, sop_class: str
