@@ -108,13 +108,13 @@ class Segment:
         self.tail = BLOCK_BYTES
         write_all(self.descriptor, memoryview(encode_start(self.nonce)), 0)
 
-    def write_record(self, at: int, record: Record, prefix: bytes = b"") -> None:
-        """Write the block in front of an instance, and how its file begins; not durable before `sync`.
+    def write_record(self, at: int, record: Record) -> None:
+        """Write the block in front of an instance; not durable before `sync`.
 
         Raises:
             OSError: the disk does not take it.
         """
-        write_all(self.descriptor, memoryview(encode_record(record, self.nonce) + prefix), at)
+        write_all(self.descriptor, memoryview(encode_record(record, self.nonce)), at)
 
     def sync(self) -> None:
         """Make what was written durable.

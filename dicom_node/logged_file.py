@@ -42,7 +42,7 @@ class LoggedFile:
     """The file meta group and the data set of one instance, while it arrives in a segment. Used by one thread."""
 
     def __init__(self, owner: Owner, segment: Segment, meta: FileMeta) -> None:
-        """Take the place; what goes in front of the data set is written when it is kept."""
+        """Write what goes in front of the data set."""
         self.meta = meta
         self.size_bytes = 0
         """Length of the data set so far."""
@@ -51,12 +51,13 @@ class LoggedFile:
         self._at = segment.tail
         self._content_at = segment.tail + BLOCK_BYTES
         self._digest = hashlib.sha256()
-        self._prefix = encode_file_meta(meta)
-        self._prefix_bytes = len(self._prefix)
-        self._written_back = BLOCK_BYTES  # the first block is written once more when it is kept
+        prefix = encode_file_meta(meta)
+        self._prefix_bytes = len(prefix)
+        self._written_back = 0
         self._kept: Found | None = None
         self._is_wanted = False
         self._is_released = False
+        write_all(segment.descriptor, memoryview(prefix), self._content_at)
 
     @property
     def sha256(self) -> str:
@@ -108,7 +109,7 @@ class LoggedFile:
             OSError: it may not be durable.
         """
         record = Record(instance=instance, prefix_bytes=self._prefix_bytes)
-        self._segment.write_record(self._at, record, self._prefix)
+        self._segment.write_record(self._at, record)
         self._segment.sync()
         self._kept = Found(at=self._at, record=record)
         self._is_wanted = True
