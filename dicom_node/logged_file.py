@@ -76,9 +76,9 @@ class LoggedFile:
             raise SegmentFullError
         at = self._content_at + done
         write_all(self._segment.descriptor, fragment, at)
-        self._digest.update(fragment)
         self.size_bytes += len(fragment)
         self._write_back()
+        self._digest.update(fragment)
 
     def _write_back(self) -> None:
         """Begin to write to the disk what is there, so that less is left for the sync at the end."""
