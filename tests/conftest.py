@@ -18,6 +18,7 @@ from pynetdicom.transport import AssociationSocket
 
 from builders.orthanc import Orthanc
 from builders.peers import StoreScp, free_tcp_port, require_peers
+from builders.seaweed import Seaweed
 
 REPOSITORY = Path(__file__).parent.parent
 KEPT_VARIABLES = {"SPINE_SHARED_DATA", "SPINE_REQUIRE_PEERS"}
@@ -111,6 +112,19 @@ def golden(repository: Path) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; UPDATE_GOLDEN=1 writes it anew"
 
     return compare
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[Seaweed]:
+    """A running S3 server."""
+    with Seaweed.started() as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(seaweed: Seaweed) -> str:
+    """The address of a new bucket."""
+    return seaweed.new_bucket()
 
 
 @pytest.fixture

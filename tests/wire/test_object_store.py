@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -26,20 +25,9 @@ from server.settings import Settings
 pytestmark = pytest.mark.peer("seaweedfs")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Seaweed]:
-    with Seaweed.started() as made:
-        yield made
-
-
-@pytest.fixture
-def address(server: Seaweed) -> str:
-    return server.new_bucket()
-
-
-def store_of(address: str, folder: Path, server: Seaweed, **values: object) -> S3Store:
+def store_of(bucket: str, folder: Path, seaweed: Seaweed, **values: object) -> S3Store:
     settings = Settings(
-        object_store=address, object_store_key_file=server.key_file(folder), data_dir=folder / "data", **values
+        object_store=bucket, object_store_key_file=seaweed.key_file(folder), data_dir=folder / "data", **values
     )
     made = object_store(settings)
     assert isinstance(made, S3Store)
@@ -47,8 +35,8 @@ def store_of(address: str, folder: Path, server: Seaweed, **values: object) -> S
 
 
 @pytest.fixture
-def store(address: str, tmp_path: Path, server: Seaweed) -> S3Store:
-    return store_of(address, tmp_path, server)
+def store(bucket: str, tmp_path: Path, seaweed: Seaweed) -> S3Store:
+    return store_of(bucket, tmp_path, seaweed)
 
 
 @pytest.mark.parametrize("size", [0, 1, 200_000, PART_BYTES, 2 * PART_BYTES + 3])
@@ -72,22 +60,22 @@ def test_what_is_put_is_what_is_read(store: S3Store, tmp_path: Path, size: int) 
 
 
 def test_what_was_changed_in_the_bucket_is_not_read(
-    store: S3Store, address: str, server: Seaweed, tmp_path: Path
+    store: S3Store, bucket: str, seaweed: Seaweed, tmp_path: Path
 ) -> None:
-    bucket = address.rpartition("/")[2]
-    server.client.put_object(bucket, "without", io.BytesIO(b"abc"), 3)
-    server.client.put_object(bucket, "other", io.BytesIO(b"abc"), 3, metadata={"sha256": "00" * 32})
+    name = bucket.rpartition("/")[2]
+    seaweed.client.put_object(name, "without", io.BytesIO(b"abc"), 3)
+    seaweed.client.put_object(name, "other", io.BytesIO(b"abc"), 3, metadata={"sha256": "00" * 32})
     for name in ("without", "other"):
         with pytest.raises(ObjectStoreFailure, match="not what was put there"):
             store.get(name, tmp_path / "read")
         assert not (tmp_path / "read").exists()
 
 
-def test_a_wrong_key_a_missing_bucket_and_a_dead_server_are_said(server: Seaweed, tmp_path: Path) -> None:
+def test_a_wrong_key_a_missing_bucket_and_a_dead_server_are_said(seaweed: Seaweed, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     wrong = S3Store(
         Bucket(
-            endpoint=f"127.0.0.1:{server.port}",
+            endpoint=f"127.0.0.1:{seaweed.port}",
             name="spine",
             is_tls=False,
             region="us-east-1",
@@ -98,8 +86,8 @@ def test_a_wrong_key_a_missing_bucket_and_a_dead_server_are_said(server: Seaweed
     with pytest.raises(ObjectStoreFailure, match=r"refuses \(SignatureDoesNotMatch\)"):
         wrong.put("name", tmp_path / "file")
     with pytest.raises(ObjectStoreFailure, match=r"refuses \(NoSuchBucket\)"):
-        store_of(f"http://127.0.0.1:{server.port}/nowhere", tmp_path, server).put("name", tmp_path / "file")
-    dead = store_of("http://127.0.0.1:9/spine", tmp_path, server)
+        store_of(f"http://127.0.0.1:{seaweed.port}/nowhere", tmp_path, seaweed).put("name", tmp_path / "file")
+    dead = store_of("http://127.0.0.1:9/spine", tmp_path, seaweed)
     for ask in (lambda: dead.get("name", tmp_path / "read"), lambda: dead.has("n"), lambda: list(dead.names(""))):
         with pytest.raises(ObjectStoreFailure, match=r"does not answer \(MaxRetryError\)"):
             ask()
@@ -156,12 +144,12 @@ def test_over_tls_only_an_authority_of_the_settings_is_believed(tmp_path: Path) 
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
     (tmp_path / "file").write_bytes(b"abc")
     with Seaweed.started(tls=(f"-s3.cert.file={tmp_path / 'chain.pem'}", f"-s3.key.file={tmp_path / 'key.pem'}")) as it:
-        address = it.new_bucket()
-        believed = store_of(address, tmp_path, it, object_store_ca_file=tmp_path / "ours.pem")
+        theirs = it.new_bucket()
+        believed = store_of(theirs, tmp_path, it, object_store_ca_file=tmp_path / "ours.pem")
         believed.put("name", tmp_path / "file")
         assert believed.has("name")
         with pytest.raises(ObjectStoreFailure, match="does not answer"):
-            store_of(address, tmp_path, it, object_store_ca_file=tmp_path / "theirs.pem").has("name")
+            store_of(theirs, tmp_path, it, object_store_ca_file=tmp_path / "theirs.pem").has("name")
 
 
 @pytest.mark.parametrize(
@@ -182,19 +170,19 @@ def test_settings_that_do_not_go_together(values: dict[str, object], sentence: s
         object_store(Settings(**({"object_store_key_file": tmp_path / "keys"} | values)))
 
 
-def test_the_check_says_what_is_wrong(address: str, server: Seaweed, tmp_path: Path) -> None:
+def test_the_check_says_what_is_wrong(bucket: str, seaweed: Seaweed, tmp_path: Path) -> None:
     def found(**values: object) -> tuple[str, str]:
-        (answer,) = check_objects(Settings(**({"object_store_key_file": server.key_file(tmp_path)} | values)))
+        (answer,) = check_objects(Settings(**({"object_store_key_file": seaweed.key_file(tmp_path)} | values)))
         return answer.level.value, answer.sentence
 
-    place = f"127.0.0.1:{server.port}"
+    place = f"127.0.0.1:{seaweed.port}"
     assert list(check_objects(Settings())) == []
-    assert found(object_store=address) == (
+    assert found(object_store=bucket) == (
         "ok",
         f"{place} answers to our keys; whether they may write shows with the first instance.",
     )
     (tmp_path / "wrong").write_text(f"{ACCESS_KEY}\nwrong\n")
-    level, sentence = found(object_store=address, object_store_key_file=tmp_path / "wrong")
+    level, sentence = found(object_store=bucket, object_store_key_file=tmp_path / "wrong")
     assert (level, sentence) == ("fail", f"{place}: The object store refuses (AccessDenied).")
-    level, sentence = found(object_store=address, object_store_key_file=tmp_path / "nowhere")
+    level, sentence = found(object_store=bucket, object_store_key_file=tmp_path / "nowhere")
     assert (level, "cannot be read" in sentence) == ("fail", True)

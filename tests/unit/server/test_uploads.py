@@ -48,26 +48,15 @@ NOWHERE = "http://127.0.0.1:9/spine"
 """Nothing listens there (the port of the discard service)."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Seaweed]:
-    with Seaweed.started() as made:
-        yield made
-
-
-@pytest.fixture
-def address(server: Seaweed) -> str:
-    return server.new_bucket()
-
-
 @pytest.fixture
 def host(
-    engine: Engine, settings: Callable[..., Any], address: str, server: Seaweed, tmp_path: Path
+    engine: Engine, settings: Callable[..., Any], bucket: str, seaweed: Seaweed, tmp_path: Path
 ) -> Iterator[Callable[[str], Node]]:
     """A host by its name, with a folder of its own."""
     made = []
 
-    def make(name: str, store: str = address) -> Node:
-        keys = server.key_file(tmp_path)
+    def make(name: str, store: str = bucket) -> Node:
+        keys = seaweed.key_file(tmp_path)
         chosen = settings(data_dir=tmp_path / name, object_store=store, object_store_key_file=keys)
         made.append(Node(settings=chosen, engine=engine, spool=open_spool(chosen)))
         return made[-1]
@@ -111,7 +100,7 @@ def expired(node: Node, folder: Path) -> list[Path]:
 
 
 def test_a_study_is_handed_over_when_another_host_can_read_it(
-    host: Callable[[str], Node], engine: Engine, server: Seaweed, address: str, tmp_path: Path
+    host: Callable[[str], Node], engine: Engine, seaweed: Seaweed, bucket: str, tmp_path: Path
 ) -> None:
     here, there = host("receiver"), host("worker")
     sent = write_series(tmp_path / "study", PLAN)
@@ -126,7 +115,7 @@ def test_a_study_is_handed_over_when_another_host_can_read_it(
     assert uploading(there).upload_all() == 0  # it has none of them
 
     assert uploading(here).upload_all() == len(sent)
-    assert server.names(address) == set(paths_of(engine))
+    assert seaweed.names(bucket) == set(paths_of(engine))
     assert waiting(engine) == 0
     assert hand_over(here) == 1
     for relative in paths_of(engine):
@@ -163,7 +152,7 @@ def test_results_are_read_elsewhere_and_removed_with_their_folder(host: Callable
 
 
 def test_sent_again_after_it_was_put_it_becomes_a_copy_and_does_not_come_back_when_it_has_expired(
-    host: Callable[[str], Node], engine: Engine, server: Seaweed, address: str, tmp_path: Path
+    host: Callable[[str], Node], engine: Engine, seaweed: Seaweed, bucket: str, tmp_path: Path
 ) -> None:
     here = host("receiver")
     sent = write_series(tmp_path / "study", PLAN)
@@ -180,7 +169,7 @@ def test_sent_again_after_it_was_put_it_becomes_a_copy_and_does_not_come_back_wh
         connection.execute(update(studies).values(state=StudyState.DONE))
         assert expire(connection, there.spool, STUDY, Cause.AGE, time.time() + 1) is not None
     assert remove_files(engine, there.spool) == len(sent)
-    assert server.names(address) == set()
+    assert seaweed.names(bucket) == set()
     assert len(list(here.spool.files("received"))) == 1
     assert recover(engine, here.spool, clock=time.time) == Recovered()
     assert list(here.spool.files("received")) == []
@@ -269,14 +258,14 @@ def test_no_folder_of_a_study_is_left_of_what_was_put(
 
 
 def test_a_damaged_object_holds_up_no_other(
-    host: Callable[[str], Node], engine: Engine, server: Seaweed, address: str, tmp_path: Path
+    host: Callable[[str], Node], engine: Engine, seaweed: Seaweed, bucket: str, tmp_path: Path
 ) -> None:
     here = host("receiver")
     sent = write_series(tmp_path / "study", PLAN)
     take_in(here, sent)
     uploading(here).upload_all()
     damaged = paths_of(engine)[0]
-    server.client.put_object(address.rpartition("/")[2], damaged, io.BytesIO(b"abc"), 3)
+    seaweed.client.put_object(bucket.rpartition("/")[2], damaged, io.BytesIO(b"abc"), 3)
     index = SearchIndex(engine, Holdings(reading=partial(reading, engine), spool=host("web").spool))
     assert index.refresh()
     with engine.connect() as connection:
@@ -374,10 +363,10 @@ def test_copies_go_when_nobody_read_them_for_a_day_or_for_room(host: Callable[[s
 
 
 def test_a_backup_holds_the_objects_and_a_restore_puts_them_into_an_empty_bucket(
-    node: Node, settings: Callable[..., Any], server: Seaweed, tmp_path: Path
+    node: Node, settings: Callable[..., Any], seaweed: Seaweed, tmp_path: Path
 ) -> None:
-    keys = server.key_file(tmp_path)
-    chosen = node.settings.model_copy(update={"object_store": server.new_bucket(), "object_store_key_file": keys})
+    keys = seaweed.key_file(tmp_path)
+    chosen = node.settings.model_copy(update={"object_store": seaweed.new_bucket(), "object_store_key_file": keys})
     here = Node(settings=chosen, engine=node.engine, spool=open_spool(chosen))
     sent = write_series(tmp_path / "study", PLAN)
     take_in(here, sent)
@@ -389,9 +378,9 @@ def test_a_backup_holds_the_objects_and_a_restore_puts_them_into_an_empty_bucket
     take_backup(here, tmp_path / "backup")
     assert list(copies.rglob("*.dcm")) == []  # it would fill the disk
 
-    empty = server.new_bucket()
+    empty = seaweed.new_bucket()
     elsewhere = settings(data_dir=tmp_path / "restored", object_store=empty, object_store_key_file=keys)
     restored = restore_backup(tmp_path / "backup", elsewhere)
     assert restored.files == len(sent) + 1
-    assert server.names(empty) == {packet, *paths_of(node.engine)}
+    assert seaweed.names(empty) == {packet, *paths_of(node.engine)}
     here.spool.close()
