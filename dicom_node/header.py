@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from mmap import mmap
+from typing import Any
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -26,6 +27,7 @@ WANTED = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID, MANUFACTURER, STUDY_INSTANC
 LAST_WANTED = max(WANTED)
 """Elements ascend by tag (PS3.5 7.1): nothing is read beyond this one, and never the pixel data."""
 
+ITEM_GROUP = 0xFFFE
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
 UNDEFINED_LENGTH = 0xFFFF_FFFF
 LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -42,8 +44,8 @@ INFLATE_MAX_BYTES = 1 << 26
 
 
 _TAG_LENGTH = (struct.Struct("<HHI"), struct.Struct(">HHI"))
+_TAG_VR_LENGTH = (struct.Struct("<HH2sH"), struct.Struct(">HH2sH"))
 _LONG = (struct.Struct("<I"), struct.Struct(">I"))
-_SHORT = (struct.Struct("<H"), struct.Struct(">H"))
 """Little and big endian."""
 
 
@@ -162,9 +164,10 @@ class _Scanner:
     found: dict[int, bytes] = field(default_factory=dict)
 
     def scan(self, offset: int) -> dict[int, bytes]:
-        if offset >= len(self.data):
+        size = len(self.data)
+        if offset >= size:
             raise HeaderFault("the data set is empty")
-        while offset < len(self.data):
+        while offset < size:
             tag, vr, length, offset = self._element(offset)
             if tag > LAST_WANTED:
                 return self.found
@@ -182,18 +185,20 @@ class _Scanner:
 
     def _element(self, offset: int, *, implicit: bool | None = None) -> tuple[int, bytes, int, int]:
         """Tag, VR (empty when implicit), length and offset of the value."""
-        group, number, length = self._unpack(_TAG_LENGTH, offset)
+        if self.implicit if implicit is None else implicit:
+            group, number, length = self._unpack(_TAG_LENGTH, offset)
+            return (group << 16) | number, b"", length, offset + 8
+        group, number, vr, length = self._unpack(_TAG_VR_LENGTH, offset)
         tag = (group << 16) | number
-        if group == ITEM >> 16 or (self.implicit if implicit is None else implicit):
-            return tag, b"", length, offset + 8
-        vr = self.data[offset + 4 : offset + 6]
-        if not (vr.isalpha() and vr.isupper()):
-            raise HeaderFault(f"no value representation at element ({group:04X},{number:04X})")
+        if group == ITEM_GROUP:  # has no VR (PS3.5 7.5)
+            return tag, b"", self._unpack(_LONG, offset + 4)[0], offset + 8
         if vr in LONG_VRS:
             return tag, vr, self._unpack(_LONG, offset + 8)[0], offset + 12
-        return tag, vr, self._unpack(_SHORT, offset + 6)[0], offset + 8
+        if not (vr.isalpha() and vr.isupper()):
+            raise HeaderFault(f"no value representation at element ({group:04X},{number:04X})")
+        return tag, vr, length, offset + 8
 
-    def _unpack(self, layouts: tuple[struct.Struct, struct.Struct], offset: int) -> tuple[int, ...]:
+    def _unpack(self, layouts: tuple[struct.Struct, struct.Struct], offset: int) -> tuple[Any, ...]:
         try:
             return layouts[self.big_endian].unpack_from(self.data, offset)
         except struct.error as error:
