@@ -28,7 +28,7 @@ def main(
         result = kill_again_and_again(Path(name), kills=kills, seed=seed, say=status.update)
     console.print(
         f"{kills} kills: {result.instances} acknowledged instances, 0 lost; {result.reports} reports, "
-        "each once at the archive."
+        f"each once at the archive; {result.retried} studies given up on the way and retried."
     )
 
 
