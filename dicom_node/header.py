@@ -95,7 +95,7 @@ def read_header(
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         if not is_whole:
-            raise HeaderEnds("a deflated data set is looked at as a whole")
+            raise HeaderEnds("a deflated data set has to be looked at as a whole")
         return _as_header(_scan_deflated(data, offset))
     scanner = _Scanner(
         data=data,

@@ -78,7 +78,7 @@ class LoggedFile:
         write_all(self._segment.descriptor, fragment, at)
         self.size_bytes += len(fragment)
         self._write_back()
-        self._digest.update(fragment)
+        self._digest.update(fragment)  # while the disk works
 
     def _write_back(self) -> None:
         """Begin to write to the disk what is there, so that less is left for the sync at the end."""

@@ -127,8 +127,10 @@ class Recorder:
             with self._turn:
                 while len(batch) < MAX_BATCH and not ends and not self._tickets.empty():
                     following = self._tickets.get()
-                    ends = following is None
-                    batch += [following] if following is not None else []
+                    if following is None:
+                        ends = True
+                    else:
+                        batch.append(following)
                 self._answer(batch)
 
     def _answer(self, batch: Sequence[_Ticket]) -> None:
