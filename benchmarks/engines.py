@@ -24,7 +24,8 @@ from rich.table import Table
 
 from models.engine_choice import LARGEST_LOGIT_DIFFERENCE, parity_image
 from models.engines import OnnxEngine, OpenVinoEngine
-from models.registry import SEGMENTER, find_bundle
+from models.installed import find_bundle
+from models.registry import SEGMENTER
 from training.network import SagittalSegmenter
 
 Image: TypeAlias = NDArray[np.float32]

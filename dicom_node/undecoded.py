@@ -7,6 +7,8 @@ the receiver a third of its start-up time, for code that it must never run. Call
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 DECODERS = ("gdcm", "pylibjpeg", "openjpeg", "libjpeg", "rle", "jpeg_ls", "PIL")
 """Top-level modules of pydicom's decoder plugins."""
@@ -24,3 +26,15 @@ def hide(*modules: str) -> None:
     """
     for name in modules:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # the documented value; typeshed does not know it
+
+
+@contextmanager
+def hidden(*modules: str) -> Iterator[None]:
+    """Within the block, importing these modules fails; those that were imported already stay."""
+    absent = [name for name in modules if name not in sys.modules]
+    hide(*absent)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]

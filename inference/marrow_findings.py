@@ -14,12 +14,20 @@ from enum import StrEnum
 
 from inference.anatomy import Vertebra
 from inference.errors import ReasonCode
-from inference.findings import Evidence, Finding, Grade, Measurement, Present, Question
+from inference.findings import (
+    ACUTE_APPEARING,
+    CHRONIC_APPEARING,
+    Evidence,
+    Finding,
+    Grade,
+    Measurement,
+    Present,
+    Question,
+)
 from inference.measure.marrow import BodyMarrow
 from inference.measure.reading import Unmeasured
 from inference.spine_findings import Subject
 
-ACUTE, CHRONIC = "acute-appearing", "chronic-appearing"
 RATIO_METHOD = "mean signal of the body on {series} over the smooth course of the other bodies along the spine"
 Z_METHOD = "log of that ratio in robust standard deviations (median, MAD) of the other bodies"
 SHARE_METHOD = "part of the body, without its rim, that has at least {ratio:g} times the expected signal on {series}"
@@ -56,8 +64,9 @@ class MarrowPolicy:
     def statement(self) -> str:
         """The operating point in words and numbers."""
         return (
-            f"{ACUTE}: marrow signal >= {self.ratio:g} x expected in >= {self.share * 100:g} % of the body and of its "
-            f"middle third, z >= {self.z:g}; {CHRONIC}: in <= {self.quiet * 100:g} %, z < {self.z:g}"
+            f"{ACUTE_APPEARING}: marrow signal >= {self.ratio:g} x expected in >= {self.share * 100:g} % of the body "
+            f"and of its middle third, z >= {self.z:g}; {CHRONIC_APPEARING}: in <= {self.quiet * 100:g} %, "
+            f"z < {self.z:g}"
         )
 
 
@@ -76,7 +85,7 @@ class MarrowPattern(StrEnum):
     """None of these."""
 
 
-ACUITY: Mapping[MarrowPattern, str] = {MarrowPattern.OEDEMA: ACUTE, MarrowPattern.ORDINARY: CHRONIC}
+ACUITY: Mapping[MarrowPattern, str] = {MarrowPattern.OEDEMA: ACUTE_APPEARING, MarrowPattern.ORDINARY: CHRONIC_APPEARING}
 """What a pattern says of a called fracture; the others say nothing."""
 WHY_NO_ACUITY: Mapping[MarrowPattern, str] = {
     MarrowPattern.BAND: "bright marrow lies in a band at an endplate, as fracture oedema and a Modic 1 change both do",

@@ -1,8 +1,4 @@
-"""Which bundles are installed, and the detectors made from them.
-
-Bundles live in the package's own ``bundles`` folder and, when a site imports its own, in a further folder; a name may
-exist once.
-"""
+"""The detectors that are made from the installed bundles."""
 
 from __future__ import annotations
 
@@ -18,12 +14,11 @@ from inference.policies import Policies
 from models.bundle import Bundle, read_bundle
 from models.engine_choice import EngineChoice, load_engine
 from models.engines import Engine
+from models.installed import find_bundle, list_bundles
 from models.mr_axial_canal import MrAxialCanalDetector
 from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
 from models.remote_engine import RemoteServer
-
-SHIPPED = Path(__file__).parent / "bundles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,26 +62,6 @@ DETECTORS: Mapping[str, Callable[[Bundle, Engine, DetectorSettings, Loaded], Det
     "mr_disc_grading": _grader,
 }
 """Detector name in a bundle's metadata -> how to build it; in the order in which they read a study."""
-
-
-def list_bundles(site_folder: Path | None = None) -> tuple[Bundle, ...]:
-    """Every installed bundle, by name; BundleRefusal when one is unusable or a name exists twice."""
-    folders = [p for root in (SHIPPED, site_folder) if root is not None and root.is_dir() for p in root.iterdir()]
-    bundles = sorted((read_bundle(p) for p in folders if p.is_dir()), key=lambda b: b.identity.name)
-    names = [b.identity.name for b in bundles]
-    twice = {n for n in names if names.count(n) > 1}
-    if twice:
-        raise BundleRefusal(f"each bundle's name may be installed once, got twice: {', '.join(sorted(twice))}")
-    return tuple(bundles)
-
-
-def find_bundle(name: str, site_folder: Path | None = None) -> Bundle:
-    """The installed bundle of that name; BundleRefusal lists the names that there are."""
-    bundles = list_bundles(site_folder)
-    found = next((b for b in bundles if b.identity.name == name), None)
-    if found is None:
-        raise BundleRefusal(f"no bundle {name!r}; installed: {', '.join(b.identity.name for b in bundles) or 'none'}")
-    return found
 
 
 def load_detectors(

@@ -12,7 +12,10 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
+from dicom_node.undecoded import hidden
+
+with hidden("rich"):  # structlog would load it to draw tracebacks, but our logs are JSON
+    import structlog
 
 FIELDS = frozenset(
     {

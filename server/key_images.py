@@ -9,7 +9,8 @@ from dicom_node.sc import KeyImage
 from inference.findings import Finding, StudyFindings
 from inference.geometry import Plane, Volume
 from inference.segmentation import Segmentation
-from server.overlay import describe, draw_slice, grey_range, midsagittal_slice, present_findings, slices_of
+from server.overlay import draw_slice, grey_range, midsagittal_slice, present_findings, slices_of
+from server.overlay_words import describe
 
 MOST_PICTURES = 8
 """Of one study: each is about 4 MB, and a reader looks at a page of them, not at a series."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from inference.errors import StorageFailure
-from server.study_run import Write
+from server.made_objects import Write
 
 _UNCUT_WIDTH = 250
 

@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from inference.geometry import MaskArray
+from server.overlay_words import INK, WARNING, Colour
 
-Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 IMAGE_HEIGHT_PX = 960
@@ -31,10 +31,7 @@ OUTLINE_PX = 2
 DASH_PX = 8
 SCALE_BAR_MM = 50.0
 FOOTER = "AI - research use only - not reviewed by a physician"
-INK: Colour = (235, 235, 235)
-FAINT: Colour = (150, 155, 165)
 PANEL: Colour = (18, 22, 28)
-WARNING: Colour = (255, 205, 90)
 
 
 class SliceCanvas:

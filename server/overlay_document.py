@@ -22,8 +22,18 @@ from inference.findings.summary import describe_measurement
 from inference.geometry import FrameReference
 from inference.plane import ImagePlane
 from inference.segmentation import Structure
-from server.overlay import ABNORMAL, colour_of, describe, is_angle, is_rejected, measured_by, name_of, said
-from server.overlay_canvas import INK, Colour
+from server.overlay_words import (
+    ABNORMAL,
+    INK,
+    Colour,
+    colour_of,
+    describe,
+    is_angle,
+    is_rejected,
+    measured_by,
+    name_of,
+    said,
+)
 
 SCHEMA = "spine-overlay/1"
 PIXEL_DIGITS = 2

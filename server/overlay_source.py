@@ -29,8 +29,8 @@ from inference.geometry import FrameReference
 from inference.plane import ImagePlane
 from server import __version__
 from server.operations import NotThere, require_finished_run
-from server.overlay import said
 from server.overlay_document import SCHEMA, Outline, OverlayImage, encode_overlay
+from server.overlay_words import said
 from server.shown import shown_findings
 
 HEADER_KEYWORDS = [

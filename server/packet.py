@@ -16,14 +16,16 @@ from pydicom import Dataset
 from claims.claim import Claim
 from claims.evidence import ClaimEvidence
 from claims.packet import (
+    MANIFEST_NAME,
+    SUMMARY_NAME,
     KeyImage,
     Manifest,
     PacketContents,
     PacketFile,
     WithheldImage,
     encode_manifest,
-    render_summary,
 )
+from claims.packet.summary import render_summary
 from claims.report import ReadReport
 from dicom_node.derived import to_bytes
 from dicom_node.document import PdfDocument, encode_pdf
@@ -31,10 +33,9 @@ from dicom_node.key_objects import encode_report_attachment
 from dicom_node.sr import encode_report
 from inference.provenance import SOFTWARE_NAME
 from server import __version__
+from server.made_objects import Write
 from server.packet_study import OpenStudy, StudyFiles, open_study
-from server.study_run import Write
 
-MANIFEST_NAME, SUMMARY_NAME = "manifest.json", "summary.pdf"
 DICOM, PNG, PDF = "application/dicom", "image/png", "application/pdf"
 TITLE = "Imaging evidence summary"
 

@@ -19,8 +19,9 @@ from inference.burned_text import burned_lines
 from inference.findings import Finding, Present, SeriesUse
 from inference.geometry import Volume
 from inference.segmentation import Segment, Structure
-from server.overlay import ABNORMAL, draw_findings, draw_structures, front_of, grey_levels, grey_range
-from server.overlay_canvas import INK, SCALE_BAR_MM, Colour, SliceCanvas
+from server.overlay import draw_findings, draw_structures, front_of, grey_levels, grey_range
+from server.overlay_canvas import SCALE_BAR_MM, SliceCanvas
+from server.overlay_words import ABNORMAL, INK, Colour
 
 HEIGHT_MM, WIDTH_MM = 140.0, 110.0
 """What is shown around a body: two bodies above and below it, so that its level can be checked. Our own choice."""

@@ -23,8 +23,8 @@ from inference.findings import Question, SeriesUse, StudyFindings
 from inference.findings.encode import decode
 from inference.segmentation import Segment
 from server import __version__
+from server.made_objects import headers_of
 from server.packet_pictures import ShownSeries, Subject, pictures_of, source_key
-from server.study_run import headers_of
 
 FOOTER_REVIEWED = "AI - research use only - reviewed by a physician"
 FOOTER_UNREVIEWED = "AI - research use only - not reviewed by a physician"

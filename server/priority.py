@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from dicom_node.store import StudyState
 from inference.findings import (
+    ACUTE_APPEARING,
+    CHRONIC_APPEARING,
     FIVE_QUESTIONS,
     Finding,
     NotAssessed,
@@ -21,8 +23,7 @@ from inference.findings import (
     StudyFindings,
 )
 from inference.findings.summary import NAMES, summarise
-from inference.marrow_findings import ACUTE, CHRONIC
-from server.overlay import describe, describe_answer, is_rejected, said
+from server.overlay_words import describe, describe_answer, is_rejected, said
 
 NOT_READ = frozenset({StudyState.FAILED, StudyState.REFUSED})
 SEVERE = frozenset({("canal_narrowing", "absolute"), ("sac_narrowing", "absolute")})
@@ -123,11 +124,11 @@ class Priority:
 
 
 def _is_acute(seen: Seen) -> bool:
-    return any(("acuity", ACUTE) in grades for grades in seen.grades_of(Question.COMPRESSION_FRACTURE))
+    return any(("acuity", ACUTE_APPEARING) in grades for grades in seen.grades_of(Question.COMPRESSION_FRACTURE))
 
 
 def _is_open(seen: Seen) -> bool:
-    return any(("acuity", CHRONIC) not in grades for grades in seen.grades_of(Question.COMPRESSION_FRACTURE))
+    return any(("acuity", CHRONIC_APPEARING) not in grades for grades in seen.grades_of(Question.COMPRESSION_FRACTURE))
 
 
 PRIORITIES: tuple[Priority, ...] = (

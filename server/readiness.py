@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from inference.errors import BundleRefusal
-from models.registry import list_bundles
+from models.installed import list_bundles
 from server.auth.audit.shipment import find_shipment
 from server.auth.audit.trail import newest_number
 from server.compose import Node

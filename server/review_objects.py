@@ -16,7 +16,7 @@ from dicom_node.uids import ObjectRole, server_device_uid
 from inference.findings import DocumentReview, NotAssessed, ReviewStatus, StudyFindings
 from inference.findings.encode import decode
 from server import __version__
-from server.study_run import MadeObject, headers_of, keep, read_object
+from server.made_objects import MadeObject, headers_of, keep, read_object
 
 NO_NOTE = "none"
 """Value of the setting ``rejection_note`` of a site whose archive is not told what was rejected."""

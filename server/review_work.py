@@ -25,11 +25,11 @@ from server.database import reading
 from server.events import event, fault, frames_of
 from server.kernel import Value
 from server.lease import Tenure
+from server.made_objects import result_values
 from server.review_objects import ReviewInput, ReviewSettings, make_objects, verified_name, verified_text_name
 from server.review_rows import finish_review_run, review_of
-from server.runs import UNFINISHED, RunState
+from server.runs import UNFINISHED, RunState, results_folder
 from server.settings import OFF
-from server.study_kernel import config_digest, result_values, results_folder
 from server.work_queue import enqueue_review
 
 _COMPANIONS = (ObjectRole.SEGMENTATION, ObjectRole.PRESENTATION, ObjectRole.TEXT_REPORT, ObjectRole.KEY_IMAGE)
@@ -109,6 +109,8 @@ class ReviewSteps:
         )
 
     def _write(self, request: ReviewInput) -> Value:
+        from server.detectors import config_digest  # noqa: PLC0415 - loads what measures, which few workers need here
+
         settings, spool = self.node.settings, self.node.spool
         made = make_objects(
             request,

@@ -8,11 +8,13 @@ The study's own row follows the run of its newest revision, unless instances are
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, desc, func, select, update
 
+from dicom_node.spool import RESULTS
 from dicom_node.store import StudyState, mark_study
 from dicom_node.tables import results, studies
 from server.tables import runs
@@ -185,6 +187,16 @@ def fail_if_unfinished(
         return False
     finish_run(connection, study_instance_uid, revision, RunState.FAILED, now, reason=reason)
     return True
+
+
+def results_folder(study_instance_uid: str, revision: int) -> str:
+    """Where the objects of one revision are kept, relative to the spool's root.
+
+    Each reading writes into a folder of its own below it: a worker that was taken for dead and goes on, perhaps with
+    an older version of the software, never writes over what another one made and published.
+    """
+    fan_out = hashlib.sha256(study_instance_uid.encode()).hexdigest()[:2]
+    return f"{RESULTS}/{fan_out}/{study_instance_uid}/r{revision}"
 
 
 def _is(study_instance_uid: str, revision: int) -> tuple[Any, Any]:

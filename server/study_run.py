@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
-from dicom_node.derived import ReportContext, to_bytes
+from dicom_node.derived import ReportContext
 from dicom_node.pr import encode_presentation_state
-from dicom_node.reader import IndexedSeries, RejectedFile, StudyIndex, index_study, read_volume, source_headers
+from dicom_node.reader import IndexedSeries, RejectedFile, StudyIndex, index_study, read_volume
 from dicom_node.sc import encode_key_image
 from dicom_node.seg import encode_segmentation
 from dicom_node.sr import encode_report, encode_text_report
@@ -30,19 +29,12 @@ from inference.pipeline import Detector, Progress, StudyInput, StudyResult, read
 from inference.segmentation import Segmentation
 from server import __version__
 from server.key_images import key_images
+from server.made_objects import MadeObject, Write, headers_of, keep, read_object
 from server.overlay import grey_range, render_overlays
 
 FINDINGS_NAME = "findings.json"
 SR_NAME = "sr.dcm"
 TEXT_NAME = "text-sr.dcm"
-
-
-class Write(Protocol):
-    """Keeps a file under a name relative to the place of the results."""
-
-    def __call__(self, name: str, data: bytes, /) -> None:
-        """Write it; the same name is written again after a crash."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +59,6 @@ class RunContext:
     """The report in words of the revision before this one, where there is one."""
     key_images: bool = False
     """Whether to make pictures of what is present."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MadeObject:
-    """One DICOM object that was made."""
-
-    role: str
-    """uids.ObjectRole."""
-    name: str
-    """File name."""
-    sop_instance_uid: str
-    sop_class_uid: str
-    series_instance_uid: str
-    sha256: str
-    """Of the whole file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,11 +165,6 @@ def _report_context(index: StudyIndex, context: RunContext) -> ReportContext:
     )
 
 
-def read_object(path: Path | None) -> Dataset | None:
-    """An object that was made before; None where there is none."""
-    return None if path is None else dcmread(path)
-
-
 def _write_objects(
     result: StudyResult, sources: Mapping[str, Sequence[Dataset]], write: Write, context: ReportContext
 ) -> tuple[tuple[MadeObject, ...], tuple[str, ...]]:
@@ -250,29 +222,3 @@ def _write_presentation_states(
         if dataset is not None:
             made.append(keep(dataset, ObjectRole.PRESENTATION, f"pr-{len(made) + 1}.dcm", write))
     return tuple(made), tuple(not_shown)
-
-
-def headers_of(series: Iterable[IndexedSeries]) -> dict[str, list[Dataset]]:
-    """Headers of every instance of every series, by Series Instance UID."""
-    return {indexed.facts.series_instance_uid: _headers(indexed) for indexed in series}
-
-
-def _headers(indexed: IndexedSeries) -> list[Dataset]:
-    """Headers of every instance: also of a series that is no stack, because the report says so of its images."""
-    if indexed.stacks:
-        return source_headers(indexed)
-    return [dcmread(path, stop_before_pixels=True, force=True) for path in indexed.files]
-
-
-def keep(dataset: Dataset, role: ObjectRole, name: str, write: Callable[[str, bytes], None]) -> MadeObject:
-    """Write an object, and say what it is."""
-    data = to_bytes(dataset)
-    write(name, data)
-    return MadeObject(
-        role=role.value,
-        name=name,
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        sop_class_uid=str(dataset.SOPClassUID),
-        series_instance_uid=str(dataset.SeriesInstanceUID),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )

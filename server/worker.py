@@ -26,7 +26,7 @@ from server.retention import RetentionWatch
 from server.review_work import ReviewSteps
 from server.settings import Settings
 from server.signals import StopSignal
-from server.study_kernel import ReaderFactory, check_engine
+from server.study_kernel import ReaderFactory
 from server.study_work import StudySteps
 from server.sweep import Sweep
 from server.work_queue import (
@@ -43,6 +43,8 @@ from server.work_queue import (
 from server.workflow import register
 
 DELIVERIES_AT_ONCE = 4
+ENGINES_BY_NAME = frozenset({"openvino", "remote"})
+"""Values of ``inference_engine`` that are refused where they cannot be used."""
 LOST_EXIT_CODE = 70
 """Exit code of a worker that was declared dead and cannot begin anew (sysexits.h EX_SOFTWARE)."""
 
@@ -56,7 +58,7 @@ def run(settings: Settings) -> None:
             not be used.
     """
     configure(settings.log_level)
-    check_engine(settings)
+    _check_engine(settings)
     payers = claim_destinations(settings)
     stop = StopSignal()
     node = open_node(settings)
@@ -123,6 +125,13 @@ def run(settings: Settings) -> None:
     presence.stop()
     event("worker_stopped", executor_id=slot.executor_id)
     os._exit(0)
+
+
+def _check_engine(settings: Settings) -> None:
+    if settings.inference_engine in ENGINES_BY_NAME:
+        from server.detectors import check_engine  # noqa: PLC0415 - loads the runtimes, which only the child needs
+
+        check_engine(settings)
 
 
 def _begin_anew(kernel: Kernel) -> None:

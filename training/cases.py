@@ -17,8 +17,9 @@ from inference.pipeline import Progress
 from inference.policies import Policies
 from models.bundle import read_bundle
 from models.engines import OnnxEngine
+from models.installed import SHIPPED
 from models.mr_sagittal import MrSagittalDetector
-from models.registry import SEGMENTER, SHIPPED
+from models.registry import SEGMENTER
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"  # PS3.4 B.5
 

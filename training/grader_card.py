@@ -120,7 +120,7 @@ CC BY 4.0; cropped, scaled and drawn on.
 - One data set, one grader; not tested on another hospital's images. The crops come from single mid-sagittal slices, so
   a herniation beside the midline is not seen.
 - Modic: the data holds 4 discs of type 1 and 6 of type 3; what is learned is type 2 against none. The type is told by
-  an uncalibrated rule beside this network (`python -m training.measure_modic_types`): of 269 discs graded type 2 it
+  an uncalibrated rule beside this network (`python -m training.measure_modic_types`): of 273 discs graded type 2 it
   tells 45 as 2, 7 as 3, 6 as 1 and the rest not; of the 4 of type 1 and 6 of type 3 none rightly (one as 3, the rest
   not). Nothing is claimed.
 - Series with fat saturation are not graded. Without T2 there is no Pfirrmann grade; without T1 or T2 no Modic answer.

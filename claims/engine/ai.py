@@ -15,11 +15,19 @@ from claims.evidence import Verdict
 from claims.report import Polarity
 from claims.study import Study
 from inference.anatomy import Vertebra, parse_level
-from inference.findings import Absent, Finding, Present, Question, ReviewReason, ReviewStatus, StudyFindings
+from inference.findings import (
+    CHRONIC_APPEARING,
+    Absent,
+    Finding,
+    Present,
+    Question,
+    ReviewReason,
+    ReviewStatus,
+    StudyFindings,
+)
 
 DEFORMED = frozenset({"1", "2", "3"})
 """Genant grades of a body that lost height: below the operating point the AI saw it and did not call it."""
-CHRONIC = "chronic-appearing"
 DENYING = frozenset({ReviewReason.NOT_THERE, ReviewReason.ARTEFACT, ReviewReason.OTHER_CAUSE})
 """Reasons for which a physician rejects a finding that mean there is none; the others say nothing of the body."""
 
@@ -97,7 +105,7 @@ def _raised(one: Seen, view: View, verdict: Verdict, *, is_denied: bool) -> Iter
         prompts = view.prompt("resolve_disagreement", f"{sentence} {ask}")
         yield Outcome(verdict=Verdict.CONTRADICTS, sentence=sentence, prompts=prompts, pointers=pointers)
     is_fresh = any(said.statement.polarity is Polarity.AFFIRMED for said in view.sign)
-    if is_fresh and any(grade.scale == "acuity" and grade.value == CHRONIC for grade in one.finding.grades):
+    if is_fresh and any(grade.scale == "acuity" and grade.value == CHRONIC_APPEARING for grade in one.finding.grades):
         sentence = f"The report names {view.rule.sign_words} at {view.at}; in {one.whose} it appears old."
         prompts = view.prompt("resolve_disagreement", f"{sentence} {ask}")
         yield Outcome(verdict=verdict, sentence="", prompts=prompts, pointers=pointers)

@@ -15,6 +15,8 @@ from importlib import resources
 from typing import Any
 
 SCHEMA = "spine-claim-packet/1"
+MANIFEST_NAME, SUMMARY_NAME = "manifest.json", "summary.pdf"
+"""In the packet's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,8 @@
 from inference.findings.assessment import Absent, Assessment, NotAssessed, Present
 from inference.findings.document import SeriesUse, StudyFindings
 from inference.findings.finding import (
+    ACUTE_APPEARING,
+    CHRONIC_APPEARING,
     FIVE_QUESTIONS,
     Calibration,
     Evidence,
@@ -17,6 +19,8 @@ from inference.findings.finding import (
 from inference.findings.reviewed import DocumentReview, Reviewer, ReviewReason, ReviewStatus
 
 __all__ = [
+    "ACUTE_APPEARING",
+    "CHRONIC_APPEARING",
     "FIVE_QUESTIONS",
     "Absent",
     "Assessment",

@@ -85,6 +85,10 @@ class Measurement:
     method: str
 
 
+ACUTE_APPEARING, CHRONIC_APPEARING = "acute-appearing", "chronic-appearing"
+"""Grades of a fracture on the scale ``acuity``: by its marrow on images, so no more than an appearance."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
     """A grade on a named scale."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from inference.errors import BundleRefusal, PeerFailure, SettingRefusal
 from models.engine_choice import load_engine
-from models.registry import find_bundle, list_bundles
+from models.installed import find_bundle, list_bundles
 from server.checks.answer import Answer, fail, ok
+from server.detectors import detector_settings
 from server.settings import Settings
-from server.study_kernel import detector_settings
 
 
 def check_models(settings: Settings) -> Iterator[Answer]:

@@ -14,6 +14,7 @@ from claims.attachments.pwk import pwk_segment
 from claims.attachments.rules import control_number
 from claims.claim import ClaimRefusal
 from claims.evidence import Prompt
+from claims.packet import SUMMARY_NAME
 from claims.report import ReadReport, Report, SignedState
 from server.attachments import AttachmentStatus, Submission, queue_attachment
 from server.auth.roles import Principal
@@ -25,7 +26,6 @@ from server.claims.packets import Ready, bring_up_to_date, evidence_of, ready
 from server.claims.rows import ClaimState, claim_row, reports_of
 from server.compose import Node
 from server.database import reading
-from server.packet import SUMMARY_NAME
 
 IMAGING_STUDY = "18748-4"
 """LOINC: Diagnostic imaging study, the type of a radiology report in the CDex value set."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 
 from claims.claim import ClaimRefusal
+from claims.packet import MANIFEST_NAME
 from inference.errors import Failure, Refusal
-from server.claims.packets import KeptPacket, bring_up_to_date, kept_packet, make_kept_packet
+from server.claims.packets import KeptPacket, bring_up_to_date, kept_packet
 from server.compose import Node, open_node
 from server.events import configure, fault
 from server.kernel import Ended, Kernel, Value, Work
 from server.memory import keep_freed_memory
 from server.operations import NotThere
-from server.packet import MANIFEST_NAME
 from server.settings import Settings
 
 MOST_WAITING = 4
@@ -108,6 +108,8 @@ class PacketFactory:
 
 
 def _answer(node: Node, claim_id: str) -> Value:
+    from server.claims.packet_making import make_kept_packet  # noqa: PLC0415 - loads what draws: not in the web process
+
     try:
         if kept_packet(node, claim_id) is None:
             make_kept_packet(node, claim_id)

@@ -12,12 +12,12 @@ import typer
 
 from claims.criteria import load_catalogue
 from claims.engine import evaluate
-from claims.packet import PacketRefusal
+from claims.packet import MANIFEST_NAME, PacketRefusal
 from inference.errors import UsageRefusal
 from inference.findings.encode import decode
 from server.commands.claims_input import Criteria, file_bytes, one_claim, reports_of
 from server.output import write_into
-from server.packet import MANIFEST_NAME, PacketRequest, make_packet
+from server.packet import PacketRequest, make_packet
 from server.packet_study import StudyFiles
 from server.study_run import FINDINGS_NAME, SR_NAME
 

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from inference.errors import UsageRefusal
 from inference.findings import Absent, Finding, NotAssessed, StudyFindings
+from server.detectors import config_digest, load
 from server.options import with_settings
 from server.output import wide_console, write_into
 from server.settings import OFF, Settings
-from server.study_kernel import config_digest, load
 from server.study_run import RunContext, StudyRun, run_study, write_overlays
 
 

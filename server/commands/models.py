@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from models.registry import find_bundle, import_bundle, list_bundles
+from models.installed import find_bundle, list_bundles
+from models.registry import import_bundle
 from server.options import with_settings
 from server.output import wide_console
 from server.settings import Settings

@@ -13,10 +13,10 @@ from inference.errors import UsageRefusal
 from inference.findings import FIVE_QUESTIONS
 from inference.series.eligibility import StudyPlan, plan_study
 from inference.series.role import contrast_of, role_of
+from server.detectors import load
 from server.options import with_settings
 from server.output import wide_console
 from server.settings import Settings
-from server.study_kernel import load
 
 
 @with_settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dicom_node.undecoded import hide, hide_decoders
+from dicom_node.undecoded import hide_decoders
 from server.options import with_settings
 from server.settings import Settings
 
@@ -11,7 +11,6 @@ from server.settings import Settings
 def command(settings: Settings) -> None:
     """Run this role until it is told to stop."""
     hide_decoders()  # before anything imports pydicom
-    hide("rich")  # structlog would load it to draw tracebacks, but our logs are JSON
     from server.receive import run  # noqa: PLC0415
 
     run(settings)

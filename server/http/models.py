@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from models.registry import list_bundles
+from models.installed import list_bundles
 from server.http.access import TheNode
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"])

@@ -21,7 +21,7 @@ from inference.findings import Finding, Present, Question, StudyFindings
 from inference.measure.marrow import read_marrow
 from inference.measure.outlines import own_outlines
 from models.registry import DetectorSettings, load_detectors
-from server.overlay import describe
+from server.overlay_words import describe
 from server.study_run import write_overlays
 from training.phantom import Contrast, Fracture, PhantomParameters, generate_spine
 

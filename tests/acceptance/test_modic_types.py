@@ -18,10 +18,11 @@ from dicom_node.sr.checklist import children, groups_of, value_of, violations
 from inference.findings import Calibration, Finding, Grade, NotAssessed, Present, Question
 from inference.pipeline import Detector
 from models.engine_choice import EngineChoice, load_engine
+from models.installed import find_bundle
 from models.mr_disc_grader import MrDiscGrader
 from models.mr_sagittal import MrSagittalDetector
-from models.registry import DetectorSettings, find_bundle, load_detectors
-from server.overlay import describe
+from models.registry import DetectorSettings, load_detectors
+from server.overlay_words import describe
 from server.study_run import StudyRun
 from training.phantom import Contrast, PhantomParameters, generate_spine
 

@@ -33,7 +33,8 @@ from builders.spider import (
 from dicom_node.sr.checklist import violations
 from inference.anatomy import parse_level
 from inference.findings import Present, Question, StudyFindings
-from models.registry import SHIPPED, DetectorSettings, load_detectors
+from models.installed import SHIPPED
+from models.registry import DetectorSettings, load_detectors
 from server.study_run import RunContext, run_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

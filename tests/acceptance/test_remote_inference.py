@@ -17,7 +17,7 @@ from builders.node import Node, send
 from builders.peers import LOOPBACK, free_tcp_port, wait_until
 from builders.phantom import phantom_plan
 from builders.triton import Triton
-from models.registry import list_bundles
+from models.installed import list_bundles
 from server.cli import run
 from training.phantom import PhantomParameters, generate_spine
 

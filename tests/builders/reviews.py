@@ -22,10 +22,10 @@ from inference.findings.encode import encode
 from inference.geometry import FrameReference
 from inference.review import ImageFrame, Review, apply_review
 from server.compose import Node
+from server.made_objects import keep, result_values
 from server.operations import complete
 from server.review_work import ReviewSteps
-from server.study_kernel import result_values, results_folder
-from server.study_run import keep
+from server.runs import results_folder
 from server.study_work import StudySteps
 
 REVIEWER = Reviewer(name="Doe^Jane", identifier="jdoe", organisation="General Hospital")

@@ -16,7 +16,8 @@ from builders import packets as b
 from builders.peers import JARS
 from claims.claim import Patient
 from claims.evidence import Verdict
-from claims.packet import PacketContents, PacketRefusal, WithheldImage, necessary_findings, render_summary
+from claims.packet import PacketContents, PacketRefusal, WithheldImage, necessary_findings
+from claims.packet.summary import render_summary
 from claims.packet.words import VERDICTS
 from claims.report import Acuity, Polarity, Section, SignedState, Topic
 from inference.anatomy import Vertebra

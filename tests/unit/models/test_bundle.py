@@ -10,7 +10,8 @@ import pytest
 from inference.errors import BundleRefusal, SettingRefusal
 from models.bundle import read_bundle
 from models.engines import OnnxEngine
-from models.registry import SHIPPED, DetectorSettings, find_bundle, import_bundle, list_bundles, load_detectors
+from models.installed import SHIPPED, find_bundle, list_bundles
+from models.registry import DetectorSettings, import_bundle, load_detectors
 
 onnx = pytest.importorskip("onnx", reason="the package onnx makes the tiny test network")
 

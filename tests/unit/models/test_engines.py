@@ -25,7 +25,8 @@ from models.engine_choice import (
     parity_image,
 )
 from models.engines import OnnxEngine, OpenVinoEngine
-from models.registry import DetectorSettings, find_bundle, list_bundles, load_detectors
+from models.installed import find_bundle, list_bundles
+from models.registry import DetectorSettings, load_detectors
 
 onnx = pytest.importorskip("onnx", reason="the package onnx makes the test networks")
 
@@ -241,7 +242,7 @@ print(AUDIT, sorted(name for name in sys.modules if "telemetry" in name))
 READ = """
 import numpy
 from models.engine_choice import EngineChoice, load_engine
-from models.registry import find_bundle
+from models.installed import find_bundle
 for choice in (EngineChoice.{choice}, EngineChoice.ONNXRUNTIME):
     engine = load_engine(find_bundle("mr_sagittal_segmentation"), choice, threads=1)
     engine.run(numpy.zeros((1, 5, 64, 64), numpy.float32))

@@ -12,8 +12,9 @@ from inference.policies import Policies
 from inference.series.role import SeriesRole
 from models.bundle import read_bundle
 from models.engines import OnnxEngine
+from models.installed import SHIPPED
 from models.mr_sagittal import MrSagittalDetector
-from models.registry import SEGMENTER, SHIPPED
+from models.registry import SEGMENTER
 from training.phantom import PhantomParameters, generate_spine
 
 T2, LOCALIZER = SeriesRole.MR_SAGITTAL_T2, SeriesRole.LOCALIZER

@@ -20,7 +20,8 @@ from inference.errors import PeerFailure, SettingRefusal
 from models import remote_engine
 from models.engine_choice import EngineChoice, compare, load_engine
 from models.engines import OnnxEngine
-from models.registry import DetectorSettings, find_bundle, list_bundles, load_detectors
+from models.installed import find_bundle, list_bundles
+from models.registry import DetectorSettings, load_detectors
 from models.remote_engine import RemoteEngine, RemoteServer
 
 SEGMENTATION, GRADING = "mr_sagittal_segmentation", "mr_disc_grading"

@@ -33,15 +33,12 @@ from inference.provenance import ModelIdentity
 from inference.review import Action, Decision, Review
 from inference.segmentation import Segment, Segmentation, Structure
 from server.overlay import (
-    ABNORMAL,
-    REJECTED,
     OverlayError,
-    describe,
-    describe_site,
     midsagittal_slice,
     render_overlays,
 )
-from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX, WARNING, SliceCanvas
+from server.overlay_canvas import FOOTER_HEIGHT_PX, IMAGE_HEIGHT_PX, PANEL_WIDTH_PX, SliceCanvas
+from server.overlay_words import ABNORMAL, REJECTED, WARNING, describe, describe_site
 from training.phantom import LabelMap, PhantomParameters, generate_spine
 
 MODEL = ModelIdentity(name="phantom", version="1", sha256="0" * 64, training_data="none")

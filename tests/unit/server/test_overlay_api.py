@@ -22,8 +22,8 @@ from inference.findings import Question, ReviewReason, StudyFindings
 from inference.plane import ImagePlane
 from inference.review import Action, Correction, Decision, Review
 from server.compose import Node
-from server.overlay import REJECTED
 from server.overlay_document import OverlayImage, encode_overlay, schema
+from server.overlay_words import REJECTED
 
 TURN = Rotation.from_euler("xyz", (12, -7, 21), degrees=True).as_matrix()
 OBLIQUE = SeriesPlan(

@@ -9,11 +9,11 @@ from inference.errors import SettingRefusal
 from inference.marrow_findings import MarrowPolicy
 from inference.spine_findings import FracturePolicy
 from inference.stenosis import StenosisPolicy
+from server.detectors import config_digest, detector_settings
 from server.exposure import is_loopback
 from server.peers import DicomPeer, StowPeer, parse_destination, parse_dicom_peer
 from server.settings import Settings
 from server.settings_file import environment_of, load
-from server.study_kernel import config_digest, detector_settings
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -10,9 +10,10 @@ import pytest
 from inference.errors import SettingRefusal
 from models.engine_choice import EngineChoice
 from server import cli
+from server.detectors import detector_settings, load
 from server.kernel import Kernel
 from server.settings import Settings
-from server.study_kernel import ReaderFactory, detector_settings, load
+from server.study_kernel import ReaderFactory
 
 REQUEST = {"study_instance_uid": "1.2.3", "revision": 1, "paths": [], "content_at": 0.0, "predecessor": None}
 
