@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import warnings
 
 import pydicom.config
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
+from dicom_node.object_store import ObjectStoreFailure
+from dicom_node.recovery import recover
 from dicom_node.tls import LiveContext, TlsFiles, service_context
 from inference.errors import SettingRefusal
 from server.activity import record_activity
@@ -18,8 +22,8 @@ from server.auth.audit.record import AuditKind
 from server.claims.evaluation import tables_of
 from server.claims.notices import webhook_of
 from server.claims.watch import ClaimWatch
-from server.compose import open_node, uploader
-from server.events import configure, event
+from server.compose import Node, open_node, uploader
+from server.events import configure, event, fault
 from server.hl7.listener import Listener
 from server.http.app import create
 from server.http.wire import BoundedProtocol
@@ -69,6 +73,8 @@ def run(settings: Settings) -> None:
     for one in (feed, uploads):
         if one is not None:
             one.start()
+    if node.spool.objects is not None:
+        threading.Thread(target=_recover, args=(node, stop), name="recovery", daemon=True).start()
     event("web_started", port=port)
     stop.wait()
     for one in (feed, uploads):
@@ -102,6 +108,14 @@ def server_config(application: FastAPI, settings: Settings, tls: LiveContext | N
         forwarded_allow_ips=proxies,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls.front(),
     )
+
+
+def _recover(node: Node, stop: StopSignal) -> None:
+    """Give what STOW-RS had put on this host's disk when the role was killed its rows: no receiver here may do it."""
+    try:
+        recover(node.engine, node.spool, clock=time.time, should_stop=stop.is_set)
+    except (SQLAlchemyError, OSError, ObjectStoreFailure) as error:
+        fault("recovery_failed", error)  # the next start tries again
 
 
 def http_tls(settings: Settings) -> LiveContext | None:

@@ -1,4 +1,4 @@
-"""Three hosts that share a database and a bucket, no folder; the receiver is killed while the bucket is away."""
+"""Three hosts that share a database and a bucket, no folder; receiver and web role are killed while something waits."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from sqlalchemy import func, select
 
 from builders.archive import archive
 from builders.dicom import T2_TSE, SeriesPlan, small_voxels, write_series
+from builders.dicomweb import take_in
 from builders.peers import LOOPBACK, free_tcp_port, is_listening, running, store_with_storescu, wait_until
 from builders.postgres import PostgresCluster
 from builders.seaweed import Seaweed
+from dicom_node.spool import Spool
 from dicom_node.tables import deliveries, instances
 from dicom_node.uploads import waiting_uploads
-from server.database import make_engine, reading
+from server.compose import Node
+from server.database import make_engine, prepare, reading
+from server.settings import Settings
 
 pytestmark = [pytest.mark.peer("dcmtk", "postgresql", "seaweedfs"), pytest.mark.slow, pytest.mark.timeout(300)]
 PLAN = SeriesPlan(voxels=small_voxels(10, 256, 256), study="bucket", attributes=dict(T2_TSE))
+LATE = SeriesPlan(voxels=small_voxels(2), study="stored to the web role")
 
 
 def test_what_was_acknowledged_reaches_the_worker_of_another_host(tmp_path: Path) -> None:
@@ -68,8 +73,7 @@ def test_what_was_acknowledged_reaches_the_worker_of_another_host(tmp_path: Path
             assert waiting_uploads(connection).instances == len(paths)
 
         bucket.start()
-        for role in ("receive", "work", "web"):
-            site.enter_context(host(role))
+        started = {role: site.enter_context(host(role)) for role in ("receive", "work", "web")}
         wait_until(lambda: len(archived.of("SR")) == 1, timeout_s=150, what="the SR", poll_s=0.2)
         with reading(engine) as connection:
             assert waiting_uploads(connection).instances == 0
@@ -91,4 +95,28 @@ def test_what_was_acknowledged_reaches_the_worker_of_another_host(tmp_path: Path
         assert got.status_code == httpx.codes.OK
         for role in ("receive", "work", "web"):
             assert not list((tmp_path / role / "received").rglob("*.dcm"))
+
+        started["web"].kill()
+        started["web"].wait(20)
+        late = store_without_rows(tmp_path)
+        site.enter_context(host("web"))
+
+        def is_taken_up() -> bool:
+            with reading(engine) as connection:
+                count = connection.execute(select(func.count()).select_from(instances)).scalar_one()
+                return count == len(paths) + late and waiting_uploads(connection).instances == 0
+
+        wait_until(is_taken_up, timeout_s=60, what="what a killed STOW-RS left to be taken up")
         engine.dispose()
+
+
+def store_without_rows(folder: Path) -> int:
+    """Leave on the web role's disk what a kill between the files and their rows leaves there; how many instances."""
+    settings = Settings(data_dir=folder / "elsewhere")
+    settings.data_dir.mkdir()
+    elsewhere = make_engine(settings.resolved_database_url())
+    prepare(elsewhere)
+    take_in(Node(settings=settings, engine=elsewhere, spool=Spool(folder / "web")), write_series(folder / "late", LATE))
+    elsewhere.dispose()
+    left = list((folder / "web" / "received").rglob("*.dcm"))
+    return len(left)
