@@ -14,7 +14,7 @@ pytest.importorskip("monai", reason="needs the extra train (monai)")
 
 from inference.measure import read_sagittal  # noqa: E402
 from inference.spine_findings import FracturePolicy  # noqa: E402
-from models.registry import SHIPPED  # noqa: E402
+from models.installed import SHIPPED  # noqa: E402
 from training.card import render_card  # noqa: E402
 from training.carried_labels import (  # noqa: E402
     Fit,
