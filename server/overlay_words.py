@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inference.anatomy import Region
 from inference.findings import Absent, Evidence, Finding, Grade, Measurement, NotAssessed, Present, ReviewStatus
-from inference.findings.summary import CALIBRATIONS, NAMES
+from inference.findings.summary import CALIBRATIONS, FORAMINAL, GRADE_WORDS, NAMES
 
 Colour = tuple[int, int, int]
 
@@ -16,18 +16,7 @@ WARNING: Colour = (255, 205, 90)
 ABNORMAL: Colour = (255, 90, 80)
 REJECTED: Colour = (150, 155, 165)
 """Of what a reviewer rejected; it is dashed too, so that nobody needs to see the colour."""
-FORAMINAL = "foraminal narrowing"
-"""What stenosis is called at a foramen."""
-SCALES: dict[str, str] = {
-    "genant": "Genant",
-    "genant_shape": "shape",
-    "meyerding": "Meyerding",
-    "modic": "type",
-    "pfirrmann": "Pfirrmann",
-    "canal_narrowing": "narrowing",
-    "acuity": "",
-    "sac_narrowing": "narrowing",
-}
+SCALES: dict[str, str] = {**GRADE_WORDS, "genant_shape": "shape", "acuity": ""}
 
 
 def is_rejected(finding: Finding) -> bool:

@@ -111,7 +111,10 @@ def server_config(application: FastAPI, settings: Settings, tls: LiveContext | N
 
 
 def _recover(node: Node, stop: StopSignal) -> None:
-    """Give what STOW-RS had put on this host's disk when the role was killed its rows: no receiver here may do it."""
+    """Give its rows to what STOW-RS had put on this host's disk when the role was killed.
+
+    Where hosts share no folder, a receiver elsewhere does not see it; one on this host does the same beside this.
+    """
     try:
         recover(node.engine, node.spool, clock=time.time, should_stop=stop.is_set)
     except (SQLAlchemyError, OSError, ObjectStoreFailure) as error:

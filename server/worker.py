@@ -18,6 +18,7 @@ from server.compose import Node, back_off, open_node, uploader
 from server.database import dbos_url
 from server.delivery_work import DeliverySteps
 from server.events import configure, event
+from server.inference_server import REMOTE
 from server.kernel import Kernel
 from server.lease import Lease, Slot, first_free_slot
 from server.outbound import commitment_peers, committing_destinations, destinations
@@ -43,7 +44,7 @@ from server.work_queue import (
 from server.workflow import register
 
 DELIVERIES_AT_ONCE = 4
-ENGINES_BY_NAME = frozenset({"openvino", "remote"})
+ENGINES_BY_NAME = frozenset({"openvino", REMOTE})
 """Values of ``inference_engine`` that are refused where they cannot be used."""
 LOST_EXIT_CODE = 70
 """Exit code of a worker that was declared dead and cannot begin anew (sysexits.h EX_SOFTWARE)."""

@@ -16,25 +16,11 @@ from inference.findings import (
     Question,
     ReviewStatus,
 )
-from inference.findings.summary import NAMES
+from inference.findings.summary import FORAMINAL, GRADE_WORDS, NAMES
 
 SHORT_WORDS: dict[Question, str] = {**NAMES, Question.STENOSIS: "spinal stenosis"}
 """For labels that are drawn on the image; stenosis is of the canal, a foramen or a recess there."""
 QUESTION_WORDS: dict[Question, str] = {**SHORT_WORDS, Question.COMPRESSION_FRACTURE: "vertebral compression fracture"}
-
-FORAMINAL = "foraminal narrowing"
-"""What stenosis is called at a foramen."""
-
-GRADE_WORDS: dict[str, str] = {
-    "genant": "Genant",
-    "pfirrmann": "Pfirrmann",
-    "canal_narrowing": "narrowing",
-    "meyerding": "Meyerding",
-    "modic": "type",
-    "sac_narrowing": "narrowing",
-}
-"""Scales whose value says nothing without their name."""
-
 
 REVIEW_WORDS: dict[ReviewStatus, str] = {
     ReviewStatus.ACCEPTED: "Accepted by {reviewer}.",

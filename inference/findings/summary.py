@@ -19,6 +19,17 @@ NAMES: dict[Question, str] = {
     Question.DISC_HERNIATION: "disc herniation",
     Question.ENDPLATE_CHANGE: "endplate change",
 }
+FORAMINAL = "foraminal narrowing"
+"""What stenosis is called at a foramen."""
+GRADE_WORDS: dict[str, str] = {
+    "genant": "Genant",
+    "meyerding": "Meyerding",
+    "modic": "type",
+    "pfirrmann": "Pfirrmann",
+    "canal_narrowing": "narrowing",
+    "sac_narrowing": "narrowing",
+}
+"""Scales whose value says nothing without their name."""
 CALIBRATIONS: dict[Calibration, str] = {
     Calibration.REAL: "calibrated on patients",
     Calibration.SYNTHETIC: "calibrated on generated cases",

@@ -108,7 +108,7 @@ class PacketFactory:
 
 
 def _answer(node: Node, claim_id: str) -> Value:
-    from server.claims.packet_making import make_kept_packet  # noqa: PLC0415 - loads what draws: not in the web process
+    from server.claims.packet_making import make_kept_packet  # noqa: PLC0415 - it draws: not in the web process
 
     try:
         if kept_packet(node, claim_id) is None:
