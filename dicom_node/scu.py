@@ -268,6 +268,7 @@ def associated(
         PeerFailure: our own TLS files cannot be used now.
     """
     context = _calling_context(destination)
+    opened: list[socket.socket] = []
     entity = AE(ae_title=destination.calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
@@ -277,7 +278,7 @@ def associated(
         contexts=list(contexts),
         ae_title=destination.ae_title,
         ext_neg=list(roles),
-        evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay), *handlers],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _take_connection, [opened]), *handlers],
         tls_args=None if context is None else (context, destination.certificate_name or destination.host),
     )
     try:
@@ -286,6 +287,8 @@ def associated(
     finally:
         if association.is_established:
             association.release()
+        for connection in opened:
+            connection.close()  # pynetdicom leaves one open that the peer has reset
 
 
 def _calling_context(destination: Destination) -> CallingContext | None:
@@ -297,10 +300,11 @@ def _calling_context(destination: Destination) -> CallingContext | None:
         raise PeerFailure(f"{destination.name} is not reached: {refusal.sentence}") from refusal
 
 
-def _set_no_delay(event: evt.Event) -> None:
+def _take_connection(event: evt.Event, opened: list[socket.socket]) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.append(transport.socket)
 
 
 def _without_tls(context: CallingContext) -> Ruling:

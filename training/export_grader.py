@@ -220,7 +220,8 @@ def fit_scales(logits: FloatArray, samples: Samples) -> dict[str, dict[str, floa
 def export(networks: Networks, samples: Samples, bundle: Path, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
     """Score the networks and write the bundle; returns the metrics."""
     logits = networks.logits
-    scores, answers = score_discs(logits, samples, bootstraps=bootstraps), cross_scaled(logits, samples)
+    answers = cross_scaled(logits, samples)
+    scores = score_discs(answers, samples, bootstraps=bootstraps)
     digest = hashlib.sha256(networks.weights).hexdigest()
     metadata = describe(digest, fit_scales(logits, samples), networks.training)
     metadata["eval_metrics"] = {"pfirrmann_kappa_quadratic": scores["pfirrmann"]["kappa_quadratic"]["value"]}
@@ -231,7 +232,7 @@ def export(networks: Networks, samples: Samples, bundle: Path, *, bootstraps: in
         "data": "SPIDER mid-sagittal slices (real)",
         "scores": scores,
         "slip": score_slip(logits, samples, bootstraps=bootstraps),
-        "subgroups": score_subgroups(logits, samples),
+        "subgroups": score_subgroups(answers, samples),
         "failures": draw_mistakes(answers, samples, bundle / "docs" / "failures"),
     }
     for folder in ("configs", "models", "docs"):

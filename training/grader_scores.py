@@ -50,13 +50,19 @@ def fit_scale(logit: FloatArray, truth: FloatArray, slip: FloatArray | None = No
     low = _quantile(probability[truth == 1], error)
     high = 1.0 - _quantile(1.0 - probability[truth == 0], error)
     candidates = np.unique(np.round(np.quantile(probability, np.linspace(0.02, 0.98, 33)), 4))
-    kappas = [cohen_kappa_score(truth, probability >= candidate) for candidate in candidates]
-    threshold = float(candidates[int(np.argmax(kappas))])
+    threshold = float(candidates[int(np.argmax(_kappas(truth == 1, probability >= candidates[:, None])))])
     if truth.mean() < RARE:
         return replace(plain, threshold=threshold)
     if low < high:
         threshold = float(np.clip(threshold, low, high))
     return replace(plain, threshold=threshold, unsure_above=low, unsure_below=high)
+
+
+def _kappas(truth: NDArray[np.bool_], answers: NDArray[np.bool_]) -> FloatArray:
+    """Cohen's kappa of each of many answers (answer, disc): scikit-learn takes a millisecond for each."""
+    yes, has = answers.sum(axis=1), truth.sum()
+    by_chance = (yes * (len(truth) - has) + (len(truth) - yes) * has) / len(truth)
+    return np.asarray(1 - (answers != truth).sum(axis=1) / by_chance)
 
 
 def _fit_logistic(logit: FloatArray, truth: FloatArray, slip: FloatArray | None) -> Scale:
@@ -95,17 +101,24 @@ class Answers:
 
 def cross_scaled(logits: FloatArray, samples: Samples) -> Answers:
     """Probabilities and answers; no disc's own grade, and no grade of its fold, takes part in them."""
-    probability = np.full(logits.shape, np.nan)
-    yes, sure = np.zeros(logits.shape, dtype=np.bool_), np.zeros(logits.shape, dtype=np.bool_)
-    for column, name in enumerate(OUTPUTS):
-        shown, slip = is_graded(samples, name), slip_for(samples, name)
-        for fold in np.unique(samples.folds):
-            mine, others = shown & (samples.folds == fold), shown & (samples.folds != fold)
-            theirs, own = (None, np.nan) if slip is None else (slip[others], slip[mine])
-            scale = fit_scale(logits[others, column], samples.targets[others, column], theirs)
-            found = scale.probability(logits[mine, column], own)
-            probability[mine, column], yes[mine, column] = found, found >= scale.threshold
-            sure[mine, column] = [scale.vote(value) is not Vote.UNSURE for value in found]
+    outputs = [output_cross_scaled(logits, samples, name) for name in OUTPUTS]
+    fields = ("probability", "yes", "sure")
+    return Answers(**{field: np.column_stack([getattr(output, field) for output in outputs]) for field in fields})
+
+
+def output_cross_scaled(logits: FloatArray, samples: Samples, name: str) -> Answers:
+    """The same for one output; arrays (disc,)."""
+    count, column = len(logits), OUTPUTS.index(name)
+    probability = np.full(count, np.nan)
+    yes, sure = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    shown, slip = is_graded(samples, name), slip_for(samples, name)
+    for fold in np.unique(samples.folds):
+        mine, others = shown & (samples.folds == fold), shown & (samples.folds != fold)
+        theirs, own = (None, np.nan) if slip is None else (slip[others], slip[mine])
+        scale = fit_scale(logits[others, column], samples.targets[others, column], theirs)
+        found = scale.probability(logits[mine, column], own)
+        probability[mine], yes[mine] = found, found >= scale.threshold
+        sure[mine] = [scale.vote(value) is not Vote.UNSURE for value in found]
     return Answers(probability=probability, yes=yes, sure=sure)
 
 
@@ -162,9 +175,9 @@ def _rounded(value: float) -> float:
     return round(float(value), 3)
 
 
-def score_discs(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
-    """All scores of out-of-fold logits (disc, output): of what the product says, with the share of what it does not."""
-    answers, truth = cross_scaled(logits, samples), samples.targets.astype(np.float64)
+def score_discs(answers: Answers, samples: Samples, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
+    """All scores of `cross_scaled` answers: of what the product says, with the share of what it does not."""
+    truth = samples.targets.astype(np.float64)
     scores: dict[str, Any] = {
         "discs": len(truth),
         "patients": len(np.unique(samples.patients)),
@@ -220,12 +233,12 @@ def _score_sign(
 def score_slip(logits: FloatArray, samples: Samples, *, bootstraps: int = BOOTSTRAPS) -> dict[str, Any]:
     """AUC of spondylolisthesis with the slip weighed and without, by how it was had: measured, estimated, not at all.
 
-    A group of which no disc or every disc has the sign is left out.
+    Of out-of-fold logits (disc, output). A group of which no disc or every disc has the sign is left out.
     """
     column = OUTPUTS.index(Sign.LISTHESIS)
     truth = samples.targets[:, column].astype(np.float64)
     blind = replace(samples, slips=np.full_like(samples.slips, np.nan))
-    weighed, alone = (cross_scaled(logits, discs).probability[:, column] for discs in (samples, blind))
+    weighed, alone = (output_cross_scaled(logits, discs, Sign.LISTHESIS).probability for discs in (samples, blind))
     known, on_sacrum = np.isfinite(samples.slips).any(axis=1), samples.levels == "L5-S1"
 
     def interval(found: FloatArray, which: NDArray[np.bool_]) -> dict[str, float]:
@@ -254,9 +267,9 @@ def _confusion(truth: FloatArray, grade: FloatArray) -> list[list[int]]:
     return [[int(((truth == t) & (grade == g)).sum()) for g in range(1, 6)] for t in range(1, 6)]
 
 
-def score_subgroups(logits: FloatArray, samples: Samples) -> dict[str, Any]:
+def score_subgroups(answers: Answers, samples: Samples) -> dict[str, Any]:
     """Pfirrmann kappa and Modic AUC by vendor, field strength and sex."""
-    answers, truth = cross_scaled(logits, samples), samples.targets.astype(np.float64)
+    truth = samples.targets.astype(np.float64)
     modic = OUTPUTS.index(Sign.MODIC)
     graded, graded_modic = (np.isfinite(answers.probability[:, column]) for column in (0, modic))
     true_grade, grade = 1 + truth[:, : len(PFIRRMANN_STEPS)].sum(axis=1), pfirrmann_of(answers.probability)

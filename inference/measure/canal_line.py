@@ -128,11 +128,12 @@ def one_canal(
         return canal
     slices, rows, columns = np.nonzero(canal)
     cells = slices * canal.shape[1] + rows
-    support = [_in_front(spine, canal, part == number, spacing_mm[2]) for number in range(count)]
     sizes = np.bincount(part)
     middle = np.full(len(canal) * canal.shape[1], np.nan)
     is_kept = sizes >= smallest_voxels
-    for number in sorted(np.flatnonzero(is_kept), key=lambda number: (-support[number], -sizes[number])):
+    large = np.flatnonzero(is_kept)
+    support = {number: _in_front(spine, canal, part == number, spacing_mm[2]) for number in large}
+    for number in sorted(large, key=lambda number: (-support[number], -sizes[number])):
         mine, place = np.unique(cells[part == number], return_inverse=True)
         own = np.bincount(place, weights=columns[part == number]) / np.bincount(place)
         apart_mm = np.abs(own - middle[mine]) * spacing_mm[2]

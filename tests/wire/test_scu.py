@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
+from pynetdicom.transport import AssociationSocket
 
 from builders.dicom import SeriesPlan, small_voxels, write_series
 from builders.gates import CountingGate
@@ -29,7 +31,7 @@ from inference.errors import PeerFailure, StorageFailure
 from server.fence import Overtaken
 
 # pynetdicom 3.0.4 does not close the socket of a connection that was refused (AssociationSocket._shutdown_socket);
-# the garbage collector does, and says so.
+# Python does at once, and says so.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
 )
@@ -223,13 +225,13 @@ def test_orthanc_refuses_a_wrong_ae_title(files, orthanc):
 
 def test_no_delay_is_set_on_the_connection(scp, monkeypatch):
     options = []
-    original = scu._set_no_delay
+    original = scu._take_connection
 
-    def look(event: evt.Event) -> None:
-        original(event)
+    def look(event: evt.Event, opened: list[socket.socket]) -> None:
+        original(event, opened)
         options.append(event.assoc.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    monkeypatch.setattr(scu, "_set_no_delay", look)
+    monkeypatch.setattr(scu, "_take_connection", look)
     with scu.associated(scp([build_context(Verification)], []), [build_context(Verification)]):
         pass
     assert options
@@ -306,6 +308,30 @@ def test_count_from_a_peer_that_fails(scp, free_port):
         count_instances(scp(contexts, [(evt.EVT_C_FIND, fail)]), "1.2.3")
     with pytest.raises(PeerFailure, match="C-FIND to peer: no association"):
         count_instances(to(free_port, timeout_s=2), "1.2.3")
+
+
+def open_sockets() -> set[str]:
+    found = (str(descriptor.resolve()) for descriptor in Path("/proc/self/fd").iterdir())
+    return {target for target in found if "socket:" in target}
+
+
+def test_no_connection_is_left_open_that_the_peer_has_reset(monkeypatch):
+    monkeypatch.setattr(AssociationSocket, "_shutdown_socket", lambda _: None)  # as it is where shutting down fails
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def reset() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        peer = threading.Thread(target=reset)
+        peer.start()
+        before = open_sockets()
+        with pytest.raises(PeerFailure, match="C-FIND to peer: no association"):
+            count_instances(to(listening.getsockname()[1], timeout_s=5), "1.2.3")
+        peer.join()
+        assert open_sockets() <= before
 
 
 def test_no_thread_is_left_behind(files, scp):

@@ -95,14 +95,14 @@ def test_what_the_product_does_not_grade_is_not_scored():
     data = samples()
     data.shown[:12, list(Contrast).index(Contrast.T2)] = False
     logits = RNG.normal(size=data.targets.shape)
-    scores = score_discs(logits, data, bootstraps=5)
+    scores = score_discs(cross_scaled(logits, data), data, bootstraps=5)
     assert (scores["pfirrmann"]["graded"], scores["modic"]["graded"], scores["disc_narrowing"]["graded"]) == (
         48,
         48,
         60,
     )
     logits[:12, : OUTPUTS.index(Sign.NARROWING)] += 100  # a grade that nobody is told
-    assert score_discs(logits, data, bootstraps=5)["pfirrmann"] == scores["pfirrmann"]
+    assert score_discs(cross_scaled(logits, data), data, bootstraps=5)["pfirrmann"] == scores["pfirrmann"]
 
 
 def test_outside_the_band_errors_of_both_kinds_are_as_rare_as_asked():
