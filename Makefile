@@ -27,6 +27,8 @@ demo: install
 viewer: install
 	$(BIN)/spine-node viewer install --viewer-dir viewer
 
+# One BLAS thread for each test process: they share the cores, and idle ones spin.
+test: export OPENBLAS_NUM_THREADS = 1
 test: develop
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest tests/acceptance -m alone

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from dicom_node.object_store import ObjectDamaged, ObjectStoreFailure
 ANSWER_S = 20.0
 """For a connection, for each part to be sent, and for each piece of an answer."""
 AWAY_S = 3.0
-"""What is asked so soon after the store did not answer is not asked: else all who wait in turn wait so long each."""
+"""What is asked so soon after the store did not answer is not asked, and later only by one at a time until it answers:
+else all who come wait so long each, and hold every thread of a web role."""
 RETRIES = Retry(
     total=3, connect=1, read=1, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), allowed_methods=None
 )
@@ -64,6 +66,7 @@ class S3Store:
         """Connect to nothing yet; ``answer_s``: how long it is waited for."""
         self._bucket = bucket.name
         self._away_until, self._away_because = 0.0, ""
+        self._probe = threading.Lock()  # of the one who asks a store that did not answer the last time
         context = ssl.create_default_context(cafile=bucket.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         pool = urllib3.PoolManager(
@@ -131,16 +134,27 @@ class S3Store:
             ObjectStoreFailure: it does not answer, or refuses; the sentence holds its code, no name of an object.
             OSError: the file of this host cannot be read or written.
         """
-        if time.monotonic() < self._away_until:
+        if not self._away_because:
+            return self._asked(ask, absent)
+        if time.monotonic() < self._away_until or not self._probe.acquire(blocking=False):
             raise ObjectStoreFailure(self._away_because)
         try:
-            return ask()
+            return self._asked(ask, absent)
+        finally:
+            self._probe.release()
+
+    def _asked(self, ask: Callable[[], T], absent: object) -> T:
+        try:
+            answer = ask()
         except S3Error as error:
+            self._away_because = ""
             if error.code in ABSENT and absent is not _ERROR:
                 return absent  # type: ignore[return-value] # of the caller's type
             raise ObjectStoreFailure(f"The object store refuses ({error.code}).") from None
         except (MinioException, HTTPError, ParseError) as error:
             sentence = f"The object store does not answer ({type(error).__name__})."
             if isinstance(error, HTTPError):
-                self._away_because, self._away_until = sentence, time.monotonic() + AWAY_S
+                self._away_until, self._away_because = time.monotonic() + AWAY_S, sentence
             raise ObjectStoreFailure(sentence) from None
+        self._away_because = ""
+        return answer

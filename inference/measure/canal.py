@@ -13,7 +13,7 @@ from inference.errors import ReasonCode
 from inference.geometry import FloatArray
 from inference.measure.canal_line import CanalLine
 from inference.measure.frames import HALF, STEP_MM
-from inference.measure.grid import SagittalGrid
+from inference.measure.grid import SagittalGrid, runs_of
 from inference.measure.reading import Length, Unmeasured
 from inference.measure.separators import Separator
 
@@ -56,14 +56,14 @@ def canal_diameter(
             reason=ReasonCode.TRUNCATION, sentence="the middle of the canal lies outside the stack at this level"
         )
     along = np.arange(arc - half_level_mm, arc + half_level_mm + STEP_MM, STEP_MM)
-    rows = np.array([line.point_at(a)[0] for a in (along[0], along[-1])]) / grid.spacing_mm[1]
+    rows = line.point_at(along[[0, -1]])[:, 0] / grid.spacing_mm[1]
     seen_rows = np.flatnonzero(line.present)
     if rows.min() < seen_rows[0] or rows.max() > seen_rows[-1]:
         return Unmeasured(reason=ReasonCode.TRUNCATION, sentence="the canal is cut off or ends within this level")
     axis = line.tangent(arc)
     across = np.array([-axis[1], axis[0]])
     u = np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
-    centres = np.array([line.point_at(a) for a in along])
+    centres = line.point_at(along)
     points = centres[:, None, :] + u[None, :, None] * across
     place = np.moveaxis(points / np.asarray(grid.spacing_mm[1:]), -1, 0)
     seen = ndimage.map_coordinates(probability[index].astype(np.float32), place, order=1, mode="constant")
@@ -83,12 +83,10 @@ def _walls(seen: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Place across (u) of the front and back wall on every line across: the run of canal nearest to the course."""
     front, back = np.full(len(seen), np.nan), np.full(len(seen), np.nan)
     for line, values in enumerate(seen):
-        runs, count = ndimage.label(values >= HALF)
-        if not count:
+        runs = list(zip(*runs_of(values >= HALF), strict=True))
+        if not runs:
             continue
-        middles = ndimage.mean(np.abs(u), runs, np.arange(1, count + 1))
-        places = np.flatnonzero(runs == int(np.argmin(middles)) + 1)
-        first, last = int(places[0]), int(places[-1])
+        first, last = min(runs, key=lambda run: np.abs(u[run[0] : run[1] + 1]).mean())
         if first == 0 or last == len(u) - 1:
             continue
         front[line] = u[first] - STEP_MM * (values[first] - HALF) / max(values[first] - values[first - 1], 1e-6)

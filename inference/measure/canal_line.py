@@ -60,10 +60,10 @@ class CanalLine:
         """Place along the course of the point of it nearest to (y, x)."""
         return float(self.place_mm[int(np.linalg.norm(self.course_mm - (y_mm, x_mm), axis=1).argmin())])
 
-    def point_at(self, arc_mm: float) -> FloatArray:
-        """The (y, x) point at a place along the course."""
+    def point_at(self, arc_mm: float | FloatArray) -> FloatArray:
+        """The (y, x) point at a place along the course, or at each of several."""
         place = self.place_mm
-        return np.array([np.interp(arc_mm, place, self.course_mm[:, axis]) for axis in range(2)])
+        return np.stack([np.interp(arc_mm, place, self.course_mm[:, axis]) for axis in range(2)], axis=-1)
 
     def tangent(self, arc_mm: float) -> FloatArray:
         """Unit (y, x) direction towards the feet at a place along the course, over 10 mm of it."""

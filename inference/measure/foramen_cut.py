@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from inference.geometry import FloatArray, MaskArray
 from inference.measure.frames import HALF, STEP_MM
+from inference.measure.grid import runs_of
 
 REACH_MM = (20.0, 14.0)
 """How far in front of and behind the line between the pedicles a wall is looked for: the bodies' back curves forwards
@@ -176,14 +177,13 @@ def _overlap(one: Run, other: Run) -> float:
 
 def _runs(row: FloatArray, u: FloatArray) -> list[Run]:
     """The free runs of a row, front to back."""
-    edges = np.diff(np.concatenate([[False], row < HALF, [False]]).astype(np.int8))
-    ends = zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) - 1).tolist(), strict=True)
+    firsts, lasts = runs_of(row < HALF)
     return [
         (
             -np.inf if first == 0 else float(u[first]) - STEP_MM * _fall(row[first], row[first - 1]),
             np.inf if last == len(u) - 1 else float(u[last]) + STEP_MM * _fall(row[last], row[last + 1]),
         )
-        for first, last in ends
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
     ]
 
 

@@ -185,3 +185,9 @@ def most_likely(probabilities: NDArray[Any]) -> NDArray[np.uint8]:
         labels[probability > best] = number
         np.maximum(best, probability, out=best)
     return labels
+
+
+def runs_of(mask: MaskArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last place of each run of true values in a row, in order."""
+    edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1

@@ -7,16 +7,18 @@ import os
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import trustme
 
-from builders.peers import LOOPBACK
+from builders.peers import LOOPBACK, wait_until
 from builders.seaweed import ACCESS_KEY, Seaweed
 from dicom_node.object_store import ObjectStoreFailure
 from inference.errors import SettingRefusal
+from server import s3
 from server.checks.objects import check_objects
 from server.object_store import object_store
 from server.s3 import PART_BYTES, Bucket, S3Store
@@ -114,6 +116,41 @@ def test_a_store_that_hangs_is_given_up_and_not_asked_by_all_who_wait() -> None:
         with pytest.raises(ObjectStoreFailure, match=r"does not answer \(MaxRetryError\)"):
             store.has("name")
         assert time.monotonic() - began - waited < 0.1 < waited < 5
+
+
+def test_one_at_a_time_asks_a_store_that_hung_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "AWAY_S", 0.0)
+    answers, asked = threading.Event(), []
+
+    class Hanging(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            answers.wait(30)
+            self.send_response(200)
+            for name, value in (("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT"), ("Content-Length", "0")):
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+            pass
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Hanging) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = S3Store(bucket_at(server.server_port), answer_s=1.0)
+        with pytest.raises(ObjectStoreFailure):
+            store.has("name")
+        with ThreadPoolExecutor() as threads:
+            probe = threads.submit(store.has, "name")
+            wait_until(store._probe.locked, timeout_s=5, what="the one that asks")
+            for _ in range(50):
+                with pytest.raises(ObjectStoreFailure, match="does not answer"):
+                    store.has("name")
+            with pytest.raises(ObjectStoreFailure):
+                probe.result()
+        assert len(asked) == 4  # the first and the probe, each tried twice
+        answers.set()
+        assert all(store.has("name") for _ in range(2))
+        server.shutdown()
 
 
 def test_an_answer_of_no_store_is_refused() -> None:

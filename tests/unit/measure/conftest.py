@@ -54,13 +54,14 @@ class BlockSpine:
             (170.0 + (length + self.above_mm + self.below_mm) * np.tan(np.radians(abs(self.tilt_deg))))
             / self.spacing[2]
         )
-        total = np.zeros((4, self.slices, rows, columns), dtype=np.float32)
+        counts = np.zeros((4, self.slices, rows, columns), dtype=np.uint8)
         steps = (np.arange(3) - 1) / 3
         for dr in steps:
             for dc in steps:
                 classes = self._classes(bottoms, rows, columns, (dr, dc))
                 for number in range(4):
-                    total[number] += (classes == number) / 9
+                    counts[number] += classes == number
+        total = (counts / np.float32(9)).astype(np.float32)
         affine = np.eye(4)
         affine[:3, :3] = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]) * np.asarray(self.spacing)
         affine[:3, 3] = (-self.slices * self.spacing[0] / 2, -80.0, 150.0)
@@ -85,15 +86,17 @@ class BlockSpine:
         tilt, lean = np.radians(self.tilt_deg), np.radians(self.lean_deg)
         x = x - 40.0 - max(rows * self.spacing[1] * np.tan(tilt), 0.0)
         along = y * np.cos(tilt) - x * np.sin(tilt) + 8.0 - 100.0
-        s = np.cos(lean) * along + np.sin(lean) * z + 100.0
         d = y * np.sin(tilt) + x * np.cos(tilt) - 20.0
-        across = np.abs(z * np.cos(lean) - along * np.sin(lean))
+        s, across = along + 100.0, np.abs(z)
+        if lean:  # otherwise one array for all slices will do, and one number for each
+            s = np.cos(lean) * along + np.sin(lean) * z + 100.0
+            across = np.abs(z * np.cos(lean) - along * np.sin(lean))
         out = np.zeros(np.broadcast_shapes(s.shape, d.shape, z.shape), dtype=np.uint8)
-        inside = (d >= 0) & (d <= DEPTH) & (across < 21.0)
         forward = 0.0
-        canal = (d >= DEPTH + CANAL_GAP) & (d <= DEPTH + CANAL_GAP + CANAL_AP) & (across < 11.0)
+        canal = (d >= DEPTH + CANAL_GAP) & (d <= DEPTH + CANAL_GAP + CANAL_AP)
         end = max(bottoms.values()) + DISC
-        out[np.broadcast_to(canal & (s > -15.0) & (s < end + 25.0), out.shape)] = 3
+        _draw(out, 3, canal & (s > -15.0) & (s < end + 25.0), across < 11.0)
+        body = across < 21.0
         for level, bottom in reversed(bottoms.items()):
             place_below = d + forward
             forward += self.slip_mm.get(level, 0.0)
@@ -103,14 +106,14 @@ class BlockSpine:
                 - self.height_mm(level, 0.0)
                 - (self.height_mm(level, 1.0) - self.height_mm(level, 0.0)) * place / DEPTH
             )
-            inside = (place >= 0) & (place <= DEPTH) & (across < 21.0)
-            out[np.broadcast_to(inside & (s >= top) & (s <= bottom), out.shape)] = 1
-            out[np.broadcast_to(self._arch(s, d, across, bottom), out.shape)] = 1
+            inside = (place >= 0) & (place <= DEPTH)
+            _draw(out, 1, inside & (s >= top) & (s <= bottom), body)
+            self._draw_arch(out, s, d, across, bottom)
             gap = inside & (s > bottom)
             if level in self.dropped_discs:
-                out[np.broadcast_to(gap & (s < bottom + DISC + 1) & (out != 1) & (d > 5) & (d < 29), out.shape)] = 1
+                _draw(out, 1, gap & (s < bottom + DISC + 1) & (d > 5) & (d < 29), body)
             elif level is LEVELS[-1]:
-                out[np.broadcast_to(gap & (s < bottom + DISC), out.shape)] = 2
+                _draw(out, 2, gap & (s < bottom + DISC), body)
             else:
                 below = LEVELS[LEVELS.index(level) + 1]
                 tallest = max(self.height_mm(below, 0.0), self.height_mm(below, 1.0))
@@ -120,19 +123,25 @@ class BlockSpine:
                     - self.height_mm(below, 0.0)
                     - (self.height_mm(below, 1.0) - self.height_mm(below, 0.0)) * place_below / DEPTH
                 )
-                out[np.broadcast_to(gap & (s < upper), out.shape)] = 2
+                _draw(out, 2, gap & (s < upper), body)
         return out
 
     @staticmethod
-    def _arch(s: NDArray, d: NDArray, across: NDArray, bottom: float) -> NDArray[np.bool_]:
+    def _draw_arch(out: NDArray[np.uint8], s: NDArray, d: NDArray, across: NDArray, bottom: float) -> None:
         """Pedicles beside the canal, a lamina behind it and a spinous process, all in the lower half of the level."""
         back = DEPTH + CANAL_GAP + CANAL_AP + 1.0
-        pedicle = (
-            (d > DEPTH) & (d < back + 6) & (across > 12.0) & (across < 18.0) & (s > bottom - 16) & (s < bottom - 6)
-        )
-        lamina = (d > back) & (d < back + 6) & (across < 18.0) & (s > bottom - 16) & (s < bottom - 2)
-        process = (d > back) & (d < back + 28) & (across < 4.0) & (s > bottom - 14) & (s < bottom + 2)
-        return np.asarray(pedicle | lamina | process)
+        low = s > bottom - 16
+        _draw(out, 1, (d > DEPTH) & (d < back + 6) & low & (s < bottom - 6), (across > 12.0) & (across < 18.0))
+        _draw(out, 1, (d > back) & (d < back + 6) & low & (s < bottom - 2), across < 18.0)
+        _draw(out, 1, (d > back) & (d < back + 28) & (s > bottom - 14) & (s < bottom + 2), across < 4.0)
+
+
+def _draw(out: NDArray[np.uint8], value: int, where: NDArray[np.bool_], beside: NDArray[np.bool_]) -> None:
+    """Set what lies in both masks, one of the plane and one across it; only rows where it occurs are looked at."""
+    rows = np.flatnonzero(where.any(axis=(0, 2)))
+    if len(rows):
+        at = slice(rows[0], rows[-1] + 1)
+        np.copyto(out[:, at], value, where=where[:, at] & (beside if beside.shape[1] == 1 else beside[:, at]))
 
 
 def volume_of(voxels: NDArray[np.float32], affine: NDArray[np.float64]) -> Volume:
