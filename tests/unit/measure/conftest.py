@@ -108,7 +108,8 @@ class BlockSpine:
             )
             inside = (place >= 0) & (place <= DEPTH)
             _draw(out, 1, inside & (s >= top) & (s <= bottom), body)
-            self._draw_arch(out, s, d, across, bottom)
+            for where, beside in self._arch(s, d, across, bottom):
+                _draw(out, 1, where, beside)
             gap = inside & (s > bottom)
             if level in self.dropped_discs:
                 _draw(out, 1, gap & (s < bottom + DISC + 1) & (d > 5) & (d < 29), body)
@@ -127,13 +128,18 @@ class BlockSpine:
         return out
 
     @staticmethod
-    def _draw_arch(out: NDArray[np.uint8], s: NDArray, d: NDArray, across: NDArray, bottom: float) -> None:
-        """Pedicles beside the canal, a lamina behind it and a spinous process, all in the lower half of the level."""
+    def _arch(s: NDArray, d: NDArray, across: NDArray, bottom: float) -> list[tuple[NDArray, NDArray]]:
+        """Pedicles beside the canal, a lamina behind it and a spinous process, all in the lower half of the level.
+
+        Of each part the masks of the plane and across it.
+        """
         back = DEPTH + CANAL_GAP + CANAL_AP + 1.0
         low = s > bottom - 16
-        _draw(out, 1, (d > DEPTH) & (d < back + 6) & low & (s < bottom - 6), (across > 12.0) & (across < 18.0))
-        _draw(out, 1, (d > back) & (d < back + 6) & low & (s < bottom - 2), across < 18.0)
-        _draw(out, 1, (d > back) & (d < back + 28) & (s > bottom - 14) & (s < bottom + 2), across < 4.0)
+        return [
+            ((d > DEPTH) & (d < back + 6) & low & (s < bottom - 6), (across > 12.0) & (across < 18.0)),
+            ((d > back) & (d < back + 6) & low & (s < bottom - 2), across < 18.0),
+            ((d > back) & (d < back + 28) & (s > bottom - 14) & (s < bottom + 2), across < 4.0),
+        ]
 
 
 def _draw(out: NDArray[np.uint8], value: int, where: NDArray[np.bool_], beside: NDArray[np.bool_]) -> None:

@@ -28,9 +28,8 @@ def facet_spine(block_spine):
     class FacetSpine(block_spine):
         @staticmethod
         def _arch(s, d, across, bottom):
-            beside = (across > 12.0) & (across < 18.0)
-            joint = beside & (d > WALL + WIDTH) & (d < WALL + 25.0) & (s > bottom - 16) & (s < bottom + 30)
-            return np.asarray(block_spine._arch(s, d, across, bottom) | joint)
+            joint = (d > WALL + WIDTH) & (d < WALL + 25.0) & (s > bottom - 16) & (s < bottom + 30)
+            return [*block_spine._arch(s, d, across, bottom), (joint, (across > 12.0) & (across < 18.0))]
 
         def foramen_height_mm(self, disc: Disc) -> float:
             bottoms, _ = self._bottoms()
